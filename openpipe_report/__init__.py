@@ -1,0 +1,61 @@
+"""
+A drop-in for the openai package that reports every completion call.
+
+    from openpipe_report import OpenAI      # was: from openai import OpenAI
+
+Importing it starts no thread, opens no socket and reads no environment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import openai as _openai
+
+from openpipe_report import _module
+from openpipe_report._context import metadata
+from openpipe_report._errors import OpenPipeError
+from openpipe_report._ledger import Flushed, Stats
+from openpipe_report._lifecycle import flush_all as flush
+from openpipe_report._lifecycle import shutdown_all as shutdown
+from openpipe_report._reporter import Reporter
+from openpipe_report._settings import Settings
+from openpipe_report._span import span
+from openpipe_report._version import VERSION as __version__  # noqa: N811 - the usual name
+from openpipe_report._wire import Report
+
+if TYPE_CHECKING:
+    from openai import *  # noqa: F403 - what type checkers see of `_module.Module`
+
+    from openpipe_report._signatures import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
+    from openpipe_report._signatures import AsyncBedrockOpenAI as AsyncBedrockOpenAI
+    from openpipe_report._signatures import AsyncOpenAI as AsyncClient
+    from openpipe_report._signatures import BedrockOpenAI as BedrockOpenAI
+    from openpipe_report._signatures import OpenAI as Client
+else:
+    Client = OpenAI = _module.OpenAI
+    AsyncClient = AsyncOpenAI = _module.AsyncOpenAI
+    AzureOpenAI = _module.drop_in_for(_openai.AzureOpenAI)
+    AsyncAzureOpenAI = _module.drop_in_for(_openai.AsyncAzureOpenAI)
+
+__all__ = [
+    "AsyncAzureOpenAI",
+    "AsyncClient",
+    "AsyncOpenAI",
+    "AzureOpenAI",
+    "Client",
+    "Flushed",
+    "OpenAI",
+    "OpenPipeError",
+    "Report",
+    "Reporter",
+    "Settings",
+    "Stats",
+    "flush",
+    "metadata",
+    "shutdown",
+    "span",
+]
+__all__ += [name for name in _openai.__all__ if name not in __all__ and name != "__version__"]
+
+_module.install(__name__)

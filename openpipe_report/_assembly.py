@@ -1,0 +1,299 @@
+"""
+Server-sent events -> the object that the same call would have returned unstreamed.
+
+Pure functions over bytes and JSON values. Chunks are merged by rule, not by a list of fields, so
+that what a vendor adds is kept: in a delta strings grow and identifiers stay, elsewhere the last
+value that is not null wins; lists whose entries have an `index` are merged by it, others by order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from openpipe_report._response_events import assemble_response, is_response_event
+from openpipe_report._wire import parse_json
+
+Json = dict[str, Any]
+
+PADDING = frozenset({"obfuscation", "p"})
+"""Fields that only hide the length of a chunk (OpenAI, Mistral); no unstreamed answer has them."""
+
+_IDENTIFIERS = frozenset({"id", "index", "type", "role", "object", "model", "format", "created"})
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A stream's content: the value, whether it came to its end, and an error that it told."""
+
+    value: Any
+    complete: bool
+    error: str | None = None
+
+
+def assemble(body: bytes) -> Assembled | None:
+    """
+    Assemble the body of an event stream; None if there is no JSON event in it.
+
+    What follows the terminal event (`[DONE]`, `response.completed` and kin, an error) is ignored.
+    """
+    events: list[Json] = []
+    broken = 0
+    done = False
+    for text in iter_event_data(body):
+        if text.startswith("[DONE]"):
+            done = True
+            break
+        try:
+            event = parse_json(text)
+        except ValueError:
+            broken += 1
+            continue
+        if not isinstance(event, dict):
+            broken += 1
+            continue
+        events.append(event)
+        if is_terminal(event):
+            done = True
+            break
+    if not events:
+        return Assembled(None, complete=True) if done else None
+    value: Any
+    if any(is_response_event(event) for event in events):
+        value, error = assemble_response(events)
+        finished = done
+    elif all("type" in event and "choices" not in event for event in events):
+        value, error, finished = events, _error_of(events[-1]), True
+    else:
+        value = merged = merge_chunks(events)
+        error, finished = _error_of(merged), all_finished(merged)
+    if broken and error is None:
+        error = f"{broken} of {broken + len(events)} events of the stream are not JSON objects"
+    return Assembled(value, complete=done or finished, error=error)
+
+
+def iter_event_data(body: bytes) -> Iterator[str]:
+    """
+    Split a stream into the data of its events (HTML Living Standard, section 9.2.6).
+
+    The last event counts without its blank line only if it is whole JSON: a cut one is not.
+    """
+    lines: list[str] = []
+    for raw in _LINE_END.split(body.removeprefix(b"\xef\xbb\xbf")):
+        if not raw:
+            if lines:
+                yield "\n".join(lines)
+                lines.clear()
+            continue
+        name, _, value = raw.decode("utf-8", "replace").partition(":")
+        if name == "data":
+            lines.append(value.removeprefix(" "))
+    last = "\n".join(lines)
+    if last.startswith("[DONE]") or (last and _is_json(last)):
+        yield last
+
+
+def _is_json(text: str) -> bool:
+    try:
+        parse_json(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_terminal(event: Json) -> bool:
+    """Whether nothing of the answer can follow this event."""
+    if event.get("type") in {
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "response.cancelled",
+        "error",
+    }:
+        return True
+    return bool(event.get("error"))
+
+
+def _error_of(event: Json) -> str | None:
+    error = event if event.get("type") == "error" else event.get("error")
+    if not error:
+        return None
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) and message else "an error event ended the stream"
+
+
+def all_finished(value: Json) -> bool:
+    """Whether every choice has its finish_reason; a stream without choices has none to miss."""
+    choices = value.get("choices", [])
+    return all(choice.get("finish_reason") is not None for choice in choices)
+
+
+def merge_chunks(chunks: list[Json]) -> Json:
+    """Merge chunks of chat or legacy completions into the completion."""
+    whole: Json = {}
+    choices: dict[int, Json] = {}
+    has_choices = any("choices" in chunk for chunk in chunks)
+    for chunk in chunks:
+        for choice in chunk.get("choices") or []:
+            if isinstance(choice, dict):
+                index = choice.get("index")
+                into = choices.setdefault(index if isinstance(index, int) else 0, {})
+                _merge_choice(into, choice)
+        rest = {key: chunk[key] for key in chunk if key != "choices" and key not in PADDING}
+        if has_choices:
+            _merge_envelope(whole, rest)
+        else:
+            merge_delta(whole, rest)
+        if "choices" in chunk:
+            whole.setdefault("choices", [])
+    if has_choices:
+        whole["choices"] = [_finish_choice(choices[index], index) for index in sorted(choices)]
+    if isinstance(whole.get("object"), str):
+        whole["object"] = whole["object"].removesuffix(".chunk")
+    return whole
+
+
+def _merge_envelope(whole: Json, rest: Json) -> None:
+    """Merge what stands beside the choices: the first real identifier, the last other value."""
+    for key, new in rest.items():
+        old = whole.get(key)
+        if isinstance(new, dict) and isinstance(old, dict):
+            _merge(old, new, _last_wins)
+        elif isinstance(new, list) and isinstance(old, list):
+            whole[key] = new if new[: len(old)] == old else old + new
+        elif new is not None and (isinstance(new, str) or key in _IDENTIFIERS):
+            whole[key] = old or new
+        elif new is not None or key not in whole:
+            whole[key] = new
+
+
+def _merge_choice(into: Json, choice: Json) -> None:
+    rest = {key: value for key, value in choice.items() if key not in {"delta", "text"}}
+    if "delta" in choice:
+        into.setdefault("delta", {})
+        if isinstance(choice["delta"], dict):
+            merge_delta(into["delta"], choice["delta"])
+    if "text" in choice:
+        merge_delta(into, {"text": choice["text"]})
+    _merge(into, rest, _last_wins)
+
+
+def _finish_choice(choice: Json, index: int) -> Json:
+    delta = choice.pop("delta", None)
+    if delta is None:
+        return {"index": index, **choice}
+    message = choice.pop("message", None)
+    if isinstance(message, dict):
+        delta = {**message, **delta}
+    calls = delta.get("tool_calls")
+    if isinstance(calls, list):
+        calls.sort(key=lambda call: call.get("index", 0) if isinstance(call, dict) else 0)
+        delta["tool_calls"] = [
+            {key: call[key] for key in call if key != "index"} if isinstance(call, dict) else call
+            for call in calls
+        ]
+    delta["role"] = delta.get("role") or "assistant"
+    delta.setdefault("content", None)
+    choice.setdefault("finish_reason", None)
+    return {"index": index, "message": delta, **{k: v for k, v in choice.items() if k != "index"}}
+
+
+Combine = Callable[[str, Any, Any], Any]
+
+
+def merge_delta(into: Json, delta: Json) -> None:
+    """Add a delta to what has come so far."""
+    _merge(into, delta, _grow)
+
+
+def _merge(into: Json, new: Json, combine: Combine) -> None:
+    for key, value in new.items():
+        old = into.get(key)
+        if isinstance(value, list) and (old is None or isinstance(old, (list, str))):
+            into[key] = _merge_list(_as_parts(old), value, combine)
+        elif isinstance(value, dict) and (old is None or isinstance(old, dict)):
+            into[key] = {} if old is None else old
+            _merge(into[key], value, combine)
+        elif isinstance(old, list) and isinstance(value, str):
+            into[key] = _merge_list(old, _as_parts(value), combine)
+        elif old is None:
+            into[key] = value
+        elif value is not None:
+            into[key] = combine(key, old, value)
+
+
+def _as_parts(content: Any) -> list[Any]:
+    """Read content that comes as a string here and as a list of parts there (Mistral)."""
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content else []
+    return content if isinstance(content, list) else []
+
+
+def _last_wins(_key: str, _old: Any, new: Any) -> Any:
+    return new
+
+
+def _grow(key: str, old: Any, new: Any) -> Any:
+    if not (isinstance(old, str) and isinstance(new, str)):
+        return new if key not in _IDENTIFIERS else old
+    if key in _IDENTIFIERS or key.endswith("_id"):
+        return old or new
+    if key == "status" or key.endswith("reason"):
+        return new
+    if key == "name":
+        # Vendors repeat a name whole, or send it in pieces; OpenAI sends it once.
+        return old if new == old else new if new.startswith(old) else old + new
+    return old + new
+
+
+def _merge_list(old: list[Any], new: list[Any], combine: Combine) -> list[Any]:
+    for entry in new:
+        into = _same_entry(old, entry)
+        if into is None:
+            fresh: Any = entry
+            if isinstance(entry, dict):
+                fresh = {}
+                _merge(fresh, entry, combine)
+            old.append(fresh)
+        else:
+            _merge(into, entry, combine)
+    return old
+
+
+def _same_entry(entries: list[Any], new: Any) -> Json | None:
+    """Find the entry that a new one continues, or None where it is a further one."""
+    if not isinstance(new, dict) or not entries or not isinstance(entries[-1], dict):
+        return None
+    if isinstance(new.get("index"), int):
+        same = [e for e in entries if isinstance(e, dict) and e.get("index") == new["index"]]
+        # Gemini gives every parallel call index 0; what names a function anew is another call.
+        return same[-1] if same and not _is_another_call(same[-1], new) else None
+    if "function" in new or "id" in new:
+        return None if _is_another_call(entries[-1], new) else entries[-1]
+    return entries[-1] if _is_fragment(entries[-1], new) else None
+
+
+def _is_another_call(old: Json, new: Json) -> bool:
+    if new.get("id") and old.get("id") and new["id"] == old["id"]:
+        return False
+    names = [_name_of(entry) for entry in (old, new)]
+    if "index" in new:
+        return bool(new.get("id") and old.get("id") and names[1])
+    return bool(names[1] or (new.get("id") and old.get("id")))
+
+
+def _name_of(call: Json) -> object:
+    function = call.get("function")
+    return function.get("name") if isinstance(function, dict) else call.get("name")
+
+
+def _is_fragment(old: Json, new: Json) -> bool:
+    """Whether both are pieces of one part, as `{"type": "text", "text": ...}` twice is."""
+    kind = new.get("type")
+    if not isinstance(kind, str) or old.get("type") != kind:
+        return False
+    grows = new.get(kind.rpartition(".")[2])
+    return isinstance(grows, (str, list)) and set(new) <= set(old)

@@ -1,0 +1,288 @@
+"""
+Call: one logical call of a client, seen from outside.
+
+It keeps references to bytes that exist already, the status and two headers, never the response.
+Nothing here decodes, waits or raises: every method that runs on the caller's thread is guarded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from openpipe_report._guard import note_fault
+from openpipe_report._payload import Exchange
+from openpipe_report._tee import tee
+from openpipe_report._version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openpipe_report._context import Scope
+    from openpipe_report._reporter import Reporter
+    from openpipe_report._wire import Report
+
+_RESERVE = 64 * 1024
+"""An open stream reserves memory in steps of so many bytes."""
+
+_CLOSED = "stream closed before completion"
+
+
+class Call(Exchange):
+    """An exchange in the making."""
+
+    __slots__ = (
+        "_allowance",
+        "_ended",
+        "_held",
+        "_owner",
+        "_pid",
+        "_reporter",
+        "_sent",
+        "_started",
+        "_teed",
+        "_thread",
+    )
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        endpoint: str,
+        scope: Scope,
+        metadata: Mapping[str, Any],
+        tags: Mapping[str, Any],
+    ) -> None:
+        self._started = time.perf_counter()
+        self.requested_at = time.time()
+        self.endpoint = endpoint
+        self.version = VERSION
+        self.metadata = {**scope.metadata, **metadata} if metadata else scope.metadata
+        self.tags = tags
+        self.trace_id = scope.trace_id
+        self.parent_span_id = scope.span_id
+        self.request: bytes | None = None
+        self.request_options: Any = None
+        self.status: int | None = None
+        self.content: bytes | None = None
+        self.chunks: list[bytes] | None = None
+        self.content_type = self.content_encoding = ""
+        self.truncated = False
+        self.closed_early: str | None = None
+        self.error: str | None = None
+        self.retries = 0
+        self.seconds = 0.0
+        self.seconds_to_first_byte: float | None = None
+        self.seconds_to_last_byte: float | None = None
+        self._reporter = reporter
+        self._pid = reporter.pid
+        self._sent: Any = None
+        self._teed = self._ended = False
+
+    # The course of `request()`.
+
+    def on_request(self, request: Any, options: Any) -> None:
+        """Take the body of an attempt; the last attempt's stays."""
+        self._sent = request
+        try:
+            self.request = request.content
+        except Exception:  # noqa: BLE001 - a body that streams (RequestNotRead of either httpx)
+            try:
+                self.request = None
+                self.request_options = describe_body(options)
+            except Exception:  # noqa: BLE001 - the guard
+                note_fault("taking a request")
+
+    def on_response(self, response: Any, retries: int) -> None:
+        """Take the answer that counted: its bytes, or a tee on them as they come."""
+        try:
+            self.retries = retries
+            self._take(response)
+        except Exception:  # noqa: BLE001 - the guard
+            note_fault("taking a response")
+
+    def on_error(self, error: BaseException, options: Any) -> None:
+        """Take the exception with which `request()` ends."""
+        try:
+            if self.request is None and self.request_options is None:
+                self.request_options = describe_body(options)
+            response = getattr(error, "response", None)
+            if self.status is None and self._is_answer(response):
+                self._take(response)
+            elif self.status is None or self.status < 400:  # noqa: PLR2004 - its body tells more
+                self.error = describe_error(error)
+            if not self._teed:
+                self._finish()
+            elif self.error is not None:
+                self.end(self.error)
+        except Exception:  # noqa: BLE001 - the guard
+            note_fault("taking an error")
+
+    def _is_answer(self, response: Any) -> bool:
+        """Whether it answers what we sent; a callable of the user's may raise with another's."""
+        if response is None or self._sent is None:
+            return False
+        history = getattr(response, "history", ())
+        return any(step.request is self._sent for step in (*history, response))
+
+    def on_return(self) -> None:
+        """`request()` returns: all is there, unless a stream is still to be read."""
+        if self._teed:
+            return
+        try:
+            self._finish()
+        except Exception:  # noqa: BLE001 - the guard
+            note_fault("finishing a call")
+
+    def _take(self, response: Any) -> None:
+        self.status = response.status_code
+        try:
+            content: bytes = response.content
+        except Exception:  # noqa: BLE001 - not read yet (ResponseNotRead of either httpx)
+            self._open(response)
+            return
+        self.content = content
+        if content[:1] not in (b"{", b"["):
+            self.content_type = response.headers.get("content-type", "")
+
+    def _finish(self) -> None:
+        self.seconds = time.perf_counter() - self._started
+        self._sent = None
+        self._ended = True
+        if self._pid == self._reporter.pid:  # a forked child leaves the parent's calls to it
+            self._reporter.submit(self)
+
+    def build(self) -> Report:
+        """Build the report, and let go of the bytes: a stream the user keeps holds this call."""
+        report = super().build()
+        self.request = self.request_options = self.content = self.chunks = None
+        return report
+
+    # The course of a stream.
+
+    def _open(self, response: Any) -> None:
+        if response.is_closed:
+            return
+        headers = response.headers
+        self.content_type = headers.get("content-type", "")
+        self.content_encoding = headers.get("content-encoding", "")
+        self.chunks = []
+        self._held = self._allowance = 0
+        self._thread = threading.get_ident()
+        self._owner: Any = None
+        is_async = hasattr(response.stream, "__aiter__")
+        if is_async:
+            try:
+                task = asyncio.current_task()
+            except RuntimeError:  # another event loop than asyncio's
+                task = None
+            self._owner = ref(task) if task is not None else None
+        response.stream = tee(response, self)
+        self._reporter.open_calls[id(self)] = self
+        self._teed = True
+
+    def receive(self, chunk: bytes) -> None:
+        """Take a chunk as it came over the network."""
+        if self._ended:
+            return
+        now = time.perf_counter() - self._started
+        if self.seconds_to_first_byte is None:
+            self.seconds_to_first_byte = now
+        self.seconds_to_last_byte = now
+        if not self.truncated:
+            self._held += len(chunk)
+            if self._held > self._allowance and not self._grow():
+                return
+            self.chunks.append(chunk)  # type: ignore[union-attr]
+
+    def _grow(self) -> bool:
+        """Reserve memory for what comes; past the limits the rest of the stream is not kept."""
+        step = max(_RESERVE, self._held - self._allowance)
+        limit = self._reporter.settings.max_report_bytes
+        if self._held <= limit and self._reporter.ledger.reserve(step):
+            self._allowance += step
+            return True
+        self.truncated = True
+        return False
+
+    def end(self, why: str | None = None) -> None:
+        """
+        End the stream, once: a second end changes nothing.
+
+        Args:
+            why: What stopped the reading; None if the bytes ran out by themselves.
+        """
+        # Called from a finalizer, too: takes no lock; the pop decides who was first.
+        try:
+            if self._reporter.open_calls.pop(id(self), None) is None:
+                return
+            self._reporter.ledger.reserve(-self._allowance)
+            self.closed_early = why
+            self._finish()
+        except Exception:  # noqa: BLE001 - the guard
+            note_fault("ending a stream")
+
+    def end_by_close(self) -> None:
+        """End the stream because it was closed: by hand, or by a `with` that an error left."""
+        if id(self) in self._reporter.open_calls:
+            self.end(describe_leaving() or _CLOSED)
+
+    def end_by_error(self, error: BaseException) -> None:
+        """End the stream because reading it failed or was cancelled."""
+        self.end(describe_error(error))
+
+    def is_left(self) -> bool:
+        """Whether this thread or task opened the stream, or the one that did has ended."""
+        if self._owner is not None:
+            task = self._owner()
+            if task is None or task.done():
+                return True
+            try:
+                return task is asyncio.current_task()
+            except RuntimeError:
+                return not task.get_loop().is_running()
+        here = threading.get_ident()
+        return self._thread == here or all(
+            thread.ident != self._thread for thread in threading.enumerate()
+        )
+
+
+def describe_error(error: BaseException) -> str:
+    """Name an exception, its text, and what caused it."""
+    text = str(error)
+    name = type(error).__name__
+    told = f"{name}: {text}" if text else name
+    cause = error.__cause__
+    if cause is not None and (not str(cause) or str(cause) not in text):
+        told = f"{told} ({type(cause).__name__}: {cause})"
+    return told
+
+
+def describe_leaving() -> str | None:
+    """Name the exception with which a `with` around the stream is being left, if so."""
+    error = sys.exc_info()[1]
+    if error is None:
+        return None
+    frame = sys._getframe(1)  # noqa: SLF001 - the only way to see who closes
+    for _ in range(12):
+        if frame.f_code.co_name in {"__exit__", "__aexit__"}:
+            return describe_error(error)
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
+
+
+def describe_body(options: Any) -> Any:
+    """Say what was to be sent, where there are no bytes to keep: JSON as given, or its kind."""
+    body = options.json_data
+    extra = options.extra_json
+    content = getattr(options, "content", None)  # since openai 2
+    if body is None and content is not None:
+        return f"<{type(content).__name__}, not kept>"
+    if isinstance(body, dict) and isinstance(extra, dict):
+        return {**body, **extra}
+    return body

@@ -1,0 +1,236 @@
+"""
+The drop-in classes: openai's own, with three methods overridden.
+
+`request()` is one logical call, openai's retries inside; `_build_request()` makes the HTTP request
+of each attempt; `_process_response()` gets the response that counted. Everything a client can do
+goes through these three, so nothing else is touched. This is the one module that knows openai's
+inside; it is tried on every openai that the package allows.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import openai
+
+from openpipe_report._capture import Call
+from openpipe_report._context import current_call, scope
+from openpipe_report._guard import note_fault
+from openpipe_report._link import Link, inheriting, make_link
+
+if TYPE_CHECKING:
+    from openpipe_report._reporter import Reporter
+
+_PATHS = {
+    "chat/completions": "chat.completions",
+    "completions": "completions",
+    "responses": "responses",
+    "responses/compact": "responses",
+    "embeddings": "embeddings",
+    "moderations": "moderations",
+    "images/generations": "images",
+    "images/edits": "images",
+    "images/variations": "images",
+    "audio/speech": "audio",
+    "audio/transcriptions": "audio",
+    "audio/translations": "audio",
+}
+"""By the end of a URL's path: the name in `Settings.endpoints`."""
+
+
+@functools.lru_cache(maxsize=256)
+def _endpoint_of(url: str) -> str | None:
+    """Find the known path that a URL ends in, without its query."""
+    parts = url.partition("?")[0].partition("#")[0].strip("/").split("/")
+    last_two = "/".join(parts[-2:])
+    path = last_two if last_two in _PATHS else parts[-1]
+    return path if path in _PATHS else None
+
+
+def begin(link: Link, options: Any) -> tuple[Call | None, Any]:
+    """
+    Begin a logical call.
+
+    Returns:
+        The call, or None if it is not reported; and the options to go on with: a copy where
+        `metadata` or `extra_body={"openpipe": ...}` is ours and must not travel upstream.
+    """
+    try:
+        path = _endpoint_of(options.url) if options.method.upper() == "POST" else None
+        if path is None:
+            return None, options
+        metadata: Any = None
+        ours: Any = None
+        extra, body = options.extra_json, options.json_data
+        if isinstance(extra, Mapping) and "openpipe" in extra:
+            ours = extra["openpipe"]
+            extra = {key: value for key, value in extra.items() if key != "openpipe"}
+        if path == "chat/completions" and not link.settings.forward_metadata:
+            metadata = _own_metadata(body, extra)
+        if ours is not None or metadata is not None:
+            options = options.model_copy()
+            options.extra_json = extra or None
+            if metadata is not None:
+                options.json_data = {k: v for k, v in body.items() if k != "metadata"}
+        return _begin_call(link, path, metadata, ours), options
+    except Exception:  # noqa: BLE001 - the guard
+        note_fault("beginning a call")
+        return None, options
+
+
+def _own_metadata(body: Any, extra: Any) -> Any:
+    """Find metadata that OpenAI would refuse: it takes it on chat completions only to store."""
+    if not isinstance(body, Mapping) or not isinstance(body.get("metadata"), Mapping):
+        return None
+    if body.get("store") or (isinstance(extra, Mapping) and extra.get("store")):
+        return None
+    return body["metadata"]
+
+
+def _begin_call(link: Link, path: str, metadata: Any, ours: Any) -> Call | None:
+    reporter, around = link.reporter, scope.get()
+    if reporter is None or not around.report or _PATHS[path] not in link.settings.endpoints:
+        return None
+    if not isinstance(ours, Mapping):
+        return Call(reporter, path, around, metadata or {}, {})
+    if ours.get("log_request") is False:
+        return None
+    labels = {**(ours.get("metadata") or {}), **(metadata or {})}
+    return Call(reporter, path, around, labels, ours.get("tags") or {})
+
+
+class _Reporting:
+    """What sync and async clients share."""
+
+    _openpipe_link: Link
+
+    def __init__(
+        self,
+        *args: Any,
+        openpipe: Mapping[str, Any] | None = None,
+        reporter: Reporter | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._openpipe_link = make_link(openpipe, reporter)
+        super().__init__(*args, **kwargs)
+
+    def copy(
+        self,
+        *args: Any,
+        openpipe: Mapping[str, Any] | None = None,
+        reporter: Reporter | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Copy the client as openai does; the copy reports as this one unless told otherwise."""
+        link = self._openpipe_link
+        if openpipe is not None or reporter is not None:
+            link = make_link(openpipe, reporter)
+        with inheriting(link):
+            return super().copy(*args, **kwargs)  # type: ignore[misc]
+
+    with_options = copy
+
+    def _build_request(self, options: Any, *args: Any, **kwargs: Any) -> Any:
+        request = super()._build_request(options, *args, **kwargs)  # type: ignore[misc]
+        call = current_call.get()
+        if call is not None:
+            call.on_request(request, options)
+        return request
+
+
+class _SyncReporting(_Reporting):
+    def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        call, options = begin(self._openpipe_link, options)
+        outer = current_call.get()
+        current_call.set(call)
+        try:
+            result = super().request(cast_to, options, *args, **kwargs)  # type: ignore[misc]
+        except BaseException as error:
+            if call is not None:
+                call.on_error(error, options)
+            raise
+        finally:
+            current_call.set(outer)
+        if call is not None:
+            call.on_return()
+        return result
+
+    def _process_response(self, *, response: Any, **kwargs: Any) -> Any:
+        call = current_call.get()
+        current_call.set(None)
+        if call is not None:
+            call.on_response(response, kwargs.get("retries_taken", 0))
+        return super()._process_response(response=response, **kwargs)  # type: ignore[misc]
+
+
+class _AsyncReporting(_Reporting):
+    async def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        call, options = begin(self._openpipe_link, options)
+        outer = current_call.get()
+        current_call.set(call)
+        try:
+            result = await super().request(cast_to, options, *args, **kwargs)  # type: ignore[misc]
+        except BaseException as error:
+            if call is not None:
+                call.on_error(error, options)
+            raise
+        finally:
+            current_call.set(outer)
+        if call is not None:
+            call.on_return()
+        return result
+
+    async def _process_response(self, *, response: Any, **kwargs: Any) -> Any:
+        call = current_call.get()
+        current_call.set(None)
+        if call is not None:
+            call.on_response(response, kwargs.get("retries_taken", 0))
+        return await super()._process_response(response=response, **kwargs)  # type: ignore[misc]
+
+
+def _with_signatures(cls: type) -> type:
+    """Let `inspect.signature` show openai's own parameters and our two."""
+    ours = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        for name in ("openpipe", "reporter")
+    ]
+    base = next(b for b in cls.__mro__ if b.__module__.partition(".")[0] == "openai")
+    for name in ("__init__", "copy"):
+        original = getattr(base, name)
+        inherited = getattr(cls, name)
+
+        signature = inspect.signature(original)
+        signature = signature.replace(parameters=[*signature.parameters.values(), *ours])
+        setattr(cls, name, _signed(inherited, original, signature))
+    cls.with_options = cls.copy  # type: ignore[attr-defined]
+    return cls
+
+
+def _signed(method: Any, original: Any, signature: inspect.Signature) -> Any:
+    @functools.wraps(original)
+    def signed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(self, *args, **kwargs)
+
+    del signed.__wrapped__  # it would hide our two parameters
+    signed.__signature__ = signature  # type: ignore[attr-defined]
+    return signed
+
+
+def reporting_class(base: type, *, derived_from: type | None = None) -> type:
+    """
+    Make the drop-in class for one of openai's client classes.
+
+    It keeps the name of the one it stands for: openai's User-Agent is made of it.
+
+    Args:
+        base: A client class of openai's.
+        derived_from: Our class for the one that `base` derives from, so that `isinstance` holds
+            between ours as it does between openai's.
+    """
+    mixin = _SyncReporting if issubclass(base, openai.OpenAI) else _AsyncReporting
+    bases = (derived_from or mixin, base)
+    body = {"__doc__": base.__doc__, "__module__": "openpipe_report"}
+    return _with_signatures(type(base.__name__, bases, body))

@@ -1,0 +1,43 @@
+"""
+Faults of our own: they stay inside, are counted, and are logged once per place.
+
+Every hook that runs on a caller's thread does its work under `try ... except Exception:
+note_fault("where")`. The log line has the kind of error and its place, never its text: that could
+hold a prompt or a key.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections import Counter
+
+logger = logging.getLogger("openpipe_report")
+
+_counts: Counter[str] = Counter()
+
+
+def note_fault(where: str) -> None:
+    """Count the exception being handled; log the first one of each place. Never raises."""
+    try:
+        _counts[where] += 1
+        if _counts[where] > 1:
+            return
+        kind, _, trace = sys.exc_info()
+        frame = traceback.extract_tb(trace)[-1] if trace else None
+        logger.warning(
+            "openpipe_report: a fault of its own in %s (%s at %s:%s) was kept from your call; "
+            "further ones are only counted in Reporter.stats().faults",
+            where,
+            kind.__name__ if kind else "unknown",
+            frame.filename if frame else "?",
+            frame.lineno if frame else "?",
+        )
+    except Exception:  # noqa: BLE001, S110 - the last resort of a guard is silence
+        pass
+
+
+def count_faults() -> int:
+    """How many faults this process has kept from its callers."""
+    return sum(_counts.values())

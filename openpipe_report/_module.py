@@ -1,0 +1,99 @@
+"""
+What `import openpipe_report as openai` needs: openai's names, its module-level client and settings.
+
+A client class that openai exports becomes its drop-in, one that a later openai adds as well. The
+module-level resources (`chat`, `responses`, ...) go through a copy of openai's own module-level
+client, so its settings hold; setting one on our module sets openai's. Calls that are made through
+`openai` itself stay unreported.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from functools import cache
+from typing import Any
+
+import openai
+from openai._client import OpenAIWithRawResponse, OpenAIWithStreamedResponse
+from openai._resource import SyncAPIResource
+from openai._utils import LazyProxy
+
+from openpipe_report._client import reporting_class
+from openpipe_report._link import make_link
+
+Client = OpenAI = reporting_class(openai.OpenAI)
+AsyncClient = AsyncOpenAI = reporting_class(openai.AsyncOpenAI)
+
+
+class Module(types.ModuleType):
+    """The class of our package's module: what it does not have is openai's."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in openai.__all__:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        try:
+            value = getattr(openai, name)
+        except AttributeError:
+            message = f"module {self.__name__!r} has no attribute {name!r}, and openai has none"
+            raise AttributeError(message) from None
+        if isinstance(type(value), type) and issubclass(type(value), LazyProxy):
+            return _resource_proxy(name)
+        if isinstance(value, type) and issubclass(value, (openai.OpenAI, openai.AsyncOpenAI)):
+            return drop_in_for(value)
+        return value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_") and name not in self.__dict__ and hasattr(openai, name):
+            setattr(openai, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *dir(openai)})
+
+
+def install(name: str) -> None:
+    """Give the module of this name what it needs to stand for openai."""
+    sys.modules[name].__class__ = Module
+
+
+_drop_ins: dict[type, type] = {openai.OpenAI: OpenAI, openai.AsyncOpenAI: AsyncOpenAI}
+
+
+def drop_in_for(base: type) -> type:
+    """Return the reporting class for a client class of openai's."""
+    if base not in _drop_ins:
+        ours = OpenAI if issubclass(base, openai.OpenAI) else AsyncOpenAI
+        _drop_ins[base] = reporting_class(base, derived_from=ours)
+    return _drop_ins[base]
+
+
+_MADE_WITH_A_CLIENT = (SyncAPIResource, OpenAIWithRawResponse, OpenAIWithStreamedResponse)
+
+_module_client: tuple[Any, Any] = (None, None)
+"""openai's module-level client, and the reporting copy of it."""
+
+
+def load_client() -> Any:
+    """Return the reporting copy of openai's module-level client; made anew when that is."""
+    global _module_client  # noqa: PLW0603 - as openai keeps its own
+    original = openai._load_client()
+    if _module_client[0] is not original:
+        copy: Any = object.__new__(drop_in_for(type(original)))
+        copy.__dict__.update(vars(original), _openpipe_link=make_link(None, None))
+        for name, value in vars(original).items():
+            # Resources know their client; until openai 1.67 all are made with it.
+            if isinstance(value, _MADE_WITH_A_CLIENT):
+                copy.__dict__[name] = type(value)(copy)
+        _module_client = (original, copy)
+    return _module_client[1]
+
+
+@cache
+def _resource_proxy(name: str) -> Any:
+    class Proxy(LazyProxy[Any]):
+        def __load__(self) -> Any:
+            return getattr(load_client(), name)
+
+    return Proxy()

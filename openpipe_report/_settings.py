@@ -1,0 +1,185 @@
+"""
+The settings: argument, then environment, then default.
+
+Each is declared once, here. Nobody else in this package reads `os.environ`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from openpipe_report._errors import SettingsError
+
+HOSTED_BASE_URL = "https://api.openpipe.ai/api/v1"
+"""Where reports go when there is an API key and no base URL (the API page names it)."""
+
+ENDPOINTS = frozenset(
+    {"chat.completions", "completions", "responses", "embeddings", "images", "audio", "moderations"}
+)
+
+_MIB = 1024 * 1024
+
+
+def _check_api_key(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[!-~]+", value):
+        raise ValueError("must be printable ASCII without spaces; look for a stray newline")
+    return value
+
+
+def _check_base_url(value: object) -> object:
+    if not isinstance(value, str):
+        value = str(value)
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 - raises when the port is none
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"must be an http(s) URL such as {HOSTED_BASE_URL!r}")
+    if parts.username or parts.password:
+        raise ValueError("must hold no user or password; use the API key")
+    if parts.query or parts.fragment:
+        raise ValueError("must have no query and no fragment")
+    if parts.path.rstrip("/").endswith("/report"):
+        raise ValueError("must end before '/report'; that is added")
+    return value.rstrip("/")
+
+
+def _split_names(value: object) -> object:
+    names = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple, set, frozenset)):
+        raise ValueError(f"must be names from {', '.join(sorted(ENDPOINTS))}")  # noqa: TRY004
+    unknown = sorted(str(name) for name in names if name not in ENDPOINTS)
+    if unknown:
+        raise ValueError(f"knows {', '.join(sorted(ENDPOINTS))}, but not {', '.join(unknown)}")
+    return frozenset(names)
+
+
+def _check_callable(value: object) -> object:
+    if value is not None and not callable(value):
+        raise ValueError("must be callable")
+    return value
+
+
+def _check_client(value: object) -> object:
+    if value is not None and not (
+        callable(getattr(value, "build_request", None)) and callable(getattr(value, "send", None))
+    ):
+        raise ValueError("must be an httpx.Client")
+    return value
+
+
+class Settings(BaseModel):
+    """
+    Everything that can be set, validated and frozen.
+
+    Clients whose settings are equal share one `Reporter`. The environment variable of `api_key`
+    and `base_url` is `OPENPIPE_API_KEY` and `OPENPIPE_BASE_URL`; any other that can be text is
+    `OPENPIPE_REPORT_` and its name in capitals. An empty variable counts as unset.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    api_key: Annotated[SecretStr | None, BeforeValidator(_check_api_key)] = None
+    """The key for the server that takes the reports, sent as a bearer token."""
+    base_url: Annotated[str | None, BeforeValidator(_check_base_url)] = None
+    """Where reports go: `{base_url}/report`. Default: OpenPipe's hosted API when there is a key."""
+    enabled: bool = True
+    """Whether calls are reported at all."""
+    endpoints: Annotated[frozenset[str], BeforeValidator(_split_names)] = frozenset(
+        {"chat.completions", "completions", "responses"}
+    )
+    """Which endpoints are reported; also known: embeddings, images, audio, moderations."""
+    forward_metadata: bool = False
+    """Send `metadata` of chat completions to OpenAI even without `store=True`."""
+    sample_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The share of calls that are reported, 0 to 1. Calls that failed always are."""
+    max_report_bytes: Annotated[int, Field(ge=1024)] = 16 * _MIB
+    """The size of one report; over it the largest strings are cut and marked."""
+    max_queue_reports: Annotated[int, Field(ge=1)] = 20_000
+    """How many reports may wait; when full the newest is dropped and counted."""
+    max_queue_bytes: Annotated[int, Field(ge=1024)] = 128 * _MIB
+    """How many bytes may wait, open streams included."""
+    senders: Annotated[int, Field(ge=1, le=64)] = 8
+    """How many threads send at the most; they start as the backlog grows."""
+    retry_for: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600.0
+    """Seconds from the first attempt during which a report is tried again."""
+    connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    """Seconds that connecting to the server may take."""
+    read_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """Seconds that the server may take to answer."""
+    exit_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
+    """Seconds that all reporters together may hold the process at its exit."""
+    before_report: Annotated[Callable[[Any], Any] | None, BeforeValidator(_check_callable)] = None
+    """Called with each `Report` on the reporter's thread; returns it, another one, or None."""
+    on_drop: Annotated[Callable[[str, int], object] | None, BeforeValidator(_check_callable)] = None
+    """Called on the reporter's thread with a reason and how many reports were lost for it."""
+    http_client: Annotated[Any, BeforeValidator(_check_client)] = None
+    """An `httpx.Client` to send with instead of our own connections; it stays yours to close."""
+
+    @property
+    def active(self) -> bool:
+        """Whether there is anywhere to report to, and it is wanted."""
+        return self.enabled and (self.api_key is not None or self.base_url is not None)
+
+    @property
+    def report_url(self) -> str:
+        """The URL that reports are posted to."""
+        return f"{self.base_url or HOSTED_BASE_URL}/report"
+
+
+ARGUMENT_ONLY = frozenset({"before_report", "on_drop", "http_client"})
+_PLAIN = {"api_key": "OPENPIPE_API_KEY", "base_url": "OPENPIPE_BASE_URL"}
+
+
+def variable_of(name: str) -> str | None:
+    """Name the environment variable of a setting, or None where only an argument will do."""
+    if name in ARGUMENT_ONLY:
+        return None
+    return _PLAIN.get(name, f"OPENPIPE_REPORT_{name.upper()}")
+
+
+def load_settings(environ: Mapping[str, str], given: Mapping[str, Any] | None = None) -> Settings:
+    """
+    Build the settings from what was given, then the environment, then the defaults.
+
+    Args:
+        environ: The environment, usually `os.environ`.
+        given: Settings by name, as in `OpenAI(openpipe={...})`; None counts as not given.
+
+    Raises:
+        SettingsError: A setting is unknown or wrong; the message names it and the remedy.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        raise SettingsError(f"openpipe= must be a dict of settings, got {type(given).__name__}")
+    chosen: dict[str, Any] = {}
+    source: dict[str, str] = {}
+    for name in Settings.model_fields:
+        variable = variable_of(name)
+        if given is not None and given.get(name) is not None:
+            chosen[name], source[name] = given[name], name
+        elif variable is not None and environ.get(variable):
+            chosen[name], source[name] = environ[variable].strip(), variable
+    unknown = sorted(str(name) for name in given or () if name not in Settings.model_fields)
+    if unknown:
+        known = ", ".join(Settings.model_fields)
+        raise SettingsError(f"unknown setting {', '.join(unknown)}; there are {known}")
+    try:
+        return Settings(**chosen)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, chosen, source)) from None
+
+
+def _explain(error: ValidationError, chosen: Mapping[str, Any], source: Mapping[str, str]) -> str:
+    problems = []
+    for detail in error.errors(include_url=False, include_input=False, include_context=False):
+        name = str(detail["loc"][0])
+        what = detail["msg"].removeprefix("Value error, ")
+        shown = "" if name == "api_key" else f", got {chosen[name]!r}"
+        problems.append(f"{source[name]}: {what[0].lower()}{what[1:]}{shown}")
+    return "; ".join(problems)

@@ -1,0 +1,166 @@
+"""
+The models of the `/report` API: seven fields, no others, every one optional.
+
+The API's numbers are JSON numbers: no string, no boolean, no NaN, and an integer stays one.
+Payloads are any JSON and are not looked into. Text is ASCII-escaped on the wire, so that lone
+surrogates and NUL survive every transport and store (RFC 8259, section 7).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+
+Number = StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Tag = StrictStr | StrictBool | Number | None
+
+PAYLOADS = frozenset({"reqPayload", "respPayload"})
+
+
+def _refuse_null(value: object) -> object:
+    if value is None:
+        raise ValueError("must not be null; leave the field out")
+    return value
+
+
+_NotNull = BeforeValidator(_refuse_null)
+
+
+class Report(BaseModel):
+    """
+    One report, as `POST /report` takes it. Attributes have the API's own names.
+
+    A field that was not given is `None` here and is left out on the wire; only payloads can be
+    null there.
+    """
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    requestedAt: Annotated[Number | None, _NotNull] = None
+    """When the call began: Unix time in milliseconds."""
+    receivedAt: Annotated[Number | None, _NotNull] = None
+    """When its answer was complete, or had failed: Unix time in milliseconds."""
+    reqPayload: Any = None
+    """The request body; `metadata` in it holds your labels."""
+    respPayload: Any = None
+    """The answer's body; of a stream, the object that the call would have returned unstreamed."""
+    statusCode: Annotated[Number | None, _NotNull] = None
+    """HTTP status of the answer; absent when no answer came."""
+    errorMessage: Annotated[StrictStr | None, _NotNull] = None
+    """What went wrong, for people; absent when nothing did."""
+    tags: Annotated[dict[StrictStr, Tag] | None, _NotNull] = None
+    """What the client itself knows, under names that begin with `$`, and your own tags."""
+
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        """Name the fields that are set, never their content: a repr ends up in logs."""
+        return [("fields", sorted(self.model_fields_set))]
+
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON object to send: fields that were set, null only for payloads."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            name: value
+            for name, value in fields.items()
+            if value is not None or (name in PAYLOADS and name in self.model_fields_set)
+        }
+
+    def to_json(self) -> bytes:
+        """Encode `to_wire()` as RFC 8259 allows it, ASCII only."""
+        return encode_json(self.to_wire())
+
+
+class ReportResponse(BaseModel):
+    """The API's answer with status 200."""
+
+    status: Literal["ok", "error"]
+
+
+class ReportIssue(BaseModel):
+    """One detail of a `ReportError`."""
+
+    message: str
+
+
+class ReportError(BaseModel):
+    """The API's answer with any other status."""
+
+    message: str
+    code: str
+    issues: list[ReportIssue] | None = None
+
+
+def parse_json(body: bytes | str) -> Any:
+    """
+    Decode JSON; NaN, Infinity and numbers out of range become the string they were written as.
+
+    Raises:
+        ValueError: It is not JSON, not text, or nested too deep to read.
+    """
+    try:
+        if isinstance(body, bytes):
+            body = body.decode(json.detect_encoding(body), "surrogatepass")
+        if _MAY_OVERFLOW.search(body):
+            return json.loads(
+                body, parse_constant=str, parse_float=_parse_float, parse_int=_parse_int
+            )
+        return json.loads(body, parse_constant=str)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+_MAY_OVERFLOW = re.compile(r"\d[eE]\+?\d{3}|\d{300}")
+
+
+def _parse_float(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _parse_int(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:  # longer than sys.get_int_max_str_digits()
+        return text
+
+
+def encode_json(value: object) -> bytes:
+    """Encode as JSON in ASCII; what JSON cannot say (NaN, objects) travels as its string."""
+    try:
+        return _dump(value)
+    except (ValueError, TypeError, RecursionError):
+        return _dump(_plain(value, depth=0))
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+_MAX_DEPTH = 200
+
+
+def _plain(value: object, depth: int) -> object:
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 10**4000 else hex(value)
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if depth >= _MAX_DEPTH:
+        return f"<{type(value).__name__} nested deeper than {_MAX_DEPTH}>"
+    if isinstance(value, dict):
+        return {_key(k): _plain(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump(mode="python", warnings=False), depth + 1)
+    return f"<{type(value).__name__}>"
+
+
+def _key(key: object) -> str:
+    return key if isinstance(key, str) else str(key)

@@ -1,0 +1,208 @@
+"""
+Stored reports as people read them: a table that fits the terminal, or blocks in a narrow one.
+
+Stored text comes from anywhere. It is never read as markup, and what a terminal would act on
+(control, bidirectional and other invisible characters) is shown as an escape.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, cast
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openpipe_report.server.schema import StoredReport
+
+NARROWEST_TABLE = 76
+"""Columns of the terminal below which reports are shown as blocks."""
+
+_HEADER = ("id", "time", "endpoint", "model", "status", "duration", "tokens")
+_RIGHT = {"id", "status", "duration", "tokens"}
+_ENDPOINT, _MODEL = _HEADER.index("endpoint"), _HEADER.index("model")
+_GAP = "  "
+_NARROWEST_COLUMN, _WIDEST_COLUMN = 8, 40
+_NARROWEST_LABELS = 24
+_UNLIMITED = 100_000
+_LARGEST_COLOURED = 1_000_000
+_FIRST_ERROR = 400
+_SPAN_LABELS = ("trace_id", "span_id", "parent_span_id")
+
+
+def make_console() -> Console:
+    """Return a console on stdout; piped, it cuts nothing unless COLUMNS says so."""
+    console = Console(highlight=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+        console.width = _UNLIMITED
+    return console
+
+
+def print_reports(reports: Sequence[StoredReport], console: Console) -> None:
+    """Print one row a report, or one block where the console is narrow."""
+    rows = [_cells(report, console.encoding) for report in reports]
+    if console.width < NARROWEST_TABLE:
+        _print_blocks(rows, reports, console)
+        return
+    widths = [max(map(cell_len, column)) for column in zip(_HEADER, *rows, strict=True)]
+    rest = console.width - sum(widths) - len(_GAP) * len(_HEADER)
+    for _ in range(-len(_GAP) - rest):
+        wider = max(_ENDPOINT, _MODEL, key=widths.__getitem__)
+        widths[wider] = max(widths[wider] - 1, _NARROWEST_COLUMN)
+    beside = rest >= _NARROWEST_LABELS
+    heading = _line(_HEADER, widths) + (f"{_GAP}metadata" if beside else "")
+    console.print(Text(heading, "bold"), soft_wrap=True)
+    for row, report in zip(rows, reports, strict=True):
+        line = Text(_line(row, widths), _style(report))
+        labels = _labels(report, console.encoding)
+        if beside:
+            line.append(_GAP).append(_cut(labels, rest))
+        console.print(line, soft_wrap=True)
+        if labels and not beside:
+            console.print(Text("    " + _cut(labels, console.width - 4)), soft_wrap=True)
+
+
+def to_json_line(report: StoredReport) -> str:
+    """Return what the list shows of a report, and its error, as one line of ASCII JSON."""
+    return json.dumps(
+        {
+            "id": report.id,
+            "time": _format_time(report, "utc"),
+            "endpoint": report.endpoint,
+            "model": report.model,
+            "status": report.status,
+            "duration_ms": report.duration_ms,
+            "prompt_tokens": report.prompt_tokens,
+            "completion_tokens": report.completion_tokens,
+            "total_tokens": report.total_tokens,
+            "error": report.error,
+            "metadata": _metadata(report),
+        }
+    )
+
+
+def print_json(whole: dict[str, Any], console: Console) -> None:
+    """Print a report as JSON: coloured with readable letters on a terminal, else ASCII."""
+    plain = not console.is_terminal or not console.encoding.startswith("utf")
+    lines = json.dumps(whole, indent=2, ensure_ascii=plain).split("\n")
+    text = Text("\n".join(map(escape, lines)))
+    if console.is_terminal and len(text) <= _LARGEST_COLOURED:
+        JSONHighlighter().highlight(text)
+    console.print(text, soft_wrap=True)
+
+
+def escape(text: str, encoding: str = "utf-8") -> str:
+    """Return text with every character that is not plainly printable as its JSON escape."""
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _print_blocks(
+    rows: Sequence[Sequence[str]], reports: Sequence[StoredReport], console: Console
+) -> None:
+    for (number, *cells, tokens), report in zip(rows, reports, strict=True):
+        known = [f"#{number}", *(cell for cell in cells if cell != "-")]
+        if tokens != "-":
+            known.append(f"{tokens} tokens")
+        for line in _fill(known, console.width):
+            console.print(Text(line, _style(report)))
+        if labels := _labels(report, console.encoding):
+            console.print(Text(f"  {labels}"))
+
+
+def _fill(cells: Sequence[str], width: int) -> list[str]:
+    lines = [cells[0]]
+    for cell in cells[1:]:
+        longer = f"{lines[-1]}{_GAP}{cell}"
+        if cell_len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(f"{_GAP}{cell}")
+    return lines
+
+
+def _cells(report: StoredReport, encoding: str) -> list[str]:
+    return [
+        str(report.id),
+        _format_time(report, "local"),
+        _cut(escape((report.endpoint or "-").removeprefix("/"), encoding), _WIDEST_COLUMN),
+        _cut(escape(report.model or "-", encoding), _WIDEST_COLUMN),
+        "-" if report.status is None else str(report.status),
+        _duration(report.duration_ms),
+        _tokens(report),
+    ]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [
+        cell.rjust(width) if name in _RIGHT else _pad(cell, width)
+        for name, cell, width in zip(_HEADER, cells, widths, strict=True)
+    ]
+    return _GAP.join(padded)
+
+
+def _pad(cell: str, width: int) -> str:
+    return set_cell_size(_cut(cell, width), width)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else set_cell_size(text, max(width - 2, 1)) + ".."
+
+
+def _style(report: StoredReport) -> str:
+    failed = report.error is not None or (report.status or 0) >= _FIRST_ERROR
+    return "red" if failed else ""
+
+
+def _format_time(report: StoredReport, zone: str) -> str:
+    milliseconds = report.stored_at if report.requested_at is None else report.requested_at
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1_000, timezone.utc)
+        if zone == "utc":
+            return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        local = moment.astimezone()
+        this_year = local.year == datetime.now(timezone.utc).year
+        return local.strftime("%m-%d %H:%M:%S" if this_year else "%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{milliseconds:.10g} ms"
+
+
+def _duration(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return "-"
+    if abs(milliseconds) < 1_000:  # noqa: PLR2004 - a second
+        return f"{milliseconds:.0f} ms"
+    return f"{milliseconds / 1_000:.5g} s"
+
+
+def _tokens(report: StoredReport) -> str:
+    counts = (report.prompt_tokens, report.completion_tokens)
+    known = [str(count) for count in counts if count is not None]
+    if not known and report.total_tokens is not None:
+        return str(report.total_tokens)
+    return "+".join(known) or "-"
+
+
+def _metadata(report: StoredReport) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(report.metadata_json or "{}"))
+
+
+def _labels(report: StoredReport, encoding: str) -> str:
+    labels = _metadata(report)
+    names = sorted(labels, key=lambda name: name in _SPAN_LABELS)
+    shown = [f"{name}={_label(labels[name])}" for name in names]
+    if report.error is not None:
+        shown.insert(0, f"! {report.error}")
+    return escape(_GAP.join(shown), encoding)
+
+
+def _label(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,174 @@
+"""
+Store: reports in one SQLite file, through SQLAlchemy.
+
+What `add()` promises: when its future is done, the report is committed (WAL,
+`synchronous=FULL`) and survives the death of the process and of the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from sqlalchemy import create_engine, event, func, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from openpipe_report.server.schema import (
+    StoredReport,
+    StoreError,
+    check,
+    prepare,
+    unusable,
+)
+from openpipe_report.server.summary import summarize
+from openpipe_report.server.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+    from os import PathLike
+    from sqlite3 import Connection as SQLiteConnection
+    from types import TracebackType
+
+    from sqlalchemy import Engine
+    from typing_extensions import Self
+
+BUSY_TIMEOUT = 5.0
+"""Seconds to wait while another process writes to the same file."""
+
+_MAX_ID = 2**63 - 1
+
+
+class Store:
+    """
+    The stored reports of one file. Safe to use from any thread; a context manager.
+
+    Args:
+        path: The database file; made if it is missing, but not its folder.
+        read_only: Open for reading only, and never make the file.
+
+    Raises:
+        StoreError: The file is missing (`read_only`), cannot be opened, is no SQLite database,
+            another program's, or was written by a newer version. It is then left as it is.
+
+    """
+
+    def __init__(self, path: str | PathLike[str], *, read_only: bool = False) -> None:
+        self.path = Path(path)
+        if self.path.is_dir():
+            raise StoreError(f"{self.path} is a folder: give a file with --db")
+        if read_only and not self.path.exists():
+            raise StoreError(
+                f"no database at {self.path}: `openpipe-report serve --db {self.path}` makes it, "
+                "or name the right file with --db"
+            )
+        if not self.path.absolute().parent.is_dir():
+            raise StoreError(f"the folder of {self.path} does not exist: make it first")
+        self._engine = _make_engine(self.path, read_only=read_only)
+        self._writer = Writer(self._engine)
+        try:
+            if read_only:
+                self._check()
+            else:
+                prepare(self._engine, self.path)
+        except StoreError:
+            self.close()
+            raise
+
+    def add(self, report: dict[str, Any], *, idempotency_key: str | None = None) -> Future[None]:
+        """
+        Store one valid report, whole.
+
+        Args:
+            report: The report as parsed JSON, by the API's names.
+            idempotency_key: A report with a key that was ever stored is not stored again, and
+                its future succeeds all the same.
+
+        Returns:
+            A future that is done once the report is committed; it fails if that failed.
+
+        Raises:
+            ValueError: The report holds a number that JSON cannot say (NaN, infinity).
+            StoreError: The store is closed.
+
+        """
+        whole = json.dumps(report, allow_nan=False, separators=(",", ":"))
+        return self._writer.add(
+            {
+                "stored_at": time.time() * 1_000,
+                "idempotency_key": idempotency_key or None,
+                "report": whole,
+                **summarize(report),
+            }
+        )
+
+    def recent(self, limit: int | None = None) -> list[StoredReport]:
+        """Return the newest `limit` reports (default: all), oldest first, without `report`."""
+        query = select(StoredReport).order_by(StoredReport.id.desc()).limit(limit)
+        with Session(self._engine) as session:
+            return list(session.scalars(query))[::-1]
+
+    def report(self, report_id: int) -> dict[str, Any] | None:
+        """Return the whole report with this id, equal to what was posted, or None."""
+        if not 0 < report_id <= _MAX_ID:
+            return None
+        query = select(StoredReport.report).where(StoredReport.id == report_id)
+        with Session(self._engine) as session:
+            found = session.scalar(query)
+        return None if found is None else cast("dict[str, Any]", json.loads(found))
+
+    def reports(self) -> Iterator[dict[str, Any]]:
+        """Yield every whole report in order of arrival, a few at a time in memory."""
+        query = select(StoredReport.report).order_by(StoredReport.id)
+        with Session(self._engine) as session:
+            for found in session.scalars(query.execution_options(yield_per=100)):
+                yield json.loads(found)
+
+    def count(self) -> int:
+        """Return how many reports are stored."""
+        with Session(self._engine) as session:
+            return session.scalar(select(func.count(StoredReport.id))) or 0
+
+    def close(self) -> None:
+        """Commit what was added, and close the file. May be called twice."""
+        self._writer.close()
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check(self) -> None:
+        try:
+            with self._engine.connect() as connection:
+                check(connection, self.path)
+        except DatabaseError as error:
+            raise unusable(self.path, error) from error
+
+
+def _make_engine(path: Path, *, read_only: bool) -> Engine:
+    # hide_parameters: the text of a SQLAlchemy error must not hold a report.
+    engine = create_engine(
+        URL.create("sqlite", database=str(path.absolute())),
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def set_up(connection: SQLiteConnection, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
+        connection.execute("PRAGMA synchronous = FULL")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+
+    return engine

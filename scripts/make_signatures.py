@@ -1,0 +1,95 @@
+"""
+Write `openpipe_report/_signatures.pyi`: our client classes as type checkers see them.
+
+Constructors and `copy` are openai's own, read from the installed openai's source, with
+`openpipe=` and `reporter=` added. Run it with the newest openai; a test holds the result to it.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+
+import openai
+
+TARGET = Path(__file__).parent.parent / "openpipe_report" / "_signatures.pyi"
+
+CLASSES = {
+    "OpenAI": ("openai.OpenAI",),
+    "AsyncOpenAI": ("openai.AsyncOpenAI",),
+    "AzureOpenAI": ("OpenAI", "openai.AzureOpenAI"),
+    "AsyncAzureOpenAI": ("AsyncOpenAI", "openai.AsyncAzureOpenAI"),
+    "BedrockOpenAI": ("OpenAI", "openai.BedrockOpenAI"),
+    "AsyncBedrockOpenAI": ("AsyncOpenAI", "openai.AsyncBedrockOpenAI"),
+}
+
+HEADER = '''"""
+Our client classes for type checkers: openai's signatures with our two parameters.
+
+Written by scripts/make_signatures.py from openai {version}.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, overload
+
+import httpx2
+import openai
+from openai import Timeout
+from openai._data_residency import DataResidency
+from openai._provider import _Provider
+from openai._types import NotGiven
+from openai.auth import WorkloadIdentity, X509WorkloadIdentity
+from openai.lib.azure import AsyncAzureADTokenProvider, AzureADTokenProvider
+from openai.lib.bedrock import (
+    AsyncBedrockTokenProvider,
+    AwsCredentialsProvider,
+    BedrockTokenProvider,
+    _LegacyBedrockState,
+)
+from typing_extensions import Self
+
+from openpipe_report._reporter import Reporter
+'''
+
+
+def signature_of(function: ast.FunctionDef) -> str:
+    """Spell out a method with our two parameters, its defaults left out."""
+    arguments = function.args
+    ours = ast.parse("def f(*, openpipe: Mapping[str, Any] | None = ..., "
+                     "reporter: Reporter | None = ...): ...").body[0].args  # type: ignore[attr-defined]  # fmt: skip
+    arguments.kwonlyargs += ours.kwonlyargs
+    arguments.kw_defaults = [
+        None if default is None else ast.Constant(...) for default in arguments.kw_defaults
+    ] + ours.kw_defaults
+    returns = "None" if function.name == "__init__" else "Self"
+    return f"    def {function.name}({ast.unparse(arguments)}) -> {returns}: ...\n"
+
+
+def stub_of(name: str, bases: tuple[str, ...]) -> str:
+    """Write one class."""
+    module = sys.modules[getattr(openai, name).copy.__module__]
+    tree = ast.parse(inspect.getsource(module))
+    cls = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    methods = [node for node in cls.body if isinstance(node, ast.FunctionDef)]
+    lines = [f"\n\nclass {name}({', '.join(bases)}):\n"]
+    for method in ("__init__", "copy"):
+        same = [node for node in methods if node.name == method]
+        overloads = [node for node in same if "overload" in map(ast.unparse, node.decorator_list)]
+        for node in overloads or same:
+            if overloads:
+                lines.append("    @overload\n")
+            lines.append(signature_of(node))
+    lines.append("    with_options = copy\n")
+    return "".join(lines)
+
+
+def render() -> str:
+    """Write the whole stub."""
+    body = "".join(stub_of(name, bases) for name, bases in CLASSES.items())
+    return HEADER.format(version=openai.__version__) + body
+
+
+if __name__ == "__main__":
+    TARGET.write_text(render())

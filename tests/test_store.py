@@ -1,0 +1,280 @@
+"""The store: what is committed, what is derived, and which files it takes."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from dirty_equals import IsNow, IsPartialDict
+
+from openpipe_report.server.schema import SCHEMA_VERSION, StoreError
+from openpipe_report.server.store import Store
+
+NOTHING = dict.fromkeys(
+    [
+        "requested_at",
+        "duration_ms",
+        "endpoint",
+        "model",
+        "status",
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "error",
+        "metadata_json",
+    ]
+)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "reports.db"
+
+
+@pytest.fixture
+def store(path):
+    with Store(path) as opened:
+        yield opened
+
+
+def columns(store):
+    """The derived columns of the newest report."""
+    (row,) = store.recent(1)
+    return {name: getattr(row, name) for name in NOTHING}
+
+
+CHAT = {"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 46}
+RESPONSES = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    "report, derived",
+    [
+        pytest.param({}, {}, id="empty"),
+        pytest.param(
+            {"requestedAt": 1_700_000_000_000, "receivedAt": 1_700_000_000_250.5},
+            {"requested_at": 1_700_000_000_000.0, "duration_ms": 250.5},
+            id="times",
+        ),
+        pytest.param({"requestedAt": 5, "receivedAt": 10**400}, {"requested_at": 5.0}, id="huge"),
+        pytest.param(
+            {"requestedAt": -1e308, "receivedAt": 1.7e308}, {"requested_at": -1e308}, id="far apart"
+        ),
+        pytest.param({"statusCode": 200.0}, {"status": 200}, id="whole float"),
+        pytest.param({"statusCode": 200.5}, {}, id="fraction"),
+        pytest.param({"statusCode": 2**63}, {}, id="more than 64 bits"),
+        pytest.param({"errorMessage": "x" * 5_000}, {"error": "x" * 1_000}, id="long error"),
+        pytest.param({"errorMessage": "\ud800\0"}, {"error": "\\ud800\\x00"}, id="odd characters"),
+        pytest.param({"tags": {"$endpoint": "/e", "$sdk": "s"}}, {"endpoint": "/e"}, id="endpoint"),
+        pytest.param({"tags": {"$endpoint": 5}}, {}, id="endpoint is a number"),
+        pytest.param(
+            {"reqPayload": {"model": "asked"}, "respPayload": {"model": "answered"}},
+            {"model": "answered"},
+            id="model of the answer",
+        ),
+        pytest.param(
+            {"reqPayload": {"model": "asked"}, "respPayload": {"error": {}}},
+            {"model": "asked"},
+            id="model of the request",
+        ),
+        pytest.param({"reqPayload": "text", "respPayload": [1]}, {}, id="payloads are no objects"),
+        pytest.param(
+            {"respPayload": {"usage": CHAT}},
+            {"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 46},
+            id="usage of chat",
+        ),
+        pytest.param(
+            {"respPayload": {"usage": RESPONSES}},
+            {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+            id="usage of responses",
+        ),
+        pytest.param(
+            {"respPayload": {"usage": {"prompt_tokens": "1", "input_tokens": True}}},
+            {},
+            id="usage of odd types",
+        ),
+        pytest.param(
+            {"tags": {"$sdk": "s", "a": 1, "b": 2}, "reqPayload": {"metadata": {"b": "\u00e9"}}},
+            {"metadata_json": '{"a":1,"b":"\\u00e9"}'},
+            id="metadata over own tags",
+        ),
+        pytest.param({"reqPayload": {"metadata": [1]}}, {}, id="metadata is an array"),
+    ],
+)
+def test_derives_columns(store, report, derived):
+    """Columns hold what can be derived, and null for the rest."""
+    store.add(report).result()
+    assert columns(store) == {**NOTHING, **derived}
+    assert store.report(1) == report
+
+
+def test_stored_at(store):
+    """A report without a time has the receiver's."""
+    store.add({}).result()
+    (row,) = store.recent()
+    assert row.stored_at / 1_000 == IsNow(unix_number=True, delta=60)
+
+
+def test_reads_in_order(store):
+    """`recent` gives the newest, oldest first; `reports` all of them."""
+    for status in range(5):
+        store.add({"statusCode": status}).result()
+    assert [row.status for row in store.recent(2)] == [3, 4]
+    assert [row.status for row in store.recent()] == [0, 1, 2, 3, 4]
+    assert list(store.reports()) == [{"statusCode": status} for status in range(5)]
+    assert store.count() == 5
+
+
+@pytest.mark.parametrize("report_id", [0, -1, 2, 10**30])
+def test_unknown_id(store, report_id):
+    """An id that no report has gives None."""
+    store.add({}).result()
+    assert store.report(report_id) is None
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")], ids=str)
+def test_refuses_what_json_cannot_say(store, number):
+    """A number that is not JSON raises at once."""
+    with pytest.raises(ValueError, match="JSON"):
+        store.add({"reqPayload": number})
+
+
+def test_many_threads(store):
+    """Reports of many threads are each stored once, a repeated key among them too."""
+    with ThreadPoolExecutor(8) as pool:
+        futures = list(
+            pool.map(
+                lambda n: store.add({"statusCode": n}, idempotency_key=f"{n // 2}"), range(1_000)
+            )
+        )
+    assert [future.result() for future in futures] == [None] * 1_000
+    assert store.count() == 500
+    assert {row.status // 2 for row in store.recent()} == set(range(500))
+
+
+def test_close_commits(path):
+    """Closing commits what was added before it; adding after it raises."""
+    store = Store(path)
+    futures = [store.add({"statusCode": n}) for n in range(50)]
+    store.close()
+    store.close()
+    assert all(future.done() for future in futures)
+    with pytest.raises(StoreError, match="closed"):
+        store.add({})
+    with Store(path) as again:
+        assert again.count() == 50
+
+
+def test_key_is_remembered(path):
+    """A key is known for ever, not only while the process runs."""
+    for _ in range(2):
+        with Store(path) as store:
+            store.add({}, idempotency_key="k").result()
+    with Store(path, read_only=True) as store:
+        assert store.count() == 1
+
+
+def test_failure_reaches_the_caller(store, path):
+    """What could not be committed fails its future, and the next report is stored."""
+    store.add({}).result()
+    with sqlite3.connect(path) as other:
+        other.execute("ALTER TABLE reports RENAME TO away")
+    other.close()
+    with pytest.raises(Exception, match="no such table") as caught:
+        store.add({"errorMessage": "secret"}).result()
+    assert "secret" not in str(caught.value)
+    with sqlite3.connect(path) as other:
+        other.execute("ALTER TABLE away RENAME TO reports")
+    other.close()
+    store.add({}).result()
+    assert store.count() == 2
+
+
+def test_durable_settings(store, path):
+    """The file is in WAL mode and carries the schema's version."""
+    with sqlite3.connect(path) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert other.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    other.close()
+
+
+KILLED = """
+import os, signal, sys
+from openpipe_report.server.store import Store
+store = Store(sys.argv[1])
+store.add({"statusCode": 200}).result()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_survives_kill(path):
+    """A report whose future was done is there after `kill -9`."""
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    with Store(path, read_only=True) as store:
+        assert list(store.reports()) == [{"statusCode": 200}]
+
+
+def make_text(path):
+    path.write_text("not a database, but long enough to have a header " * 10)
+
+
+def make_foreign(path):
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE theirs (id)")
+    other.close()
+
+
+def make_newer(path):
+    Store(path).close()
+    with sqlite3.connect(path) as other:
+        other.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    other.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True], ids=["to write", "to read"])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        pytest.param(make_text, "is not an SQLite database", id="text"),
+        pytest.param(make_foreign, "another program", id="another program's"),
+        pytest.param(make_newer, "newer openpipe-report .*pip install -U", id="newer"),
+        pytest.param(lambda path: path.mkdir(), "is a folder", id="folder"),
+    ],
+)
+def test_refuses_file(path, make, message, read_only):
+    """A file that is not ours is refused by name, with a remedy, and left as it is."""
+    make(path)
+    before = None if path.is_dir() else path.read_bytes()
+    with pytest.raises(StoreError, match=message) as caught:
+        Store(path, read_only=read_only)
+    assert str(path) in str(caught.value)
+    assert before is None or path.read_bytes() == before
+
+
+def test_reading_makes_no_file(path):
+    """Opening a missing file to read it says how to make one, and makes none."""
+    with pytest.raises(StoreError, match="openpipe-report serve --db"):
+        Store(path, read_only=True)
+    assert not path.exists()
+    with pytest.raises(StoreError, match="folder of"):
+        Store(path / "deeper")
+
+
+def test_reading_writes_nothing(path):
+    """A store opened to read refuses to add."""
+    Store(path).close()
+    with Store(path, read_only=True) as store, pytest.raises(Exception, match="readonly"):
+        store.add({}).result()
+
+
+def test_two_processes_of_one_file(path, store):
+    """Two stores of one file take turns."""
+    with Store(path) as second:
+        futures = [one.add({}) for _ in range(100) for one in (store, second)]
+        for future in futures:
+            future.result()
+        assert second.count() == 200
+    assert columns(store) == IsPartialDict(NOTHING)
