@@ -14,7 +14,7 @@ import openai as _openai
 
 from openpipe_report import _module
 from openpipe_report._context import metadata
-from openpipe_report._errors import OpenPipeError
+from openpipe_report._errors import OpenPipeError, SettingsError
 from openpipe_report._ledger import Flushed, Stats
 from openpipe_report._lifecycle import flush_all as flush
 from openpipe_report._lifecycle import shutdown_all as shutdown
@@ -50,6 +50,7 @@ __all__ = [
     "Report",
     "Reporter",
     "Settings",
+    "SettingsError",
     "Stats",
     "flush",
     "metadata",

@@ -256,9 +256,13 @@ def describe_error(error: BaseException) -> str:
     name = type(error).__name__
     told = f"{name}: {text}" if text else name
     cause = error.__cause__
-    if cause is not None and (not str(cause) or str(cause) not in text):
-        told = f"{told} ({type(cause).__name__}: {cause})"
-    return told
+    if cause is None:
+        return told
+    return (
+        f"{told} ({type(cause).__name__}: {cause})"
+        if str(cause)
+        else f"{told} ({type(cause).__name__})"
+    )
 
 
 def describe_leaving() -> str | None:

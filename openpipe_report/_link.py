@@ -25,8 +25,16 @@ class Link:
     """How a client reports: its settings, and its reporter where it has one."""
 
     settings: Settings
-    reporter: Reporter | None
+    own_reporter: Reporter | None
 
+    @property
+    def reporter(self) -> Reporter | None:
+        """Where reports go; None where they do not."""
+        return capturing[-1] if capturing else self.own_reporter
+
+
+capturing: list[Reporter] = []
+"""Reporters of `testing.captured_reports()`: the innermost takes the reports of every client."""
 
 _inherited: ContextVar[Link | None] = ContextVar("openpipe_report_inherited", default=None)
 """The link for the client that `copy()` is constructing."""

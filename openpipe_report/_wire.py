@@ -18,6 +18,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 Number = StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Tag = StrictStr | StrictBool | Number | None
 
+MAX_DEPTH = 200
+"""Levels of nesting that every JSON reader takes; what is deeper travels as text."""
+
 PAYLOADS = frozenset({"reqPayload", "respPayload"})
 
 
@@ -104,12 +107,30 @@ def parse_json(body: bytes | str) -> Any:
         if isinstance(body, bytes):
             body = body.decode(json.detect_encoding(body), "surrogatepass")
         if _MAY_OVERFLOW.search(body):
-            return json.loads(
+            value = json.loads(
                 body, parse_constant=str, parse_float=_parse_float, parse_int=_parse_int
             )
-        return json.loads(body, parse_constant=str)
+        else:
+            value = json.loads(body, parse_constant=str)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    if body.count("[") + body.count("{") > MAX_DEPTH and _is_deep(value):
+        raise ValueError("nested too deep")
+    return value
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
 
 
 _MAY_OVERFLOW = re.compile(r"\d[eE]\+?\d{3}|\d{300}")
@@ -139,9 +160,6 @@ def _dump(value: object) -> bytes:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
-_MAX_DEPTH = 200
-
-
 def _plain(value: object, depth: int) -> object:
     if value is None or isinstance(value, (str, bool)):
         return value
@@ -151,8 +169,8 @@ def _plain(value: object, depth: int) -> object:
         if math.isfinite(value):
             return value
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if depth >= _MAX_DEPTH:
-        return f"<{type(value).__name__} nested deeper than {_MAX_DEPTH}>"
+    if depth >= MAX_DEPTH:
+        return f"<{type(value).__name__} nested deeper than {MAX_DEPTH}>"
     if isinstance(value, dict):
         return {_key(k): _plain(v, depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
