@@ -200,8 +200,8 @@ class Call(Exchange):
 
     def _grow(self) -> bool:
         """Reserve memory for what comes; past the limits the rest of the stream is not kept."""
-        step = max(_RESERVE, self._held - self._allowance)
         limit = self._reporter.settings.max_report_bytes
+        step = min(max(_RESERVE, self._held - self._allowance), limit - self._allowance)
         if self._held <= limit and self._reporter.ledger.reserve(step):
             self._allowance += step
             return True

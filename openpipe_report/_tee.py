@@ -10,6 +10,7 @@ left after `[DONE]` in a second one.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +128,9 @@ class _AsyncTee(_Tee):
         finally:
             aclose = getattr(source, "aclose", None)
             if aclose is not None:
-                await aclose()
+                # The event loop may be closing it already, as one of the generators it found.
+                with suppress(RuntimeError):
+                    await aclose()
         if first:
             self._call.end()
 
