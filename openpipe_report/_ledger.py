@@ -1,8 +1,9 @@
 """
 The ledger of one reporter: what is pending, what became of the rest, and who waits for it.
 
-Its lock is re-entrant, because a finalizer may admit a report in the midst of one of its methods;
-none of them waits, logs or calls out while holding it.
+Its lock is re-entrant, because a finalizer may admit a report in the midst of one of its methods.
+While holding it nobody waits, logs, calls out or sets an Event: an Event's own lock may be held by
+a waiting thread whose finalizer wants the ledger's.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from openpipe_report._guard import count_faults, logger, note_fault
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from openpipe_report._guard import count_faults
 
 
 class Mark:
     """Counts the reports queued between two calls of `flush()`, so that it can wait for them."""
 
-    __slots__ = ("done", "lost", "pending")
+    __slots__ = ("current", "done", "lost", "pending", "written_off")
 
     def __init__(self) -> None:
         self.pending = 0
-        self.lost = 0
+        self.lost: Counter[str] = Counter()
+        self.current = True
+        self.written_off = False
         self.done = threading.Event()
+
+    def tell(self) -> None:
+        """Wake who waits, if all has ended. Not to be called with the ledger's lock held."""
+        if not self.pending and not self.current:
+            self.done.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Stats:
     open_streams: int = 0
     """Streamed answers that are still being read."""
     threads: int = 0
-    """Threads that send."""
+    """Threads that send; they end when there is nothing to do."""
     faults: int = 0
     """Errors inside this package that were kept from your calls, in the whole process."""
 
@@ -70,7 +74,7 @@ class Flushed:
     lost: int = 0
     """Reports that were rejected or dropped instead."""
     reason: str = ""
-    """Why: the last failure of a pending report."""
+    """Why: the kinds of loss, and the last failure of a pending report."""
 
     def __bool__(self) -> bool:
         return not (self.pending or self.lost)
@@ -93,27 +97,50 @@ class Ledger:
         self._marks = [self._mark]
         self._pending = 0
         self._bytes = 0
-        self._delivered = self._rejected = self._left_out = 0
+        self._delivered = 0
+        self._rejected = 0
+        self._left_out = 0
         self._dropped: Counter[str] = Counter()
-        self._news: Counter[str] = Counter()
-        self._announced: set[str] = set()
-        self.last_failure = ""
+        self._untold: Counter[str] = Counter()
 
     @property
     def pending(self) -> int:
         """How many reports were admitted and have no end yet."""
         return self._pending
 
+    @property
+    def overfull(self) -> bool:
+        """Whether reports became larger in the building than there is room for."""
+        return self._bytes > self._max_bytes
+
     def admit(self, size: int) -> Mark | None:
         """Charge a report of `size` bytes; None, and a drop counted, when there is no room."""
         with self._lock:
             if self._pending >= self._max_reports or self._bytes + size > self._max_bytes:
-                self._drop("queue full", self._mark)
+                self._refuse("queue full")
                 return None
             self._pending += 1
             self._bytes += size
             self._mark.pending += 1
             return self._mark
+
+    def refuse(self, reason: str) -> None:
+        """Count a report that is not even admitted."""
+        with self._lock:
+            self._refuse(reason)
+
+    def _refuse(self, reason: str) -> None:
+        self._dropped[reason] += 1
+        self._untold[reason] += 1
+        self._mark.lost[reason] += 1
+
+    def take_untold(self) -> Counter[str]:
+        """Take the losses that callers caused and nobody has been told of."""
+        if not self._untold:
+            return Counter()
+        with self._lock:
+            untold, self._untold = self._untold, Counter()
+        return untold
 
     def reserve(self, size: int) -> bool:
         """Charge the memory of an open stream, or give it back; False when there is no room."""
@@ -123,87 +150,79 @@ class Ledger:
             self._bytes += size
             return True
 
-    def refuse(self, reason: str) -> None:
-        """Count a report that is not even admitted."""
+    def resize(self, by: int) -> None:
+        """Charge what an admitted report has grown by, come what may."""
         with self._lock:
-            self._drop(reason, self._mark)
+            self._bytes += by
 
     def delivered(self, mark: Mark, size: int) -> None:
         """The server acknowledged it."""
         with self._lock:
-            self._delivered += 1
-            self._close(mark, size)
+            self._delivered += self._close(mark, size)
+        mark.tell()
 
     def left_out(self, mark: Mark, size: int) -> None:
         """It was not to be sent."""
         with self._lock:
-            self._left_out += 1
-            self._close(mark, size)
+            self._left_out += self._close(mark, size)
+        mark.tell()
 
-    def rejected(self, mark: Mark, size: int, reason: str) -> None:
+    def rejected(self, mark: Mark, size: int) -> None:
         """The server refused it for good."""
         with self._lock:
-            self._rejected += 1
-            self.last_failure = reason
-            self._news["rejected"] += 1
-            mark.lost += 1
-            self._close(mark, size)
+            if self._close(mark, size):
+                self._rejected += 1
+                mark.lost["rejected"] += 1
+        mark.tell()
 
     def dropped(self, mark: Mark, size: int, reason: str) -> None:
         """It is lost on our side."""
         with self._lock:
-            self._drop(reason, mark)
-            self._close(mark, size)
+            if self._close(mark, size):
+                self._dropped[reason] += 1
+                mark.lost[reason] += 1
+        mark.tell()
 
-    def _drop(self, reason: str, mark: Mark) -> None:
-        self._dropped[reason] += 1
-        self._news[reason] += 1
-        mark.lost += 1
-
-    def _close(self, mark: Mark, size: int) -> None:
-        self._pending -= 1
+    def _close(self, mark: Mark, size: int) -> bool:
         self._bytes -= size
+        if mark.written_off:
+            return False
+        self._pending -= 1
         mark.pending -= 1
-        if mark.pending == 0 and mark is not self._mark:
-            self._marks.remove(mark)
-            mark.done.set()
+        return True
 
-    def announce(self, host: str, on_drop: Callable[[str, int], object] | None) -> None:
-        """Tell of the losses since the last time: the log once per kind, `on_drop` always."""
-        if not self._news:
-            return
+    def write_off(self, reason: str) -> int:
+        """At exit: count all that is pending as lost, whatever becomes of it; return how many."""
         with self._lock:
-            news, self._news = self._news, Counter()
-        for reason, count in news.items():
-            if reason not in self._announced:
-                self._announced.add(reason)
-                why = self.last_failure if reason in {"rejected", "gave up"} else ""
-                logger.warning(
-                    "openpipe_report: %d report(s) to %s lost: %s%s; further ones are only "
-                    "counted in Reporter.stats()",
-                    count,
-                    host,
-                    reason,
-                    f" ({why})" if why else "",
-                )
-            if on_drop is not None:
-                try:
-                    on_drop(reason, count)
-                except Exception:  # noqa: BLE001 - the user's own hook
-                    note_fault("on_drop")
+            marks, self._mark = self._marks, Mark()
+            self._marks = [self._mark]
+            count, self._pending = self._pending, 0
+            if count:
+                self._dropped[reason] += count
+            for mark in marks:
+                if mark.pending:
+                    mark.lost[reason] += mark.pending
+                mark.pending, mark.current, mark.written_off = 0, False, True
+        for mark in marks:
+            mark.tell()
+        return count
 
     def wait(self, timeout: float | None) -> Flushed:
         """Wait until what was admitted before has ended, and tell how."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+        deadline = time.monotonic() + limit
         with self._lock:
+            self._mark.current = False
             marks, self._mark = self._marks, Mark()
-            self._marks = [*(mark for mark in marks if mark.pending), self._mark]
-            waited = self._marks[:-1]
-        for mark in waited:
-            mark.done.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        pending = sum(mark.pending for mark in marks)
-        lost = sum(mark.lost for mark in marks)
-        return Flushed(pending, lost, self.last_failure if pending or lost else "")
+            self._marks = [*marks, self._mark]
+        for mark in marks:
+            if mark.pending:
+                mark.done.wait(max(0.0, deadline - time.monotonic()))
+        with self._lock:
+            # A mark stays until a flush has told of all its losses, were it the next one.
+            self._marks = [mark for mark in self._marks if mark.pending or mark not in marks]
+            lost: Counter[str] = sum((mark.lost for mark in marks), Counter())
+            return Flushed(sum(mark.pending for mark in marks), lost.total(), ", ".join(lost))
 
     def stats(self, *, open_streams: int, threads: int) -> Stats:
         """Take stock."""

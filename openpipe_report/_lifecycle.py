@@ -3,8 +3,8 @@ What concerns all reporters of a process: sharing them, fork, and exit.
 
 Exit is hooked at the first report of each process, not at import. Besides `atexit` there is
 `multiprocessing.util.Finalize`: children started by fork or forkserver leave through `os._exit`
-and run no atexit callbacks. From 3.12 on no thread starts inside atexit, so what becomes a
-report from then on is sent by the exiting thread itself.
+and run no atexit callbacks before 3.13. From 3.12 on no thread starts inside atexit, so the
+exiting thread may have to send by itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from openpipe_report._guard import logger, note_fault
+from openpipe_report._guard import note_fault
 from openpipe_report._ledger import Flushed
 
 if TYPE_CHECKING:
@@ -27,12 +27,19 @@ if TYPE_CHECKING:
     from openpipe_report._settings import Settings
 
 _live: WeakSet[Reporter] = WeakSet()
-_shared: dict[Settings, Reporter] = {}
+_shared: WeakSet[Reporter] = WeakSet()
 _lock = threading.RLock()
-_hooked_in: int | None = None
-_exit_deadline: float | None = None
-_draining: int | None = None
-"""The thread that drains at exit: what a finalizer submits there is drained by its loop."""
+
+
+class _Exit:
+    """How far the exit of this process has come."""
+
+    hooked = False
+    thread: int | None = None
+    """The thread that runs the exit hooks, once it does."""
+    budget: float | None = None
+    """Seconds that are left for all reporters together; only our own waiting uses it up."""
+    draining = False
 
 
 def register(reporter: Reporter) -> None:
@@ -41,25 +48,21 @@ def register(reporter: Reporter) -> None:
         _live.add(reporter)
 
 
-def forget(reporter: Reporter) -> None:
-    """Let a reporter that was shut down go."""
-    with _lock:
-        _live.discard(reporter)
-
-
 def shared_reporter(settings: Settings, make: Callable[[Settings], Reporter]) -> Reporter:
     """Return the one reporter of all clients with equal settings; make it if need be."""
     with _lock:
-        reporter = _shared.get(settings)
-        if reporter is None or reporter.closed:
-            reporter = _shared[settings] = make(settings)
+        for reporter in _shared:  # not by hash: a user's hook may have none
+            if not reporter.closed and reporter.settings == settings:
+                return reporter
+        reporter = make(settings)
+        _shared.add(reporter)
         return reporter
 
 
 def live() -> list[Reporter]:
     """Every reporter that is not shut down."""
     with _lock:
-        return list(_live)
+        return [reporter for reporter in _live if not reporter.closed]
 
 
 def flush_all(timeout: float | None = 30.0) -> Flushed:
@@ -97,61 +100,63 @@ def _each(act: Callable[[Reporter, float | None], Flushed], timeout: float | Non
 
 def hook_exit() -> None:
     """Hook the exit of this process, once."""
-    global _hooked_in  # noqa: PLW0603 - one state per process
-    if _hooked_in == os.getpid():
+    if _Exit.hooked:
         return
-    first = _hooked_in is None
-    _hooked_in = os.getpid()
-    if first:  # a forked child inherits the callback
-        atexit.register(_at_exit)
+    _Exit.hooked = True
+    atexit.unregister(_at_exit)  # a forked child may have inherited it
+    atexit.register(_at_exit)
     multiprocessing_util = sys.modules.get("multiprocessing.util")
     if multiprocessing_util is not None:
         multiprocessing_util.Finalize(None, _at_exit, exitpriority=100)
+    if not threading.main_thread().is_alive():  # the exit is under way: too late for the hooks
+        _begin_exit(live())
 
 
 def after_submit(reporter: Reporter) -> None:
     """During exit nobody will wait for the threads: deliver at once, within what is left."""
-    if _exit_deadline is None or sys.is_finalizing() or _draining == threading.get_ident():
-        return
-    _drain(reporter, _exit_deadline)
+    # Not on another thread, which may be in the midst of the outbox's lock: this may be a
+    # finalizer. And not in the midst of draining, which takes what was submitted there along.
+    if _Exit.thread == threading.get_ident() and not (_Exit.draining or sys.is_finalizing()):
+        _drain([reporter])
 
 
-def _drain(reporter: Reporter, deadline: float) -> None:
-    global _draining  # noqa: PLW0603 - one state per process
-    _draining = threading.get_ident()
-    try:
-        reporter.drain(deadline)
-    finally:
-        _draining = None
+def _begin_exit(reporters: list[Reporter]) -> None:
+    _Exit.thread = threading.get_ident()
+    if _Exit.budget is None:
+        _Exit.budget = max((r.settings.exit_timeout for r in reporters), default=0.0)
 
 
 def _at_exit() -> None:
-    global _exit_deadline  # noqa: PLW0603 - one state per process
     reporters = live()
-    if _exit_deadline is None:
-        budget = max((r.settings.exit_timeout for r in reporters), default=0.0)
-        _exit_deadline = time.monotonic() + budget
-    for reporter in reporters:
-        try:
-            reporter.sweep(at_exit=True)
-            _drain(reporter, _exit_deadline)
-            left = reporter.ledger.pending
-            reporter.abandon("exit")
-            if left:
-                logger.warning(
-                    "openpipe_report: the process ends with %d report(s) to %s undelivered%s",
-                    left,
-                    reporter.settings.report_url,
-                    f" ({reporter.ledger.last_failure})" if reporter.ledger.last_failure else "",
-                )
-        except Exception:  # noqa: BLE001 - the process ends all the same
-            note_fault("the exit hook")
+    _begin_exit(reporters)
+    _drain(reporters)
+
+
+def _drain(reporters: list[Reporter]) -> None:
+    _Exit.draining = True
+    deadline = time.monotonic() + (_Exit.budget or 0.0)
+    acts: list[Callable[[Reporter], None]] = [
+        lambda reporter: reporter.sweep(at_exit=True),
+        lambda reporter: reporter.drain(deadline),
+        lambda reporter: reporter.write_off(),
+    ]
+    try:
+        for act in acts:
+            for reporter in reporters:
+                try:
+                    act(reporter)
+                except Exception:  # noqa: BLE001 - the process ends all the same
+                    note_fault("the exit hook")
+    finally:
+        _Exit.budget = max(0.0, deadline - time.monotonic())
+        _Exit.draining = False
 
 
 def _in_child() -> None:
-    global _lock, _exit_deadline  # noqa: PLW0603 - one state per process
+    global _lock  # noqa: PLW0603 - one state per process
     _lock = threading.RLock()
-    _exit_deadline = None
+    _Exit.hooked = _Exit.draining = False
+    _Exit.thread = _Exit.budget = None
     for reporter in list(_live):
         reporter.reset()
 

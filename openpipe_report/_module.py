@@ -50,7 +50,7 @@ class Module(types.ModuleType):
             super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *dir(openai)})
+        return sorted({*super().__dir__(), *(n for n in dir(openai) if not n.startswith("_"))})
 
 
 def install(name: str) -> None:

@@ -40,12 +40,13 @@ class Queued:
     key: str = ""
     """The Idempotency-Key, one for all attempts."""
     attempts: int = 0
-    first_attempt: float = 0.0
+    begun: float | None = None
+    """When it could first have been tried (monotonic)."""
     due: float = 0.0
     reason: str = ""
-    """Why the last attempt failed."""
+    """Why it waits."""
     answered: bool = True
-    """Whether that attempt got an HTTP answer."""
+    """Whether its last attempt got an HTTP answer."""
 
     def __lt__(self, other: Queued) -> bool:
         return self.due < other.due
@@ -78,17 +79,18 @@ class Outbox:
         queued.due = due
         with self._lock:
             heapq.heappush(self._waiting, queued)
+            is_next = self._waiting[0] is queued
+        if is_next:  # a thread may be asleep until a later one is due
+            self._new.put(None)
 
-    def take(
-        self, *, waiting_first: bool, block: bool = True, idle: float | None = None
-    ) -> Queued | None:
+    def take(self, *, waiting_first: bool, idle: float, hold: float) -> Queued | None:
         """
-        Take a report that may be tried now.
+        Take a report that may be tried now; None when there was none, or by `wake()`.
 
         Args:
             waiting_first: Whether a due one goes before a new one; callers take turns.
-            block: Wait for one.
-            idle: Seconds to wait where nothing is due at a known time; None for ever.
+            idle: Seconds to wait for one.
+            hold: The monotonic time before which none of the waiting ones is due.
         """
         if not waiting_first:
             try:
@@ -97,11 +99,12 @@ class Outbox:
                 pass
         with self._lock:
             if self._waiting:
-                idle = self._waiting[0].due - time.monotonic()
-                if idle <= 0:
+                left = max(self._waiting[0].due, hold) - time.monotonic()
+                if left <= 0:
                     return heapq.heappop(self._waiting)
+                idle = min(idle, left)
         try:
-            return self._new.get(block=block, timeout=idle)
+            return self._new.get(timeout=idle)
         except Empty:
             return None
 
@@ -124,6 +127,17 @@ class Outbox:
                 return taken
             if queued is not None:
                 taken.append(queued)
+
+    def is_idle(self, hold: float) -> bool:
+        """Whether nothing is new and nothing is due."""
+        with self._lock:
+            next_due = max(self._waiting[0].due, hold) if self._waiting else float("inf")
+        return self._new.empty() and next_due > time.monotonic()
+
+    def why(self) -> str:
+        """Why those wait that wait: the reason of one of them."""
+        with self._lock:
+            return self._waiting[0].reason if self._waiting else ""
 
     @property
     def backlog(self) -> int:

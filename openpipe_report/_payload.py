@@ -144,7 +144,10 @@ class Exchange:
             error = error or "the answer is larger than max_report_bytes; this is its beginning"
         assembled = None
         if not _looks_like_json(body):
-            assembled = assemble(body)
+            try:
+                assembled = assemble(body)
+            except Exception:  # noqa: BLE001 - the record is then the stream's text
+                note_fault("assembling a stream")
         if assembled is not None:
             error = error or assembled.error
             if not assembled.complete:

@@ -12,27 +12,33 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from openpipe_report import _lifecycle
+from openpipe_report._delivery import Delivery
 from openpipe_report._errors import SettingsError
 from openpipe_report._guard import note_fault
 from openpipe_report._ledger import Flushed, Ledger, Stats
 from openpipe_report._outbox import Outbox, Queued, Source
-from openpipe_report._payload import encode_report
 from openpipe_report._settings import Settings, load_settings
-from openpipe_report._transport import Backoff, Delivered, Failed, Rejected, Transport, host_of
 
 if TYPE_CHECKING:
     from openpipe_report._capture import Call
-    from openpipe_report._transport import Outcome
 
 _IDLE = 10.0
-"""Seconds after which a thread beyond the first ends for want of work."""
+"""Seconds after which a thread ends for want of work."""
 
-_host_paused_until: dict[str, float] = {}
-"""By host: the monotonic time before which it asked (`Retry-After`) not to be called."""
+_BACKLOG_PER_THREAD = 16
+"""How many new reports one thread may leave lying before a caller starts another."""
+
+
+class _Here(threading.local):
+    delivering = False
+    """Whether this thread delivers: were it to wait for a delivery, it would wait for itself."""
+
+
+_here = _Here()
 
 
 class Reporter:
@@ -42,9 +48,10 @@ class Reporter:
         reporter = Reporter(base_url="http://127.0.0.1:8417/api/v1")
         client = OpenAI(reporter=reporter)
 
-    It starts no thread before its first report; its threads are daemons. Safe to share between
-    threads. A forked child begins with an empty queue and threads of its own; the parent keeps
-    what it had. At exit what is pending gets `exit_timeout` seconds.
+    It starts no thread before its first report; its threads are daemons, and end when there is
+    nothing to do. Safe to share between threads. A forked child begins with an empty queue and
+    threads of its own; the parent keeps what it had. At exit what is pending gets `exit_timeout`
+    seconds.
 
     Args:
         settings: Any field of `Settings` by name; what is not given comes from the environment.
@@ -71,27 +78,23 @@ class Reporter:
 
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
-        self._host = host_of(settings.report_url)
-        self._inherited: list[object] = []
-        self._transport: Transport | None = None
+        self._closed = False
+        self._inherited: list[Delivery] = []
         self.reset()
         _lifecycle.register(self)
 
     def reset(self) -> None:
         """Begin anew, as in a forked child: nothing queued, no thread, no connection."""
-        # The parent's connections are kept, unused: closing them could be felt at their other end.
-        self._inherited.append(self._transport)
         self.pid = os.getpid()
         self.open_calls: dict[int, Call] = {}
         self.ledger = Ledger(self.settings.max_queue_reports, self.settings.max_queue_bytes)
         self._outbox = Outbox()
-        self._lock = threading.Lock()
+        self._delivery = Delivery(self.settings, self.ledger, self._outbox)
+        self._delivery.closed = self._closed
+        # The parent's connections are kept, unused: closing them could be felt at their other end.
+        self._inherited.append(self._delivery)
         self._threads: set[threading.Thread] = set()
-        self._unreachable = 0
-        self._closed = False
-        self._transport = None
-        self._transport_lock = threading.Lock()
-        self._backoff = Backoff(self.settings.retry_for)
+        self._leaving = threading.Lock()
 
     @property
     def closed(self) -> bool:
@@ -110,13 +113,19 @@ class Reporter:
         """Queue what is to be reported; when the queue is full, drop and count it."""
         if self._closed:
             self.ledger.refuse("shutdown")
+            if not self._threads:  # somebody has to tell of it
+                self._start_thread()
             return
         size = source.size
         mark = self.ledger.admit(size)
         if mark is None:
             return
         self._outbox.put(Queued(source, size, mark))
-        if not self._threads:
+        threads = len(self._threads)
+        if (
+            threads < self.settings.senders
+            and self._outbox.backlog >= threads * _BACKLOG_PER_THREAD
+        ):
             self._start_thread()
         _lifecycle.after_submit(self)
 
@@ -133,104 +142,50 @@ class Reporter:
     # What the sending threads do.
 
     def _work(self) -> None:
-        me = threading.current_thread()
-        turn = False
+        _here.delivering = True
+        waiting_first = False
         while True:
+            waiting_first = not waiting_first
             try:
-                turn = not turn
-                idle = _IDLE if len(self._threads) > 1 else None
-                queued = self._outbox.take(waiting_first=turn, idle=idle)
-                self._announce()
-                if queued is None:
-                    if self._may_end(me):
-                        return
-                    continue
-                if self._outbox.backlog and len(self._threads) < self.settings.senders:
-                    self._start_thread()
-                self._advance(queued)
-            except Exception:  # noqa: BLE001 - a thread that dies delivers nothing
+                if not self._step(waiting_first=waiting_first) and self._may_end():
+                    return
+            except BaseException:  # noqa: BLE001 - a thread that dies delivers nothing
                 note_fault("a sending thread")
 
-    def _may_end(self, me: threading.Thread) -> bool:
-        with self._lock:
-            if self._closed or (not self.ledger.pending and len(self._threads) > 1):
-                self._threads.discard(me)
-                return True
+    def _step(self, *, waiting_first: bool) -> bool:
+        """Advance one report; False if there was none."""
+        queued = self._outbox.take(
+            waiting_first=waiting_first, idle=_IDLE, hold=self._delivery.hold
+        )
+        self._delivery.tell_losses()
+        if queued is None:
             return False
-
-    def _advance(self, queued: Queued, within: float | None = None) -> None:
-        """Bring a report one step further: build it if need be, then try to send it."""
-        if queued.source is not None and not self._prepare(queued, queued.source):
-            return
-        now = time.monotonic()
-        paused_until = _host_paused_until.get(self._host, 0.0)
-        if now < paused_until:
-            self._outbox.put_back(queued, paused_until)
-            return
-        if not queued.attempts:
-            queued.first_attempt = now
-        queued.attempts += 1
-        self._settle(queued, self._send(queued, within))
-
-    def _prepare(self, queued: Queued, source: Source) -> bool:
-        """Turn the source into JSON; False if there is nothing to send after all."""
-        queued.source = None
-        body = encode_report(source, self.settings)
-        if not body:
-            self.ledger.left_out(queued.mark, queued.size)
-            return False
-        if isinstance(body, str):
-            self.ledger.dropped(queued.mark, queued.size, body)
-            return False
-        self.ledger.reserve(len(body) - queued.size)
-        queued.body, queued.key, queued.size = body, str(uuid4()), len(body)
+        if self._outbox.backlog and len(self._threads) < self.settings.senders:
+            self._start_thread()
+        self._delivery.advance(queued)
         return True
 
-    def _send(self, queued: Queued, within: float | None) -> Outcome:
-        try:
-            with self._transport_lock:
-                if self._transport is None:
-                    self._transport = Transport(self.settings)
-                transport = self._transport
-            return transport.send(queued.body, queued.key, within)
-        except Exception as error:  # noqa: BLE001 - whatever it was, it may work later
-            note_fault("sending a report")
-            return Failed(type(error).__name__, answered=False)
+    def _may_end(self) -> bool:
+        """Leave, unless there is something to do."""
+        me = threading.current_thread()
+        with self._leaving:
+            if self.ledger.pending and not self._closed:
+                return False
+            if len(self._threads) == 1:
+                self._delivery.close()
+            self._threads.discard(me)
+            # `submit()` may have put a report in and still have seen this thread; it looks for
+            # threads after it has put, so here the order is the other way round.
+            if self._closed:
+                self._abandon()
+            elif self.ledger.pending and not self._threads:
+                self._threads.add(me)
+                return False
+        return True
 
-    def _settle(self, queued: Queued, outcome: Outcome) -> None:
-        if isinstance(outcome, Delivered):
-            self.ledger.delivered(queued.mark, queued.size)
-            self._hurry()
-            return
-        if isinstance(outcome, Rejected):
-            self.ledger.rejected(queued.mark, queued.size, outcome.reason)
-            return
-        self.ledger.last_failure = outcome.reason
-        queued.answered = outcome.answered
-        if not outcome.answered:
-            self._unreachable += 1
-        now = time.monotonic()
-        if outcome.retry_after is not None:
-            paused_until = _host_paused_until.get(self._host, 0.0)
-            _host_paused_until[self._host] = max(paused_until, now + outcome.retry_after)
-        wait = self._backoff.next_wait(
-            queued.attempts, now - queued.first_attempt, outcome.retry_after or 0.0
-        )
-        if self._closed or wait is None:
-            reason = "shutdown" if self._closed else "gave up"
-            self.ledger.dropped(queued.mark, queued.size, reason)
-        else:
-            self._outbox.put_back(queued, now + wait)
-
-    def _hurry(self) -> None:
-        """After an outage, make due at once what waits because the server was out of reach."""
-        outage, self._unreachable = self._unreachable > len(self._threads), 0
-        if outage:
-            self._outbox.make_due(unanswered_only=True)
-            self._outbox.wake(len(self._threads))
-
-    def _announce(self) -> None:
-        self.ledger.announce(self._host, self.settings.on_drop)
+    def _abandon(self) -> None:
+        self._delivery.abandon("shutdown")
+        self._outbox.wake(len(self._threads))
 
     # What a user asks for.
 
@@ -240,6 +195,7 @@ class Reporter:
 
         Streams that this thread (or task) opened and left open, and those whose thread or task
         has ended, are reported as they stand; one that another is still reading is not touched.
+        In a hook of the reporter's own (`before_report`, `on_drop`) it does not wait.
 
         Args:
             timeout: Seconds to wait at the most; None for as long as it takes.
@@ -248,11 +204,14 @@ class Reporter:
             True if all of it was delivered, else how many are pending or lost, and why.
         """
         self.sweep()
-        if threading.current_thread() in self._threads:
-            timeout = 0.0
-        flushed = self.ledger.wait(timeout)
-        if not self._threads:
-            self._announce()
+        if self.ledger.pending and not self._threads:
+            self._start_thread()
+        flushed = self.ledger.wait(0.0 if _here.delivering else timeout)
+        if not _here.delivering:
+            self._delivery.tell_losses()
+        if flushed.pending:
+            reasons = (flushed.reason, self._outbox.why() or "not answered yet")
+            flushed = replace(flushed, reason="; ".join(filter(None, reasons)))
         return flushed
 
     def sweep(self, *, at_exit: bool = False) -> None:
@@ -269,44 +228,56 @@ class Reporter:
             timeout: Seconds to wait at the most; None for as long as it takes.
 
         Returns:
-            As `flush()`. What is still pending after it is dropped.
+            As `flush()`. What is still pending after it is dropped, but for what is being sent.
         """
         flushed = self.flush(timeout)
-        self._closed = True
-        _lifecycle.forget(self)
-        self.abandon("shutdown")
-        self._outbox.wake(len(self._threads))
-        with self._transport_lock:
-            if self._transport is not None:
-                self._transport.close()
+        self._closed = self._delivery.closed = True
+        self._abandon()
+        if not self._threads:
+            self._delivery.close()
         return flushed
-
-    def abandon(self, reason: str) -> None:
-        """Drop and count all that waits; what is being sent right now is not touched."""
-        for queued in self._outbox.clear():
-            self.ledger.dropped(queued.mark, queued.size, reason)
-        self._announce()
-
-    def drain(self, deadline: float) -> None:
-        """
-        Deliver what is pending until `deadline` (monotonic), on this thread and the others.
-
-        What waits for another attempt gets one last one, unless the host asked for a pause.
-        """
-        self._outbox.make_due(unanswered_only=False)
-        tried: set[Queued] = set()
-        while (left := deadline - time.monotonic()) > 0:
-            next_one = self._outbox.take(waiting_first=True, block=False)
-            if next_one is None:
-                if self.ledger.pending <= self._outbox.waiting:
-                    return
-                self.ledger.wait(min(left, 0.02))
-            elif next_one in tried:
-                self._outbox.put_back(next_one, float("inf"))
-            else:
-                tried.add(next_one)
-                self._advance(next_one, within=left)
 
     def stats(self) -> Stats:
         """Count what became of the reports so far."""
         return self.ledger.stats(open_streams=len(self.open_calls), threads=len(self._threads))
+
+    # What the end of the process asks for.
+
+    def drain(self, deadline: float) -> None:
+        """
+        Wait until what is pending was delivered or tried once more, or `deadline` (monotonic).
+
+        The sending threads do it, for one look-up of a name can take longer than there is time.
+        Only where there is none, and none can be started, does this thread; a `Retry-After` that
+        ends in time is waited for.
+        """
+        outer, _here.delivering = _here.delivering, True
+        try:
+            self._delivery.hurry()
+            if self.ledger.pending and not self._threads:
+                self._start_thread()
+            while self.ledger.pending and (left := deadline - time.monotonic()) > 0:
+                if self._is_tried(deadline):
+                    return
+                if self._threads:
+                    time.sleep(min(left, 0.005))
+                    continue
+                pause = min(left, 0.02)
+                hold = self._delivery.hold
+                queued = self._outbox.take(waiting_first=True, idle=pause, hold=hold)
+                if queued is not None:
+                    self._delivery.advance(queued, within=left)
+        finally:
+            _here.delivering = outer
+
+    def _is_tried(self, deadline: float) -> bool:
+        """Whether all that is pending waits for a time that will not come."""
+        resumed = self._delivery.paused_until
+        if time.monotonic() < resumed < deadline:
+            return False
+        idle = self._outbox.is_idle(self._delivery.hold)
+        return idle and self.ledger.pending <= self._outbox.waiting
+
+    def write_off(self) -> None:
+        """Count as lost what is still pending."""
+        self._delivery.write_off()

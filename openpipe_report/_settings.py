@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from inspect import iscoroutinefunction
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -24,9 +25,12 @@ ENDPOINTS = frozenset(
 
 _MIB = 1024 * 1024
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d*)?")
+
 
 def _check_api_key(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"[!-~]+", value):
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str) and not re.fullmatch(r"[!-~]+", text):
         raise ValueError("must be printable ASCII without spaces; look for a stray newline")
     return value
 
@@ -39,11 +43,12 @@ def _check_base_url(value: object) -> object:
         parts.port  # noqa: B018 - raises when the port is none
     except ValueError:
         parts = urlsplit("")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"must be an http(s) URL such as {HOSTED_BASE_URL!r}")
-    if parts.username or parts.password:
+    if "@" in parts.netloc:
         raise ValueError("must hold no user or password; use the API key")
-    if parts.query or parts.fragment:
+    printable = value.isprintable() and " " not in value
+    if not (printable and parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.netloc)):
+        raise ValueError(f"must be an http(s) URL such as {HOSTED_BASE_URL!r}")
+    if "?" in value or "#" in value:
         raise ValueError("must have no query and no fragment")
     if parts.path.rstrip("/").endswith("/report"):
         raise ValueError("must end before '/report'; that is added")
@@ -54,7 +59,8 @@ def _split_names(value: object) -> object:
     names = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
     if not isinstance(names, (list, tuple, set, frozenset)):
         raise ValueError(f"must be names from {', '.join(sorted(ENDPOINTS))}")  # noqa: TRY004
-    unknown = sorted(str(name) for name in names if name not in ENDPOINTS)
+    names = [str(name) for name in names if name]
+    unknown = sorted(set(names) - ENDPOINTS)
     if unknown:
         raise ValueError(f"knows {', '.join(sorted(ENDPOINTS))}, but not {', '.join(unknown)}")
     return frozenset(names)
@@ -68,9 +74,11 @@ def _check_callable(value: object) -> object:
 
 def _check_client(value: object) -> object:
     if value is not None and not (
-        callable(getattr(value, "build_request", None)) and callable(getattr(value, "send", None))
+        callable(getattr(value, "build_request", None))
+        and callable(getattr(value, "send", None))
+        and not iscoroutinefunction(getattr(value, "send", None))
     ):
-        raise ValueError("must be an httpx.Client")
+        raise ValueError("must be an httpx.Client, and no AsyncClient")
     return value
 
 
@@ -83,7 +91,9 @@ class Settings(BaseModel):
     `OPENPIPE_REPORT_` and its name in capitals. An empty variable counts as unset.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     api_key: Annotated[SecretStr | None, BeforeValidator(_check_api_key)] = None
     """The key for the server that takes the reports, sent as a bearer token."""
@@ -163,8 +173,8 @@ def load_settings(environ: Mapping[str, str], given: Mapping[str, Any] | None = 
         variable = variable_of(name)
         if given is not None and given.get(name) is not None:
             chosen[name], source[name] = given[name], name
-        elif variable is not None and environ.get(variable):
-            chosen[name], source[name] = environ[variable].strip(), variable
+        elif variable is not None and (text := environ.get(variable, "").strip()):
+            chosen[name], source[name] = text, variable
     unknown = sorted(str(name) for name in given or () if name not in Settings.model_fields)
     if unknown:
         known = ", ".join(Settings.model_fields)
@@ -180,6 +190,9 @@ def _explain(error: ValidationError, chosen: Mapping[str, Any], source: Mapping[
     for detail in error.errors(include_url=False, include_input=False, include_context=False):
         name = str(detail["loc"][0])
         what = detail["msg"].removeprefix("Value error, ")
-        shown = "" if name == "api_key" else f", got {chosen[name]!r}"
+        value = chosen[name]
+        if name == "base_url":  # a password may be in it
+            value = re.sub(r"//.*@", "//...@", str(value))
+        shown = "" if name == "api_key" else f", got {value!r}"
         problems.append(f"{source[name]}: {what[0].lower()}{what[1:]}{shown}")
     return "; ".join(problems)

@@ -1,7 +1,7 @@
 """
 Our client classes for type checkers: openai's signatures with our two parameters.
 
-Written by scripts/make_signatures.py from openai 3.54.0.
+Written by scripts/make_signatures.py from openai's source.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,10 +9,7 @@ from typing import Any, overload
 
 import httpx2
 import openai
-from openai import Timeout
-from openai._data_residency import DataResidency
 from openai._provider import _Provider
-from openai._types import NotGiven
 from openai.auth import WorkloadIdentity, X509WorkloadIdentity
 from openai.lib.azure import AsyncAzureADTokenProvider, AzureADTokenProvider
 from openai.lib.bedrock import (
@@ -24,6 +21,114 @@ from openai.lib.bedrock import (
 from typing_extensions import Self
 
 from openpipe_report._reporter import Reporter
+from openai import (
+    APIConnectionError as APIConnectionError,
+    APIError as APIError,
+    APIResponse as APIResponse,
+    APIResponseValidationError as APIResponseValidationError,
+    APIStatusError as APIStatusError,
+    APITimeoutError as APITimeoutError,
+    AssistantEventHandler as AssistantEventHandler,
+    AsyncAPIResponse as AsyncAPIResponse,
+    AsyncAssistantEventHandler as AsyncAssistantEventHandler,
+    AsyncComputerDriver as AsyncComputerDriver,
+    AsyncComputerToolset as AsyncComputerToolset,
+    AsyncStream as AsyncStream,
+    AuthenticationError as AuthenticationError,
+    BadRequestError as BadRequestError,
+    BaseModel as BaseModel,
+    ComputerDriver as ComputerDriver,
+    ComputerToolset as ComputerToolset,
+    ConflictError as ConflictError,
+    ContentFilterFinishReasonError as ContentFilterFinishReasonError,
+    DEFAULT_CONNECTION_LIMITS as DEFAULT_CONNECTION_LIMITS,
+    DEFAULT_MAX_RETRIES as DEFAULT_MAX_RETRIES,
+    DEFAULT_TIMEOUT as DEFAULT_TIMEOUT,
+    DataResidency as DataResidency,
+    DefaultAioHttpClient as DefaultAioHttpClient,
+    DefaultAsyncHttpx2Client as DefaultAsyncHttpx2Client,
+    DefaultAsyncHttpxClient as DefaultAsyncHttpxClient,
+    DefaultHttpx2Client as DefaultHttpx2Client,
+    DefaultHttpxClient as DefaultHttpxClient,
+    HttpxBinaryResponseContent as HttpxBinaryResponseContent,
+    InternalServerError as InternalServerError,
+    InvalidWebhookSignatureError as InvalidWebhookSignatureError,
+    LengthFinishReasonError as LengthFinishReasonError,
+    NOT_GIVEN as NOT_GIVEN,
+    NoneType as NoneType,
+    NotFoundError as NotFoundError,
+    NotGiven as NotGiven,
+    OAuthError as OAuthError,
+    Omit as Omit,
+    OpenAIError as OpenAIError,
+    PermissionDeniedError as PermissionDeniedError,
+    ProxiesTypes as ProxiesTypes,
+    RateLimitError as RateLimitError,
+    ReconnectingEvent as ReconnectingEvent,
+    ReconnectingOverrides as ReconnectingOverrides,
+    RequestOptions as RequestOptions,
+    Stream as Stream,
+    Timeout as Timeout,
+    Transport as Transport,
+    UnprocessableEntityError as UnprocessableEntityError,
+    VERSION as VERSION,
+    WebSocketConnectionClosedError as WebSocketConnectionClosedError,
+    WebSocketQueueFullError as WebSocketQueueFullError,
+    admin as admin,
+    admin_api_key as admin_api_key,
+    api_key as api_key,
+    api_type as api_type,
+    api_version as api_version,
+    audio as audio,
+    auth as auth,
+    azure_ad_token as azure_ad_token,
+    azure_ad_token_provider as azure_ad_token_provider,
+    azure_endpoint as azure_endpoint,
+    base_url as base_url,
+    batches as batches,
+    bedrock_token_provider as bedrock_token_provider,
+    beta as beta,
+    chat as chat,
+    completions as completions,
+    containers as containers,
+    content_provenance_checks as content_provenance_checks,
+    conversations as conversations,
+    decisions as decisions,
+    default_headers as default_headers,
+    default_query as default_query,
+    embeddings as embeddings,
+    evals as evals,
+    file_from_path as file_from_path,
+    files as files,
+    fine_tuning as fine_tuning,
+    http_client as http_client,
+    images as images,
+    lib as lib,
+    live as live,
+    max_retries as max_retries,
+    models as models,
+    moderations as moderations,
+    not_given as not_given,
+    omit as omit,
+    organization as organization,
+    project as project,
+    providers as providers,
+    pydantic_function_tool as pydantic_function_tool,
+    pydantic_responses_function_tool as pydantic_responses_function_tool,
+    realtime as realtime,
+    resources as resources,
+    responses as responses,
+    safety as safety,
+    skills as skills,
+    timeout as timeout,
+    types as types,
+    uploads as uploads,
+    vector_stores as vector_stores,
+    version as version,
+    videos as videos,
+    webhook_secret as webhook_secret,
+    webhooks as webhooks,
+)
 
 class OpenAI(openai.OpenAI):
     def __init__(
@@ -459,3 +564,6 @@ class AsyncBedrockOpenAI(AsyncOpenAI, openai.AsyncBedrockOpenAI):
         reporter: Reporter | None = ...,
     ) -> Self: ...
     with_options = copy
+
+Client = OpenAI
+AsyncClient = AsyncOpenAI

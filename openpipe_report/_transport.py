@@ -1,63 +1,32 @@
 """
 One attempt to deliver a report, and when the next is due.
 
-An attempt's outcome is a value. httpx makes the attempt through its transports, not through its
-Client, which would log every request and costs half as much again; tenacity's wait and stop say
-when the next one is due; nobody sleeps here.
+httpx makes the attempt through its transports, not through its Client, which would log every
+request and costs half as much again; tenacity's wait and stop say when the next one is due; nobody
+sleeps here.
 """
 
 from __future__ import annotations
 
-import json
+import encodings.idna  # noqa: F401 - resolving a name would import it, see _delivery.py
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import httpx
-from pydantic import ValidationError
+from tenacity import RetryCallState, stop_before_delay, wait_random_exponential
 
+from openpipe_report._outcome import Failed, judge
 from openpipe_report._proxy import proxy_for
-from openpipe_report._wire import ReportError, ReportResponse
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from openpipe_report._outcome import Outcome
     from openpipe_report._settings import Settings
 
-RETRYABLE = frozenset({408, 409, 425, 429})
-"""Beside every 5xx; any other status but 200 says that the report itself is refused."""
-
 _MAX_ANSWER = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The server has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The server does not want it; trying again would not help."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """It may work later."""
-
-    reason: str
-    answered: bool
-    """Whether any HTTP answer came."""
-    retry_after: float | None = None
-    """Seconds that the server asked us to wait."""
-
-
-Outcome = Delivered | Rejected | Failed
 
 
 class Transport:
@@ -68,8 +37,9 @@ class Transport:
         self._client: httpx.Client | None = settings.http_client
         self._pool: httpx.HTTPTransport | None = None
         if self._client is None:
+            proxy = proxy_for(settings.report_url)
             self._pool = httpx.HTTPTransport(
-                proxy=proxy_for(settings.report_url),
+                proxy=httpx.Proxy(proxy) if proxy else None,
                 limits=httpx.Limits(
                     max_connections=settings.senders + 1,
                     max_keepalive_connections=settings.senders + 1,
@@ -77,14 +47,15 @@ class Transport:
             )
         self._timeouts = (settings.connect_timeout, settings.read_timeout)
         self._headers = {
-            "Host": self._url.netloc.decode("ascii"),
             "Content-Type": "application/json",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": "openpipe-report",
         }
+        self._secret = ""
         if settings.api_key is not None:
-            self._headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
+            self._secret = settings.api_key.get_secret_value()
+            self._headers["Authorization"] = f"Bearer {self._secret}"
 
     def send(self, body: bytes, key: str, within: float | None = None) -> Outcome:
         """
@@ -98,51 +69,66 @@ class Transport:
         connect, read = self._timeouts
         if within is not None:
             connect, read = min(connect, within / 2), min(read, within / 2)
-        timeout = httpx.Timeout(read, connect=connect)
-        request = httpx.Request(
-            "POST",
-            self._url,
-            headers={**self._headers, "Idempotency-Key": key},
-            content=body,
-            extensions={"timeout": timeout.as_dict()},
-        )
+        request = self._request(body, key, httpx.Timeout(read, connect=connect))
+        deadline = time.monotonic() + connect + read
         with _uninstrumented():
             try:
-                return self._attempt(request)
+                return self._attempt(request, deadline)
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
                 # Most often a pooled connection that the server has closed meanwhile.
                 try:
-                    return self._attempt(request)
+                    return self._attempt(request, deadline)
                 except httpx.TransportError as error:
                     return Failed(_describe(error), answered=False)
             except httpx.TransportError as error:
                 return Failed(_describe(error), answered=False)
 
-    def _attempt(self, request: httpx.Request) -> Outcome:
+    def _request(self, body: bytes, key: str, timeout: httpx.Timeout) -> httpx.Request:
+        headers = {**self._headers, "Idempotency-Key": key}
+        if self._client is not None:  # its own headers and cookies go along
+            return self._client.build_request(
+                "POST", self._url, headers=headers, content=body, timeout=timeout
+            )
+        return httpx.Request(
+            "POST",
+            self._url,
+            headers=headers,
+            content=body,
+            extensions={"timeout": timeout.as_dict()},
+        )
+
+    def _attempt(self, request: httpx.Request, deadline: float) -> Outcome:
         if self._pool is not None:
             response = self._pool.handle_request(request)
         else:
             assert self._client is not None  # noqa: S101 - one of the two is there
             response = self._client.send(request, stream=True, follow_redirects=False)
         try:
-            return judge(response.status_code, response.headers, _read(response))
+            return judge(
+                response.status_code, response.headers, _read(response, deadline), self._secret
+            )
         finally:
             response.close()
 
     def close(self) -> None:
-        """Close our own connections; a given client stays open."""
+        """Close our own connections, which does not end their use; a given client stays open."""
         if self._pool is not None:
             self._pool.close()
 
 
-def _read(response: httpx.Response) -> bytes:
+def _read(response: httpx.Response, deadline: float) -> bytes:
+    """Read an answer, or as much of it as is worth it: a server may send it drop by drop."""
     body = b""
-    stream = response.stream
-    assert isinstance(stream, httpx.SyncByteStream)  # noqa: S101 - for the type checker
-    for chunk in stream:
-        body += chunk
-        if len(body) > _MAX_ANSWER:
-            break
+    try:
+        chunks = response.iter_bytes() if "content-encoding" in response.headers else None
+        for chunk in chunks or response.iter_raw():
+            body += chunk
+            if len(body) > _MAX_ANSWER:
+                break
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout("the answer takes too long")
+    except httpx.DecodingError:
+        return b""
     return body
 
 
@@ -151,51 +137,10 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def judge(status: int, headers: httpx.Headers, body: bytes) -> Outcome:
-    """Read an answer as the API defines it."""
-    if status == 200:  # noqa: PLR2004 - the API's only good one
-        try:
-            answer = ReportResponse.model_validate_json(body)
-        except ValidationError:
-            return Rejected("HTTP 200 with an answer that is not the API's; is base_url right?")
-        if answer.status == "ok":
-            return Delivered()
-        return Rejected(f'200 {{"status": "error"}}{_explain(body)}')
-    reason = f"HTTP {status}{_explain(body)}"
-    if status in RETRYABLE or status >= 500:  # noqa: PLR2004 - every server error
-        return Failed(reason, answered=True, retry_after=retry_after(headers))
-    return Rejected(reason)
-
-
-def _explain(body: bytes) -> str:
-    try:
-        error = ReportError.model_validate(json.loads(body))
-    except ValueError:
-        return ""
-    issues = "; ".join(issue.message for issue in error.issues or [])
-    text = f"{error.code}: {error.message}" + (f" ({issues})" if issues else "")
-    return f" {text}"[:500]
-
-
-def retry_after(headers: httpx.Headers) -> float | None:
-    """Read `Retry-After` as seconds from now, in both of its forms (RFC 9110, 10.2.3)."""
-    value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, OverflowError, TypeError):
-        return None
-
-
 class Backoff:
     """When a report is tried again: full jitter, 0.5 s doubling to 5 s, for `retry_for` seconds."""
 
     def __init__(self, retry_for: float) -> None:
-        from tenacity import stop_before_delay, wait_random_exponential  # noqa: PLC0415 - slow
-
         self._wait = wait_random_exponential(multiplier=0.5, max=5)
         self._stop = stop_before_delay(retry_for)
 
@@ -208,8 +153,6 @@ class Backoff:
             since_first: Seconds since the first of them began.
             at_least: Seconds that the server asked for.
         """
-        from tenacity import RetryCallState  # noqa: PLC0415 - slow
-
         state: Any = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
         state.attempt_number = attempts
         state.outcome_timestamp = state.start_time + since_first
@@ -233,8 +176,3 @@ def _uninstrumented() -> Generator[None]:
         yield
     finally:
         context.detach(token)
-
-
-def host_of(url: str) -> str:
-    """The host and port that a `Retry-After` speaks for."""
-    return urlsplit(url).netloc

@@ -28,7 +28,7 @@ CLASSES = {
 HEADER = '''"""
 Our client classes for type checkers: openai's signatures with our two parameters.
 
-Written by scripts/make_signatures.py from openai {version}.
+Written by scripts/make_signatures.py from openai's source.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,10 +36,7 @@ from typing import Any, overload
 
 import httpx2
 import openai
-from openai import Timeout
-from openai._data_residency import DataResidency
 from openai._provider import _Provider
-from openai._types import NotGiven
 from openai.auth import WorkloadIdentity, X509WorkloadIdentity
 from openai.lib.azure import AsyncAzureADTokenProvider, AzureADTokenProvider
 from openai.lib.bedrock import (
@@ -85,11 +82,31 @@ def stub_of(name: str, bases: tuple[str, ...]) -> str:
     return "".join(lines)
 
 
+def reexports() -> str:
+    """Name what openai exports beside its clients, so that it can be imported from us."""
+    names = {name for name in [*openai.__all__, *dir(openai)] if not name.startswith("_")}
+    names -= {*CLASSES, *openai.lib._old_api.__all__, "Client", "AsyncClient", "override"}  # noqa: SLF001
+    names.discard("annotations")
+    return "from openai import (\n" + "".join(f"    {n} as {n},\n" for n in sorted(names)) + ")\n"
+
+
 def render() -> str:
-    """Write the whole stub."""
-    body = "".join(stub_of(name, bases) for name, bases in CLASSES.items())
-    return HEADER.format(version=openai.__version__) + body
+    """Write the whole stub, formatted."""
+    classes = "".join(stub_of(name, bases) for name, bases in CLASSES.items())
+    aliases = "\n\nClient = OpenAI\nAsyncClient = AsyncOpenAI\n"
+    return HEADER + reexports() + classes + aliases
+
+
+def main() -> int:
+    """Write the stub; with --check only compare its code with what is there."""
+    if "--check" in sys.argv[1:]:
+        same = ast.dump(ast.parse(render())) == ast.dump(ast.parse(TARGET.read_text()))
+        if not same:
+            sys.stderr.write("run scripts/make_signatures.py: openai's signatures have changed\n")
+        return not same
+    TARGET.write_text(render())
+    return 0
 
 
 if __name__ == "__main__":
-    TARGET.write_text(render())
+    sys.exit(main())

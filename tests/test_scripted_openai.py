@@ -43,7 +43,7 @@ def stream_chat(client):
 
 def failure_of(stream):
     """The transport's own words; openai 3 puts an APIConnectionError around them."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - httpx's or httpx2's or openai's
+    with pytest.raises(Exception) as caught:
         next(stream)
     return str(caught.value.__cause__ or caught.value)
 

@@ -125,18 +125,17 @@ def test_closed_while_another_error_is_handled(caller, held, reports):
 def test_error_in_the_loop(caller, held, reports):
     """An exception in the caller's loop leaves the stream."""
 
-    def work():
+    def work(stream):
         for _ in stream:
             raise ValueError
 
-    async def async_work():
+    async def async_work(stream):
         async for _ in stream:
             raise ValueError
 
-    stream = caller("chat.completions.create", **CHAT)
+    work = async_work if caller.is_async else work
     with pytest.raises(ValueError):
-        caller.run(async_work()) if caller.is_async else work()
-    del stream
+        caller.run(work(caller("chat.completions.create", **CHAT)))
     collect(caller)
     [report] = reports
     assert report.errorMessage == LEFT

@@ -1,0 +1,216 @@
+"""
+Delivery: brings one report a step further - built, tried, settled or put back for later.
+
+Nobody waits here. Three things say that a report may not be tried yet: its own backoff; a
+`Retry-After`, which stops all sends to that host; and an outage - more attempts in a row without
+any answer than can be in flight at once - in which waiting reports do not try one after the other
+in vain: one look every few seconds does, or a new report that gets through.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from openpipe_report._guard import note_fault
+from openpipe_report._losses import Losses
+from openpipe_report._outcome import Delivered, Failed, Rejected
+from openpipe_report._payload import encode_report
+
+if TYPE_CHECKING:
+    from openpipe_report._ledger import Ledger
+    from openpipe_report._outbox import Outbox, Queued, Source
+    from openpipe_report._outcome import Outcome
+    from openpipe_report._settings import Settings
+    from openpipe_report._transport import Backoff, Transport
+
+_host_paused_until: dict[str, float] = {}
+"""By host: the monotonic time before which it asked (`Retry-After`) not to be called."""
+
+_importing = threading.RLock()
+"""
+Held while httpx and its kin are imported; no fork happens meanwhile. A child that is forked in the
+midst of an import by another thread would wait for ever to import the same (tried, 3.10 to 3.13).
+"""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_importing.acquire,
+        after_in_parent=_importing.release,
+        after_in_child=_importing.release,
+    )
+
+
+class Delivery:
+    """Delivers reports of one reporter to one server; shared by its threads."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, outbox: Outbox) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._outbox = outbox
+        host = urlsplit(settings.report_url).netloc
+        self._host = host
+        self._losses = Losses(host, settings.on_drop)
+        self._transport: Transport | None = None
+        self._backoff: Backoff | None = None
+        self._unanswered = 0
+        self._retries_from = 0.0
+        self.closed = False
+
+    @property
+    def paused_until(self) -> float:
+        """The monotonic time before which the host asked not to be called."""
+        return _host_paused_until.get(self._host, 0.0)
+
+    @property
+    def hold(self) -> float:
+        """The monotonic time before which nothing that waits may be tried again."""
+        return max(self.paused_until, self._retries_from)
+
+    def advance(self, queued: Queued, within: float | None = None) -> None:
+        """
+        Build a report if need be, then try to send it.
+
+        Args:
+            queued: The report.
+            within: Seconds that are left, at exit.
+        """
+        if queued.source is not None and not self._build(queued, queued.source):
+            return
+        now = time.monotonic()
+        if queued.begun is None:
+            queued.begun = now
+        paused_until = self.paused_until
+        if now < paused_until:
+            queued.reason = queued.reason or "the server asked to wait (Retry-After)"
+            self._put_back(queued, paused_until, paused_until - queued.begun)
+            return
+        queued.attempts += 1
+        self._settle(queued, queued.begun, self._try(queued, within))
+
+    def _build(self, queued: Queued, source: Source) -> bool:
+        """Turn the source into JSON; False if there is nothing to send after all."""
+        queued.source = None
+        try:
+            body = encode_report(source, self._settings)
+        except BaseException:  # noqa: BLE001 - whatever a hook or a source does
+            note_fault("building a report")
+            body = "could not be built"
+        if not body:
+            self._ledger.left_out(queued.mark, queued.size)
+        elif isinstance(body, str):
+            self._lose(queued, body)
+        else:
+            self._ledger.resize(len(body) - queued.size)
+            queued.body, queued.key, queued.size = body, str(uuid4()), len(body)
+            return True
+        return False
+
+    def _try(self, queued: Queued, within: float | None) -> Outcome:
+        try:
+            return self._connections().send(queued.body, queued.key, within)
+        except BaseException as error:  # noqa: BLE001 - whatever it was, it may work later
+            note_fault("sending a report")
+            return Failed(type(error).__name__, answered=False)
+
+    def _connections(self) -> Transport:
+        if self._transport is None:
+            with _importing:
+                from openpipe_report._transport import Transport  # noqa: PLC0415 - see above
+
+                if self._transport is None:
+                    self._transport = Transport(self._settings)
+        return self._transport
+
+    def _settle(self, queued: Queued, begun: float, outcome: Outcome) -> None:
+        if isinstance(outcome, Delivered):
+            self._ledger.delivered(queued.mark, queued.size)
+            self._after_success()
+            return
+        queued.reason = outcome.reason
+        if isinstance(outcome, Rejected):
+            self._losses.tell("rejected", 1, outcome.reason)
+            self._ledger.rejected(queued.mark, queued.size)
+            return
+        now = time.monotonic()
+        asked = outcome.retry_after or 0.0
+        if asked:
+            _host_paused_until[self._host] = max(self.paused_until, now + asked)
+        queued.answered = outcome.answered
+        wait = self._next_wait(queued.attempts, now - begun, asked)
+        if wait is None:
+            self._lose(queued, "gave up")
+            return
+        self._unanswered = 0 if outcome.answered else self._unanswered + 1
+        if self._unanswered > self._settings.senders:
+            self._retries_from = max(self._retries_from, now + wait)
+        self._put_back(queued, now + wait, 0.0)
+
+    def _next_wait(self, attempts: int, since_first: float, at_least: float) -> float | None:
+        if self._backoff is None:
+            with _importing:
+                from openpipe_report._transport import Backoff  # noqa: PLC0415 - see above
+
+                self._backoff = Backoff(self._settings.retry_for)
+        return self._backoff.next_wait(attempts, since_first, at_least)
+
+    def _put_back(self, queued: Queued, due: float, since_first: float) -> None:
+        if self.closed:
+            self._lose(queued, "shutdown")
+        elif since_first > self._settings.retry_for:
+            self._lose(queued, "gave up")
+        elif self._ledger.overfull:
+            self._lose(queued, "queue full")
+        else:
+            self._outbox.put_back(queued, due)
+
+    def _after_success(self) -> None:
+        """After an outage, make due at once what waits because the server was out of reach."""
+        outage, self._unanswered = self._unanswered > self._settings.senders, 0
+        if outage:
+            self._retries_from = 0.0
+            self._outbox.make_due(unanswered_only=True)
+            self._outbox.wake(self._settings.senders)
+
+    def hurry(self) -> None:
+        """At exit: let all that waits be tried once more, unless the host asked for a pause."""
+        self._retries_from = 0.0
+        self._outbox.make_due(unanswered_only=False)
+        self._outbox.wake(self._settings.senders)
+
+    def abandon(self, reason: str) -> None:
+        """Count as lost all that waits; what is being sent right now is not touched."""
+        queue = self._outbox.clear()
+        self._losses.tell(reason, len(queue), self._why(queue))
+        for queued in queue:
+            self._ledger.dropped(queued.mark, queued.size, reason)
+        self.tell_losses()
+
+    def write_off(self) -> None:
+        """At the end of the process: count as lost all that has no end yet, and say so once."""
+        queue = self._outbox.clear()
+        count = self._ledger.write_off("exit")
+        self._losses.tell("exit", count, self._why(queue) or "not answered in time")
+        self.tell_losses()
+
+    @staticmethod
+    def _why(queue: list[Queued]) -> str:
+        return next((queued.reason for queued in queue if queued.reason), "")
+
+    def tell_losses(self) -> None:
+        """Tell of what callers found no room for, or sent too late."""
+        for reason, count in self._ledger.take_untold().items():
+            self._losses.tell(reason, count)
+
+    def _lose(self, queued: Queued, reason: str) -> None:
+        self._losses.tell(reason, 1, queued.reason)
+        self._ledger.dropped(queued.mark, queued.size, reason)
+
+    def close(self) -> None:
+        """Close the connections; a later report opens new ones."""
+        if self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,73 @@
+"""
+Run the tests on every Python that is installed here and on openai's milestones.
+
+Each combination has an environment of its own under `.venvs`, made once. Interpreters are found
+on the PATH and among pyenv's.
+
+    python scripts/check_versions.py [-k PYTEST_EXPRESSION]
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+VENVS = ROOT / ".venvs"
+TESTS = ["pytest", "pytest-asyncio", "respx", "dirty-equals", "hypothesis", "brotli", "zstandard"]
+
+LOWEST = ["openai==1.66.0", "httpx==0.25.0", "pydantic==2.5.0", "tenacity==8.3.0"]
+COMBINATIONS = {
+    "3.10": [LOWEST, ["openai"]],
+    "3.11": [["openai==1.109.1"], ["openai==2.54.0"], ["openai==3.0.0"]],
+    "3.12": [["openai"]],
+    "3.13": [["openai"]],
+}
+
+
+def find_python(version: str) -> str | None:
+    """Find the interpreter of a version."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    found = sorted(pyenv.glob(f"{version}.*/bin/python{version}"))
+    return str(found[-1]) if found else shutil.which(f"python{version}")
+
+
+def prepare(python: str, version: str, requirements: list[str]) -> Path:
+    """Make the environment of a combination, unless it is there."""
+    name = "-".join([version, *requirements]).replace("==", "")
+    folder = VENVS / name
+    interpreter = folder / "bin" / "python"
+    if not (folder / ".made").exists():
+        subprocess.run([python, "-m", "venv", "--clear", folder], check=True)  # noqa: S603
+        install = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        wanted = [*requirements, *TESTS, "-e", f"{ROOT}[server]"]
+        subprocess.run([*install, *wanted], check=True)  # noqa: S603
+        (folder / ".made").touch()
+    return interpreter
+
+
+def main() -> int:
+    """Run all; return how many combinations failed."""
+    failed = []
+    for version, all_requirements in COMBINATIONS.items():
+        python = find_python(version)
+        for requirements in all_requirements:
+            title = f"Python {version}, {' '.join(requirements)}"
+            if python is None:
+                failed.append(f"{title}: no such Python here")
+                continue
+            print(f"==> {title}", flush=True)  # noqa: T201
+            interpreter = prepare(python, version, requirements)
+            command = [interpreter, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sys.argv[1:]]
+            if subprocess.run(command, cwd=ROOT, check=False).returncode:  # noqa: S603
+                failed.append(title)
+    for title in failed:
+        print(f"failed: {title}", file=sys.stderr)  # noqa: T201
+    return len(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""What can be imported, and what importing does."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import openai
+import pytest
+from shapes import chat_completion
+
+import openpipe_report
+from openpipe_report import _module
+
+OURS = [name for name in openpipe_report.__all__ if name not in openai.__all__]
+
+
+def test_all_is_true():
+    """Every name in `__all__` is there, once."""
+    assert len(set(openpipe_report.__all__)) == len(openpipe_report.__all__)
+    for name in openpipe_report.__all__:
+        assert getattr(openpipe_report, name) is not None or name in openai.__all__
+
+
+def test_everything_of_openai():
+    """Every public name of openai can be imported from us."""
+    missing = [
+        name
+        for name in dir(openai)
+        if not name.startswith("_") and not hasattr(openpipe_report, name)
+    ]
+    assert missing == []
+    assert openpipe_report.RateLimitError is openai.RateLimitError
+    assert {*openai.__all__} <= {*openpipe_report.__all__, "__version__"}
+
+
+def test_no_client_class_is_openais_own():
+    """No client class that can be imported from us is one that does not report."""
+    classes = {
+        name: value
+        for name in dir(openpipe_report)
+        if isinstance(value := getattr(openpipe_report, name), type)
+        and issubclass(value, (openai.OpenAI, openai.AsyncOpenAI))
+    }
+    assert {"OpenAI", "AsyncOpenAI", "Client", "AsyncClient", "AzureOpenAI"} <= classes.keys()
+    for name, value in classes.items():
+        assert hasattr(value, "_openpipe_link") or "_Reporting" in str(value.__mro__), name
+        assert value.__name__ == getattr(openai, name).__name__
+
+
+def test_a_later_client_class(monkeypatch):
+    """A client class that a later openai exports reports as well, under its own name."""
+
+    class LaterOpenAI(openai.OpenAI):
+        pass
+
+    monkeypatch.setattr(openai, "LaterOpenAI", LaterOpenAI, raising=False)
+    later = openpipe_report.LaterOpenAI
+    assert issubclass(later, (LaterOpenAI, openpipe_report.OpenAI))
+    assert later.__name__ == "LaterOpenAI"
+    assert openpipe_report.LaterOpenAI is later
+
+
+def test_unknown_name():
+    """A name that neither has raises AttributeError."""
+    with pytest.raises(AttributeError, match="no_such_name"):
+        openpipe_report.no_such_name  # noqa: B018
+    assert not hasattr(openpipe_report, "__wrapped__")
+
+
+@pytest.fixture
+def module_client(monkeypatch, scripted):
+    """openai's module-level client, made anew for the test."""
+    for name in ("api_key", "base_url", "api_type", "default_headers", "max_retries"):
+        monkeypatch.setattr(openai, name, getattr(openai, name))
+    monkeypatch.setattr(openai, "http_client", None)
+    openai._reset_client()
+    monkeypatch.setattr(_module, "_module_client", (None, None))
+    openpipe_report.api_key = "sk-module"
+    openpipe_report.base_url = scripted.base_url
+    openpipe_report.max_retries = 0
+    yield
+    _module.load_client().close()
+    openai._reset_client()
+
+
+def test_module_level_call(module_client, scripted, reports):
+    """Module-level calls are reported, with the settings of our module, which are openai's."""
+    assert openai.api_key == "sk-module"
+    scripted.json(chat_completion())
+    answer = openpipe_report.chat.completions.create(
+        model="m", messages=[], metadata={"from": "module"}
+    )
+    assert isinstance(answer, openai.types.chat.ChatCompletion)
+    assert scripted.requests[0].header("authorization") == "Bearer sk-module"
+    assert "metadata" not in scripted.requests[0].json()
+    [report] = reports
+    assert report.reqPayload["metadata"] == {"from": "module"}
+
+
+def test_module_level_settings_change(module_client, scripted, reports):
+    """A setting that is changed later holds for the next call."""
+    for key in ("sk-1", "sk-2"):
+        openpipe_report.api_key = key
+        scripted.json(chat_completion())
+        openpipe_report.chat.completions.create(model="m", messages=[])
+    keys = [request.header("authorization") for request in scripted.requests]
+    assert keys == ["Bearer sk-1", "Bearer sk-2"]
+    assert len(reports) == 2
+
+
+def test_calls_through_openai_are_not_reported(module_client, scripted, reports):
+    """Calls through `openai` itself stay as they are."""
+    scripted.json(chat_completion())
+    openai.chat.completions.create(model="m", messages=[])
+    assert reports == []
+
+
+def test_our_own_names_stay_ours():
+    """Setting a name of ours does not reach openai."""
+    openpipe_report.some_mark = 1
+    assert not hasattr(openai, "some_mark")
+    del openpipe_report.some_mark
+
+
+def test_import_does_nothing(tmp_path):
+    """Importing starts no thread, opens no socket and reads none of our settings."""
+    script = """
+import os, sys, threading
+import openai
+read = []
+class Spy(type(os.environ)):
+    def __getitem__(self, key):
+        read.append(key); return super().__getitem__(key)
+    def get(self, key, default=None):
+        read.append(key); return super().get(key, default)
+os.environ.__class__ = Spy
+sys.addaudithook(lambda event, args: event.startswith("socket.") and print("socket", event))
+import openpipe_report
+assert threading.active_count() == 1, threading.enumerate()
+ours = [key for key in read if isinstance(key, str) and key.startswith("OPENPIPE")]
+assert ours == [], ours
+print("done")
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("done\n", "")
+
+
+def test_version():
+    """The package's version is the distribution's."""
+    assert importlib.metadata.version("openpipe-report") == openpipe_report.__version__
+
+
+def test_signatures_for_type_checkers():
+    """The stub of our classes is what the newest openai gives; made by scripts/make_signatures."""
+    newest = (3, 54)
+    found = tuple(int(part) for part in openai.__version__.split(".")[:2])
+    if found < newest:
+        pytest.skip("the stub is of the newest openai")
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, root / "scripts" / "make_signatures.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,187 @@
+"""metadata() and span()."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+
+import pytest
+from dirty_equals import IsInt, IsStr
+
+import openpipe_report
+from openpipe_report import Reporter, metadata, span
+from openpipe_report._context import scope
+from openpipe_report.testing import captured_reports
+
+HEX_32, HEX_16 = IsStr(regex="[0-9a-f]{32}"), IsStr(regex="[0-9a-f]{16}")
+
+
+def test_span(reports):
+    """A span is one report, on leaving."""
+    with span("rerank", request={"q": 1}, metadata={"k": 5}) as work:
+        assert reports == []
+        work.response = {"best": 2}
+    [report] = reports
+    assert report.to_wire() == {
+        "requestedAt": IsInt(),
+        "receivedAt": IsInt(ge=report.requestedAt),
+        "reqPayload": {
+            "name": "rerank",
+            "input": {"q": 1},
+            "metadata": {"k": 5, "trace_id": HEX_32, "span_id": HEX_16},
+        },
+        "respPayload": {"best": 2},
+        "statusCode": 200,
+        "tags": {
+            "$sdk": "openpipe-report",
+            "$sdk.version": openpipe_report.__version__,
+            "$endpoint": "span",
+        },
+    }
+
+
+def test_span_with_an_error(reports):
+    """An exception goes on unchanged and is the report's message, with status 500."""
+    error = ValueError("no")
+    with pytest.raises(ValueError) as raised, span("work"):
+        raise error
+    assert raised.value is error
+    [report] = reports
+    assert (report.statusCode, report.errorMessage) == (500, "ValueError: no")
+
+
+async def test_async_span(reports):
+    """A span serves as an async context manager."""
+    async with span("work") as work:
+        work.response = 1
+    assert reports[0].respPayload == 1
+
+
+def test_nested_spans(reports):
+    """What is inside shares the trace, knows its parent, and inherits metadata."""
+    with metadata(a=1, b=1), span("outer", metadata={"b": 2, "c": 2}) as outer:  # noqa: SIM117
+        with span("inner", metadata={"c": 3}) as inner:
+            pass
+    found = {report.reqPayload["name"]: report.reqPayload["metadata"] for report in reports}
+    assert found["outer"] == {
+        "a": 1, "b": 2, "c": 2, "trace_id": outer.trace_id, "span_id": outer.span_id,
+    }  # fmt: skip
+    assert found["inner"] == {
+        "a": 1, "b": 2, "c": 3, "trace_id": outer.trace_id, "span_id": inner.span_id,
+        "parent_span_id": outer.span_id,
+    }  # fmt: skip
+
+
+def test_span_serves_one_block(reports):
+    """A span that is entered again raises."""
+    work = span("work")
+    with work:
+        pass
+    with pytest.raises(RuntimeError, match="one block"), work:
+        pass
+    assert len(reports) == 1
+
+
+def test_payloads_are_as_they_were(reports):
+    """What changes a payload after it was given does not change the report."""
+    request, response = [1], [2]
+    with span("work", request=request) as work:
+        request.append("later")
+        work.response = response
+    response.append("later")
+    assert reports[0].reqPayload["input"] == [1]
+    assert reports[0].respPayload == [2]
+
+
+def test_unusual_payloads(reports):
+    """What is not JSON is described, never raises."""
+    with span("work", request={"f": float("nan"), 1: object()}) as work:
+        work.response = print
+    assert reports[0].reqPayload["input"] == {"f": "NaN", "1": "<object>"}
+    assert reports[0].respPayload == "<builtin_function_or_method>"
+
+
+@pytest.mark.parametrize("make", [metadata, lambda **kw: span("s", metadata=kw)])
+@pytest.mark.parametrize("value", [[1], {"a": 1}, object(), float("nan"), b"x"])
+def test_wrong_metadata(make, value):
+    """Values that are no scalars raise at once, with the key's name and not the value."""
+    with pytest.raises(TypeError, match="'bad'") as raised:
+        make(bad=value)
+    assert repr(value) not in str(raised.value)
+
+
+def test_metadata_restores(reports):
+    """Leaving a block brings back what was in force before, also after an error."""
+    before = scope.get()
+    with pytest.raises(ZeroDivisionError), metadata(a=1), metadata(b=2):
+        raise ZeroDivisionError
+    assert scope.get() is before
+
+
+def test_left_in_another_context():
+    """A block can be left in another context than it was entered in."""
+    block = metadata(a=1)
+    contextvars.copy_context().run(block.__enter__)
+    block.__exit__(None, None, None)
+    assert scope.get().metadata == {}
+
+
+async def test_tasks(reports):
+    """Each task has the labels of the block it was started in."""
+
+    async def work(number):
+        with metadata(number=number):
+            await asyncio.sleep(0)
+            with span("work"):
+                await asyncio.sleep(0)
+
+    with metadata(outer=True):
+        await asyncio.gather(*map(work, range(5)))
+    labels = [report.reqPayload["metadata"] for report in reports]
+    assert sorted(label["number"] for label in labels) == list(range(5))
+    assert all(label["outer"] for label in labels)
+
+
+def test_report_false(reports):
+    """Inside `metadata(report=False)` nothing is reported, however deep."""
+    with metadata(report=False), metadata(report=True), span("work"):
+        pass
+    assert reports == []
+
+
+def test_reporter_of_a_span(monkeypatch):
+    """The argument, else the enclosing span's, else the environment's, else the only one."""
+    taken = []
+    monkeypatch.setattr(Reporter, "submit", lambda self, source: taken.append(self))
+    one = Reporter(base_url="http://127.0.0.1:9/1")
+    with span("only"):
+        pass
+    two = Reporter(base_url="http://127.0.0.1:9/2")
+    with span("outer", reporter=two), span("inner"):
+        pass
+    monkeypatch.setenv("OPENPIPE_BASE_URL", "http://127.0.0.1:9/3")
+    with span("environment"):
+        pass
+    assert [reporter.settings.base_url[-1] for reporter in taken] == ["1", "2", "2", "3"]
+    assert taken[0] is one
+
+
+def test_no_reporter(caplog, monkeypatch):
+    """Without any reporter a span says once that it has nowhere to go."""
+    monkeypatch.setattr(openpipe_report._span, "_lost_said", False)
+    monkeypatch.setattr(openpipe_report._link, "_said_off", True)
+    for _ in range(2):
+        with span("work"):
+            pass
+    assert len(caplog.records) == 1
+    assert "has no reporter" in caplog.text
+
+
+def test_captured_reports_nest():
+    """The innermost block collects."""
+    with captured_reports() as outer:
+        with captured_reports() as inner, span("inner"):
+            pass
+        with span("outer"):
+            pass
+    assert [report.reqPayload["name"] for report in (*inner, *outer)] == ["inner", "outer"]

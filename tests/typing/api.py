@@ -1,0 +1,107 @@
+"""Type-checked, never run: uses the public names as a user would."""
+
+from __future__ import annotations
+
+from typing import assert_type
+
+import openai
+from openai.types import Completion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ParsedChatCompletion
+from openai.types.responses import Response
+from pydantic import BaseModel
+
+import openpipe_report
+from openpipe_report import (
+    AsyncAzureOpenAI,
+    AsyncOpenAI,
+    AzureOpenAI,
+    Flushed,
+    OpenAI,
+    OpenPipeError,
+    RateLimitError,
+    Report,
+    Reporter,
+    Settings,
+    Stats,
+    flush,
+    metadata,
+    shutdown,
+    span,
+)
+from openpipe_report.testing import captured_reports
+
+
+class City(BaseModel):
+    name: str
+
+
+def sync(client: OpenAI) -> None:
+    assert_type(client.chat.completions.create(model="m", messages=[]), ChatCompletion)
+    assert_type(client.completions.create(model="m", prompt="p"), Completion)
+    assert_type(client.responses.create(model="m", input="i"), Response)
+    stream = client.chat.completions.create(model="m", messages=[], stream=True)
+    assert_type(stream, openai.Stream[ChatCompletionChunk])
+    assert_type(
+        client.chat.completions.parse(model="m", messages=[], response_format=City),
+        ParsedChatCompletion[City],
+    )
+    assert_type(client.copy(timeout=1), OpenAI)
+    assert_type(client.with_options(openpipe={"base_url": "http://x"}), OpenAI)
+    base: openai.OpenAI = client
+    del base
+
+
+async def asynchronous(client: AsyncOpenAI) -> None:
+    assert_type(await client.chat.completions.create(model="m", messages=[]), ChatCompletion)
+    assert_type(client.copy(), AsyncOpenAI)
+    async with metadata(user="u", n=1, flag=True, none=None), span("s") as work:
+        work.response = {"any": "thing"}
+
+
+def construct(reporter: Reporter) -> None:
+    OpenAI(api_key="k", openpipe={"api_key": "k", "base_url": "http://x"}, reporter=None)
+    AsyncOpenAI(reporter=reporter)
+    azure: OpenAI = AzureOpenAI(azure_endpoint="https://x", api_version="v", reporter=reporter)
+    AsyncAzureOpenAI(azure_endpoint="https://x", api_version="v")
+    openpipe_report.BedrockOpenAI(aws_region="x", openpipe={})
+    del azure
+
+
+def reporting() -> None:
+    reporter = Reporter(base_url="http://x", before_report=redact, on_drop=alert)
+    assert_type(reporter.flush(1.5), Flushed)
+    assert_type(reporter.shutdown(None), Flushed)
+    assert_type(reporter.stats(), Stats)
+    assert_type(reporter.stats().dropped, dict[str, int])
+    assert_type(reporter.settings, Settings)
+    assert_type(flush(), Flushed)
+    assert_type(shutdown(timeout=1), Flushed)
+    with captured_reports() as reports:
+        assert_type(reports, list[Report])
+    with span("s", request=[1], metadata={"a": 1}, reporter=reporter), metadata(report=False):
+        pass
+
+
+def redact(report: Report) -> Report | None:
+    return report if report.errorMessage is None else None
+
+
+def alert(reason: str, count: int) -> None:
+    del reason, count
+
+
+def errors(client: OpenAI) -> None:
+    try:
+        sync(client)
+    except RateLimitError as error:
+        assert_type(error.request_id, str | None)
+    except OpenPipeError as error:
+        raise SystemExit(str(error)) from error
+
+
+def module_level() -> None:
+    openpipe_report.api_key = "sk-..."
+    assert_type(
+        openpipe_report.chat.completions.create(model="m", messages=[]),
+        ChatCompletion,
+    )
