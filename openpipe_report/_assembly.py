@@ -185,7 +185,7 @@ def _merge_choice(into: Json, choice: Json) -> None:
 
 def _finish_choice(choice: Json, index: int) -> Json:
     delta = choice.pop("delta", None)
-    if delta is None:
+    if delta is None or (not delta and "text" in choice):
         return {"index": index, **choice}
     message = choice.pop("message", None)
     if isinstance(message, dict):

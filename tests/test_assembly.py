@@ -282,6 +282,14 @@ def test_legacy_completion():
     }
 
 
+def test_legacy_completion_that_ends_as_a_chat():
+    """An empty delta in the last chunk of a legacy completion makes no message of it."""
+    text = {"id": "c", "choices": [{"index": 0, "text": "a"}]}
+    last = {"id": "c", "choices": [{"delta": {}, "finish_reason": "stop"}]}
+    [choice] = assembled(text, last).value["choices"]
+    assert choice == {"index": 0, "text": "a", "finish_reason": "stop"}
+
+
 def test_chunks_without_choices():
     """Chunks of a vendor's own shape are deltas themselves."""
     assert assembled({"value": "a"}, {"value": "a"}, done=False).value == {"value": "aa"}
