@@ -2,7 +2,7 @@
 Call: one logical call of a client, seen from outside.
 
 It keeps references to bytes that exist already, the status and two headers, never the response.
-Nothing here decodes, waits or raises: every method that runs on the caller's thread is guarded.
+Nothing here decodes or waits; whoever calls a method here on a caller's thread guards it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from openpipe_report._guard import note_fault
 from openpipe_report._payload import Exchange
-from openpipe_report._tee import tee
+from openpipe_report._tee import LEFT, tee
 from openpipe_report._version import VERSION
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 _RESERVE = 64 * 1024
 """An open stream reserves memory in steps of so many bytes."""
-
-_CLOSED = "stream closed before completion"
 
 
 class Call(Exchange):
@@ -73,6 +70,7 @@ class Call(Exchange):
         self.truncated = False
         self.closed_early: str | None = None
         self.error: str | None = None
+        self.retrieves: str | None = None
         self.retries = 0
         self.seconds = 0.0
         self.seconds_to_first_byte: float | None = None
@@ -90,36 +88,27 @@ class Call(Exchange):
         try:
             self.request = request.content
         except Exception:  # noqa: BLE001 - a body that streams (RequestNotRead of either httpx)
-            try:
-                self.request = None
-                self.request_options = describe_body(options)
-            except Exception:  # noqa: BLE001 - the guard
-                note_fault("taking a request")
+            self.request = None
+            self.request_options = describe_body(options)
 
     def on_response(self, response: Any, retries: int) -> None:
         """Take the answer that counted: its bytes, or a tee on them as they come."""
-        try:
-            self.retries = retries
-            self._take(response)
-        except Exception:  # noqa: BLE001 - the guard
-            note_fault("taking a response")
+        self.retries = retries
+        self._take(response)
 
     def on_error(self, error: BaseException, options: Any) -> None:
         """Take the exception with which `request()` ends."""
-        try:
-            if self.request is None and self.request_options is None:
-                self.request_options = describe_body(options)
-            response = getattr(error, "response", None)
-            if self.status is None and self._is_answer(response):
-                self._take(response)
-            elif self.status is None or self.status < 400:  # noqa: PLR2004 - its body tells more
-                self.error = describe_error(error)
-            if not self._teed:
-                self._finish()
-            elif self.error is not None:
-                self.end(self.error)
-        except Exception:  # noqa: BLE001 - the guard
-            note_fault("taking an error")
+        if self.request is None and self.request_options is None:
+            self.request_options = describe_body(options)
+        response = getattr(error, "response", None)
+        if self.status is None and self._is_answer(response):
+            self._take(response)
+        elif self.status is None or self.status < 400:  # noqa: PLR2004 - its body tells more
+            self.error = describe_error(error)
+        if not self._teed:
+            self._finish()
+        elif self.error is not None:
+            self.end(self.error)
 
     def _is_answer(self, response: Any) -> bool:
         """Whether it answers what we sent; a callable of the user's may raise with another's."""
@@ -130,12 +119,8 @@ class Call(Exchange):
 
     def on_return(self) -> None:
         """`request()` returns: all is there, unless a stream is still to be read."""
-        if self._teed:
-            return
-        try:
+        if not self._teed:
             self._finish()
-        except Exception:  # noqa: BLE001 - the guard
-            note_fault("finishing a call")
 
     def _take(self, response: Any) -> None:
         self.status = response.status_code
@@ -155,7 +140,7 @@ class Call(Exchange):
         if self._pid == self._reporter.pid:  # a forked child leaves the parent's calls to it
             self._reporter.submit(self)
 
-    def build(self) -> Report:
+    def build(self) -> Report | None:
         """Build the report, and let go of the bytes: a stream the user keeps holds this call."""
         report = super().build()
         self.request = self.request_options = self.content = self.chunks = None
@@ -216,19 +201,16 @@ class Call(Exchange):
             why: What stopped the reading; None if the bytes ran out by themselves.
         """
         # Called from a finalizer, too: takes no lock; the pop decides who was first.
-        try:
-            if self._reporter.open_calls.pop(id(self), None) is None:
-                return
-            self._reporter.ledger.reserve(-self._allowance)
-            self.closed_early = why
-            self._finish()
-        except Exception:  # noqa: BLE001 - the guard
-            note_fault("ending a stream")
+        if self._reporter.open_calls.pop(id(self), None) is None:
+            return
+        self._reporter.ledger.reserve(-self._allowance)
+        self.closed_early = why
+        self._finish()
 
     def end_by_close(self) -> None:
         """End the stream because it was closed: by hand, or by a `with` that an error left."""
         if id(self) in self._reporter.open_calls:
-            self.end(describe_leaving() or _CLOSED)
+            self.end(describe_leaving() or LEFT)
 
     def end_by_error(self, error: BaseException) -> None:
         """End the stream because reading it failed or was cancelled."""

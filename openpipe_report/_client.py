@@ -18,7 +18,7 @@ import openai
 
 from openpipe_report._capture import Call
 from openpipe_report._context import current_call, scope
-from openpipe_report._guard import note_fault
+from openpipe_report._guard import guarded, note_fault
 from openpipe_report._link import Link, inheriting, make_link
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ def begin(link: Link, options: Any) -> tuple[Call | None, Any]:
         `metadata` or `extra_body={"openpipe": ...}` is ours and must not travel upstream.
     """
     try:
-        path = _endpoint_of(options.url) if options.method.upper() == "POST" else None
+        method = options.method.upper()
+        if method == "GET":
+            return _begin_retrieval(link, options.url), options
+        path = _endpoint_of(options.url) if method == "POST" else None
         if path is None:
             return None, options
         metadata: Any = None
@@ -67,18 +70,28 @@ def begin(link: Link, options: Any) -> tuple[Call | None, Any]:
         extra, body = options.extra_json, options.json_data
         if isinstance(extra, Mapping) and "openpipe" in extra:
             ours = extra["openpipe"]
-            extra = {key: value for key, value in extra.items() if key != "openpipe"}
+            options = options.model_copy()
+            options.extra_json = {k: v for k, v in extra.items() if k != "openpipe"} or None
         if path == "chat/completions" and not link.settings.forward_metadata:
             metadata = _own_metadata(body, extra)
-        if ours is not None or metadata is not None:
+        if metadata is not None:
             options = options.model_copy()
-            options.extra_json = extra or None
-            if metadata is not None:
-                options.json_data = {k: v for k, v in body.items() if k != "metadata"}
+            options.json_data = {k: v for k, v in body.items() if k != "metadata"}
         return _begin_call(link, path, metadata, ours), options
     except Exception:  # noqa: BLE001 - the guard
         note_fault("beginning a call")
         return None, options
+
+
+def _begin_retrieval(link: Link, url: str) -> Call | None:
+    """Begin a call that may find a background response finished: GET /responses/{id}."""
+    parts = url.partition("?")[0].strip("/").split("/")
+    if parts[-2:-1] != ["responses"]:
+        return None
+    call = _begin_call(link, "responses", None, None)
+    if call is not None:
+        call.retrieves = parts[-1]
+    return call
 
 
 def _own_metadata(body: Any, extra: Any) -> Any:
@@ -137,7 +150,7 @@ class _Reporting:
         request = super()._build_request(options, *args, **kwargs)  # type: ignore[misc]
         call = current_call.get()
         if call is not None:
-            call.on_request(request, options)
+            guarded("taking a request", call.on_request, request, options)
         return request
 
 
@@ -150,19 +163,19 @@ class _SyncReporting(_Reporting):
             result = super().request(cast_to, options, *args, **kwargs)  # type: ignore[misc]
         except BaseException as error:
             if call is not None:
-                call.on_error(error, options)
+                guarded("taking an error", call.on_error, error, options)
             raise
         finally:
             current_call.set(outer)
         if call is not None:
-            call.on_return()
+            guarded("finishing a call", call.on_return)
         return result
 
     def _process_response(self, *, response: Any, **kwargs: Any) -> Any:
         call = current_call.get()
         current_call.set(None)
         if call is not None:
-            call.on_response(response, kwargs.get("retries_taken", 0))
+            guarded("taking a response", call.on_response, response, kwargs.get("retries_taken", 0))
         return super()._process_response(response=response, **kwargs)  # type: ignore[misc]
 
 
@@ -175,19 +188,19 @@ class _AsyncReporting(_Reporting):
             result = await super().request(cast_to, options, *args, **kwargs)  # type: ignore[misc]
         except BaseException as error:
             if call is not None:
-                call.on_error(error, options)
+                guarded("taking an error", call.on_error, error, options)
             raise
         finally:
             current_call.set(outer)
         if call is not None:
-            call.on_return()
+            guarded("finishing a call", call.on_return)
         return result
 
     async def _process_response(self, *, response: Any, **kwargs: Any) -> Any:
         call = current_call.get()
         current_call.set(None)
         if call is not None:
-            call.on_response(response, kwargs.get("retries_taken", 0))
+            guarded("taking a response", call.on_response, response, kwargs.get("retries_taken", 0))
         return await super()._process_response(response=response, **kwargs)  # type: ignore[misc]
 
 

@@ -1,9 +1,8 @@
 """
 Faults of our own: they stay inside, are counted, and are logged once per place.
 
-Every hook that runs on a caller's thread does its work under `try ... except Exception:
-note_fault("where")`. The log line has the kind of error and its place, never its text: that could
-hold a prompt or a key.
+Every hook that runs on a caller's thread goes through `guarded()`, or does the same by hand. The
+log line has the kind of error and its place, never its text: that could hold a prompt or a key.
 """
 
 from __future__ import annotations
@@ -12,6 +11,10 @@ import logging
 import sys
 import traceback
 from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 logger = logging.getLogger("openpipe_report")
 
@@ -36,6 +39,14 @@ def note_fault(where: str) -> None:
         )
     except Exception:  # noqa: BLE001, S110 - the last resort of a guard is silence
         pass
+
+
+def guarded(where: str, act: Callable[..., object], *arguments: object) -> None:
+    """Do a piece of our work on a caller's thread; what it raises stays inside."""
+    try:
+        act(*arguments)
+    except Exception:  # noqa: BLE001 - this is the guard
+        note_fault(where)
 
 
 def count_faults() -> int:

@@ -57,6 +57,8 @@ class Exchange:
     closed_early: str | None = None
     """Why reading stopped before the bytes ran out; void if the terminal event had come."""
     error: str | None = None
+    retrieves: str | None = None
+    """The id of the response that the call looks at, where that is what it does."""
     retries: int = 0
     seconds: float = 0.0
     """From the beginning to the end."""
@@ -71,9 +73,11 @@ class Exchange:
             size += sum(map(len, self.chunks)) + _CHUNK_OVERHEAD * len(self.chunks)
         return size
 
-    def build(self) -> Report:
-        """Build the report; the size limit and `before_report` are the reporter's."""
+    def build(self) -> Report | None:
+        """Build the report; None for a look at a background response that tells nothing new."""
         value, error, whole = self._read_answer()
+        if self.retrieves is not None and not is_first_sight(value):
+            return None
         fields: dict[str, Any] = {
             "requestedAt": round(self.requested_at * 1000),
             "reqPayload": self._request_payload(),
@@ -106,7 +110,9 @@ class Exchange:
         return tags
 
     def _request_payload(self) -> dict[str, Any]:
-        payload = self.request_options if self.request is None else decode_body(self.request)
+        payload = decode_body(self.request) if self.request else self.request_options
+        if self.retrieves is not None:
+            payload = {"response_id": self.retrieves}
         if not isinstance(payload, dict):
             payload = {"body": payload}
         own = payload.get("metadata")
@@ -181,14 +187,35 @@ def error_message(value: Any, status: int) -> str:
     return f"HTTP status {status}"
 
 
+_TERMINAL = ("completed", "failed", "incomplete", "cancelled")
+_MAX_ENDED = 10_000
+_ended: dict[str, object] = {}
+"""By id of a background response whose end was reported: who reported it. The oldest first."""
+
+
+def is_first_sight(value: Any) -> bool:
+    """Whether a retrieved response is a background one whose end was not reported yet."""
+    if not isinstance(value, dict) or not value.get("background"):
+        return False
+    response_id = value.get("id")
+    if not isinstance(response_id, str) or value.get("status") not in _TERMINAL:
+        return False
+    me = object()
+    first = _ended.setdefault(response_id, me) is me  # atomic: several threads build reports
+    while len(_ended) > _MAX_ENDED:
+        _ended.pop(next(iter(_ended)), None)
+    return first
+
+
 def encode_report(source: Source, settings: Settings) -> bytes | str:
     """Return the report's JSON, or why it is lost; empty if it is not wanted."""
     try:
-        report: Report | None = source.build()
+        report = source.build()
     except Exception:  # noqa: BLE001 - counted under its reason
         note_fault("building a report")
         return "could not be built"
-    assert report is not None  # noqa: S101 - for the type checker
+    if report is None:
+        return ""
     if report.errorMessage is None and random.random() >= settings.sample_rate:  # noqa: S311
         return ""
     if settings.before_report is not None:
@@ -213,9 +240,9 @@ def fit(report: Report, limit: int) -> bytes | None:
     Returns:
         The JSON, or None if it is too large even so.
     """
-    body = report.to_json()
-    longest = limit
     wire = report.to_wire()
+    body = encode_json(wire)
+    longest = limit
     while len(body) > limit and longest > 64:  # noqa: PLR2004 - shorter says nothing
         longest //= 2
         cut = {

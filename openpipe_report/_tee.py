@@ -14,12 +14,14 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from openpipe_report._guard import note_fault
+from openpipe_report._guard import guarded, note_fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from openpipe_report._capture import Call
+
+LEFT = "stream closed before completion"
 
 
 def tee(response: Any, call: Call) -> Any:
@@ -60,29 +62,25 @@ class _Tee:
         # A stream that was left and collected. Runs anywhere, in the midst of any lock.
         call = self.__dict__.get("_call")
         if call is not None:
-            call.end("stream closed before completion")
+            guarded("ending a stream", call.end, LEFT)
 
     def _record(self, chunk: bytes) -> None:
-        try:
+        try:  # not guarded(): this is once a chunk
             self._call.receive(chunk)
         except Exception:  # noqa: BLE001 - the guard
             note_fault("taking a chunk")
 
-    def _end(self, error: BaseException) -> None:
-        """The iteration ends by an exception: the stream's, or one thrown into it."""
-        try:
-            if isinstance(error, GeneratorExit):
-                self._call.end("stream closed before completion")
-            else:
-                self._call.end_by_error(error)
-        except Exception:  # noqa: BLE001 - the guard
-            note_fault("ending a stream")
+    def _end(self, error: BaseException | None = None) -> None:
+        """The iteration ends: by itself, by the stream's error, or by one thrown into it."""
+        if error is None:
+            guarded("ending a stream", self._call.end)
+        elif isinstance(error, GeneratorExit):
+            guarded("ending a stream", self._call.end, LEFT)
+        else:
+            guarded("ending a stream", self._call.end_by_error, error)
 
     def _closed(self) -> None:
-        try:
-            self._call.end_by_close()
-        except Exception:  # noqa: BLE001 - the guard
-            note_fault("ending a stream")
+        guarded("ending a stream", self._call.end_by_close)
 
 
 class _SyncTee(_Tee):
@@ -99,7 +97,7 @@ class _SyncTee(_Tee):
         except BaseException as error:
             self._end(error)
             raise
-        self._call.end()
+        self._end()
 
     def close(self) -> None:
         try:
@@ -132,7 +130,7 @@ class _AsyncTee(_Tee):
                 with suppress(RuntimeError):
                     await aclose()
         if first:
-            self._call.end()
+            self._end()
 
     async def aclose(self) -> None:
         try:

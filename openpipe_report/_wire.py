@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
@@ -64,10 +63,9 @@ class Report(BaseModel):
 
     def to_wire(self) -> dict[str, Any]:
         """The JSON object to send: fields that were set, null only for payloads."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
         return {
             name: value
-            for name, value in fields.items()
+            for name, value in self
             if value is not None or (name in PAYLOADS and name in self.model_fields_set)
         }
 
@@ -106,12 +104,12 @@ def parse_json(body: bytes | str) -> Any:
     try:
         if isinstance(body, bytes):
             body = body.decode(json.detect_encoding(body), "surrogatepass")
-        if _MAY_OVERFLOW.search(body):
-            value = json.loads(
-                body, parse_constant=str, parse_float=_parse_float, parse_int=_parse_int
-            )
-        else:
-            value = json.loads(body, parse_constant=str)
+        try:
+            value = _DECODER.decode(body)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # an integer longer than sys.get_int_max_str_digits()
+            value = _DECODER_OF_HUGE.decode(body)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if body.count("[") + body.count("{") > MAX_DEPTH and _is_deep(value):
@@ -133,9 +131,6 @@ def _is_deep(value: object) -> bool:
     return True
 
 
-_MAY_OVERFLOW = re.compile(r"\d[eE]\+?\d{3}|\d{300}")
-
-
 def _parse_float(text: str) -> float | str:
     number = float(text)
     return number if math.isfinite(number) else text
@@ -144,8 +139,15 @@ def _parse_float(text: str) -> float | str:
 def _parse_int(text: str) -> int | str:
     try:
         return int(text)
-    except ValueError:  # longer than sys.get_int_max_str_digits()
+    except ValueError:
         return text
+
+
+_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_parse_float)
+_DECODER_OF_HUGE = json.JSONDecoder(
+    parse_constant=str, parse_float=_parse_float, parse_int=_parse_int
+)
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 def encode_json(value: object) -> bytes:
@@ -157,7 +159,7 @@ def encode_json(value: object) -> bytes:
 
 
 def _dump(value: object) -> bytes:
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+    return _ENCODER.encode(value).encode("ascii")
 
 
 def _plain(value: object, depth: int) -> object:
