@@ -15,25 +15,38 @@ import argparse
 import asyncio
 import gc
 import logging
+import multiprocessing
 import socket
 import threading
 import time
-from contextlib import closing
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import openai
 from loopback import CHUNKS, loopback_server, text_of
-from pairs import Ratio, gc_frozen, measure
+from pairs import Ratio, compare, gc_frozen, measure
 
 import openpipe_report
 from openpipe_report import Reporter
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+    from multiprocessing.connection import Connection
+
     from pairs import Timed
 
 BAR = 0.02
 BLOCK = 10
 """Calls in one measurement of wall time."""
+
+SIDES = ("bare", "ours", "empty")
+FULL, DOWN = ", queue full", ", backend down"
+WARM_UP = 60
+RENEWALS = 6
+"""How often the processes are started anew: where things happen to lie in memory weighs, too."""
 
 ASKED: dict[str, Any] = {
     "model": "gpt-4o-mini",
@@ -55,7 +68,6 @@ class Held:
     def __init__(self, **settings: Any) -> None:
         self._released = threading.Event()
         self._holding = threading.Event()
-        self._pairs = 0
         self.reporter = Reporter(
             base_url="http://127.0.0.1:9",
             senders=1,
@@ -75,13 +87,10 @@ class Held:
             pass
         self._holding.wait()
 
-    def after_pair(self) -> None:
-        self._pairs += 1
-        if self._pairs % 20 == 0:
-            self._released.set()
-            self.reporter.flush()
-            gc.collect()
-            self._occupy()
+    def let_go(self) -> None:
+        self._released.set()
+        self.reporter.flush()
+        self._occupy()
 
     def close(self) -> None:
         self._released.set()
@@ -96,7 +105,7 @@ class Down:
             port = listener.getsockname()[1]
         self.reporter = Reporter(base_url=f"http://127.0.0.1:{port}")
 
-    def after_pair(self) -> None:
+    def let_go(self) -> None:
         pass
 
     def close(self) -> None:
@@ -136,33 +145,110 @@ def async_call(
     return lambda: loop.run_until_complete(once())
 
 
-def sync_clients(base_url: str, reporter: Reporter) -> list[openai.OpenAI]:
-    """The bare client, ours, and an empty subclass, on one connection."""
-    given: Any = {"api_key": "none", "base_url": base_url}
-    given["http_client"] = openai.DefaultHttpxClient()
-    empty = type("OpenAI", (openai.OpenAI,), {})
-    return [
-        openai.OpenAI(**given),
-        openpipe_report.OpenAI(reporter=reporter, **given),
-        empty(**given),
-    ]
+def client_of(kind: str, base_url: str, reporter: Reporter | None, *, is_async: bool) -> Any:
+    """Make openai's own client, ours, or an empty subclass of openai's."""
+    name = "AsyncOpenAI" if is_async else "OpenAI"
+    given: dict[str, Any] = {"api_key": "none", "base_url": base_url}
+    bare = getattr(openai, name)
+    if kind == "ours":
+        return getattr(openpipe_report, name)(reporter=reporter, **given)
+    return type(name, (bare,), {})(**given) if kind == "empty" else bare(**given)
 
 
-def async_clients(base_url: str, reporter: Reporter) -> list[openai.AsyncOpenAI]:
-    given: Any = {"api_key": "none", "base_url": base_url}
-    given["http_client"] = openai.DefaultAsyncHttpxClient()
-    empty = type("AsyncOpenAI", (openai.AsyncOpenAI,), {})
-    return [
-        openai.AsyncOpenAI(**given),
-        openpipe_report.AsyncOpenAI(reporter=reporter, **given),
-        empty(**given),
-    ]
+@dataclass(frozen=True)
+class Line:
+    """What is called, and what becomes of the reports."""
+
+    stream: bool
+    is_async: bool
+    state: str = ""
+
+    def __str__(self) -> str:
+        kind = f"stream of {CHUNKS}" if self.stream else "plain call"
+        return f"{kind}, {'async' if self.is_async else 'sync'}{self.state}"
+
+    def make_reports(self) -> Held | Down:
+        if self.state == DOWN:
+            return Down()
+        return Held(**({"max_queue_reports": 1} if self.state == FULL else {}))
+
+
+def work(parent: Connection, kind: str, line: Line, base_url: str) -> None:
+    """Call once for each message, until None comes; answer with the call's thread time."""
+    logging.getLogger("openpipe_report").setLevel(logging.ERROR)
+    reports = line.make_reports() if kind == "ours" else None
+    reporter = reports.reporter if reports else None
+    client = client_of(kind, base_url, reporter, is_async=line.is_async)
+    loop = asyncio.new_event_loop()
+    call = (
+        async_call(client, loop, stream=line.stream)
+        if line.is_async
+        else sync_call(client, stream=line.stream)
+    )
+    for _ in range(WARM_UP):
+        call()
+    with gc_frozen():
+        parent.send(None)
+        calls = 0
+        while parent.recv():
+            call()  # what the other process has pushed out of the processor's caches comes back
+            taken = call()
+            calls += 1
+            if calls % 20 == 0:
+                gc.collect()
+                if reports:
+                    reports.let_go()
+            parent.send(taken)
+    if reports:
+        reports.close()
+
+
+@contextmanager
+def workers(line: Line, base_url: str) -> Generator[dict[str, Timed]]:
+    """
+    Start a process for each side.
+
+    In one process the sides would take turns in CPython's specialized bytecode, which holds for
+    one class at a time; a user's program has one class.
+    """
+    context = multiprocessing.get_context("spawn")
+    pipes: dict[str, Any] = {}
+    processes = []
+    for kind in SIDES:
+        pipes[kind], theirs = context.Pipe()
+        arguments = (theirs, kind, line, base_url)
+        processes.append(context.Process(target=work, args=arguments, daemon=True))
+        processes[-1].start()
+        theirs.close()
+    for pipe in pipes.values():
+        pipe.recv()
+
+    def timed(pipe: Any) -> float:
+        pipe.send(True)  # noqa: FBT003 - the message
+        return float(pipe.recv())
+
+    yield {kind: partial(timed, pipe) for kind, pipe in pipes.items()}
+    for pipe in pipes.values():
+        pipe.send(None)
+    for process in processes:
+        process.join()
+
+
+def thread_time(line: Line, base_url: str, count: int) -> None:
+    taken: list[tuple[list[float], list[float]]] = [([], []), ([], [])]
+    renewals = min(RENEWALS, count // 20) or 1
+    for _ in range(renewals):
+        with workers(line, base_url) as sides:
+            bare, ours, empty = (sides[kind] for kind in SIDES)
+            measure(-(-count // renewals), [(bare, ours), (bare, empty)], taken)
+    ours_to_bare, empty_to_bare = (compare(base, other) for base, other in taken)
+    show(str(line), 1, ours_to_bare, empty_to_bare, judge(ours_to_bare, empty_to_bare))
 
 
 def show(name: str, unit: int, ours: Ratio, noise: Ratio, verdict: str) -> None:
     added = (ours.value - 1) * ours.base / unit
     print(
-        f"{name:<36} {ours.base / unit * 1e6:7.0f} us {added * 1e6:+7.1f} us  {ours.percent:>16}  "
+        f"{name:<34} {ours.base / unit * 1e6:7.0f} us {added * 1e6:+7.1f} us  {ours.percent:>16}  "
         f"A/A {noise.percent:>16}  n={ours.pairs * unit:<5} {verdict}",
         flush=True,
     )
@@ -175,17 +261,7 @@ def judge(ours: Ratio, noise: Ratio) -> str:
     return f"bar {BAR:.0%} {met}, but does not count: A/A"
 
 
-def thread_time(name: str, reports: Held | Down, calls: list[Timed], count: int) -> None:
-    bare, ours, empty = calls
-    with closing(reports):
-        for call in calls * 20:
-            call()
-        with gc_frozen():
-            result, noise = measure(count, [(bare, ours), (bare, empty)], reports.after_pair)
-    show(name, 1, result, noise, judge(result, noise))
-
-
-def wall_time(name: str, base_url: str, reports: Reporter, blocks: int) -> None:
+def wall_time(name: str, base_url: str, reporter: Reporter, blocks: int) -> None:
     """Time blocks of calls, one call after the other; the senders work beside them."""
 
     def block_of(client: openai.OpenAI) -> Timed:
@@ -197,12 +273,14 @@ def wall_time(name: str, base_url: str, reports: Reporter, blocks: int) -> None:
 
         return block
 
-    calls = [block_of(client) for client in sync_clients(base_url, reports)]
-    bare, ours, empty = calls
-    for call in calls:
-        call()
-    result, noise = measure(blocks, [(bare, ours), (bare, empty)], lambda: None)
-    show(name, BLOCK, result, noise, "")
+    sides = {kind: block_of(client_of(kind, base_url, reporter, is_async=False)) for kind in SIDES}
+    for block in sides.values():
+        block()
+    taken: list[tuple[list[float], list[float]]] = [([], []), ([], [])]
+    bare = sides["bare"]
+    measure(blocks, [(bare, sides["ours"]), (bare, sides["empty"])], taken)
+    ours, noise = (compare(base, other) for base, other in taken)
+    show(name, BLOCK, ours, noise, "")
 
 
 def main() -> None:
@@ -212,40 +290,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="whether it runs at all")
     options = parser.parse_args()
     count = 20 if options.quick else options.calls
-    logging.getLogger("openpipe_report").setLevel(logging.ERROR)
 
-    states: list[tuple[str, Any]] = [
-        ("", Held),
-        (", queue full", lambda: Held(max_queue_reports=1)),
-        (", backend down", Down),
-    ]
     print(f"openai {openai.__version__}; thread time of the caller, bare, and what ours adds")
     with loopback_server() as server:
-        loop = asyncio.new_event_loop()
-        for state, make in states:
-            for stream in (False, True):
-                kind = f"stream of {CHUNKS} chunks" if stream else "plain call"
-                for is_async in (False, True):
-                    name = f"{kind}, {'async' if is_async else 'sync'}{state}"
-                    if options.only not in name:
-                        continue
-                    reports = make()
-                    base_url = f"{server}/v1"
-                    calls = (
-                        [
-                            async_call(client, loop, stream=stream)
-                            for client in async_clients(base_url, reports.reporter)
-                        ]
-                        if is_async
-                        else [
-                            sync_call(client, stream=stream)
-                            for client in sync_clients(base_url, reports.reporter)
-                        ]
-                    )
-                    thread_time(name, reports, calls, count)
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
-
+        for state, stream, is_async in product(("", FULL, DOWN), (False, True), (False, True)):
+            line = Line(stream, is_async, state)
+            if options.only in str(line):
+                thread_time(line, f"{server}/v1", count)
         print("wall time of a plain call, senders at work")
         for latency in (0, 20):
             name = f"wall, answers after {latency} ms"

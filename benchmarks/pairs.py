@@ -64,17 +64,18 @@ def compare(base: Sequence[float], other: Sequence[float]) -> Ratio:
 
 
 def measure(
-    pairs: int, sides: Sequence[tuple[Timed, Timed]], between: Callable[[], None]
-) -> list[Ratio]:
+    pairs: int,
+    sides: Sequence[tuple[Timed, Timed]],
+    taken: Sequence[tuple[list[float], list[float]]],
+) -> None:
     """
     Measure several pairs of sides in turn, so that all of them see the same weather.
 
     Args:
         pairs: How often each side is timed.
         sides: (base, other) of each comparison.
-        between: Called after every pair, outside the clock.
+        taken: For each comparison the lists that what its sides took is added to.
     """
-    taken: list[tuple[list[float], list[float]]] = [([], []) for _ in sides]
     for number in range(pairs):
         for (base, other), (of_base, of_other) in zip(sides, taken, strict=True):
             if number % 2:
@@ -83,8 +84,6 @@ def measure(
             else:
                 of_base.append(base())
                 of_other.append(other())
-            between()
-    return [compare(base, other) for base, other in taken]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import openai
+from openai._base_client import SyncAPIClient
 
 from openpipe_report._capture import Call
 from openpipe_report._context import current_call, scope
@@ -243,7 +243,7 @@ def reporting_class(base: type, *, derived_from: type | None = None) -> type:
         derived_from: Our class for the one that `base` derives from, so that `isinstance` holds
             between ours as it does between openai's.
     """
-    mixin = _SyncReporting if issubclass(base, openai.OpenAI) else _AsyncReporting
+    mixin = _SyncReporting if issubclass(base, SyncAPIClient) else _AsyncReporting
     bases = (derived_from or mixin, base)
     body = {"__doc__": base.__doc__, "__module__": "openpipe_report"}
     return _with_signatures(type(base.__name__, bases, body))

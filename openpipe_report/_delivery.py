@@ -20,28 +20,29 @@ from openpipe_report._guard import note_fault
 from openpipe_report._losses import Losses
 from openpipe_report._outcome import Delivered, Failed, Rejected
 from openpipe_report._payload import encode_report
+from openpipe_report._transport import Backoff, Transport
 
 if TYPE_CHECKING:
     from openpipe_report._ledger import Ledger
     from openpipe_report._outbox import Outbox, Queued, Source
     from openpipe_report._outcome import Outcome
     from openpipe_report._settings import Settings
-    from openpipe_report._transport import Backoff, Transport
 
 _host_paused_until: dict[str, float] = {}
 """By host: the monotonic time before which it asked (`Retry-After`) not to be called."""
 
-_importing = threading.RLock()
+_connecting = threading.RLock()
 """
-Held while httpx and its kin are imported; no fork happens meanwhile. A child that is forked in the
-midst of an import by another thread would wait for ever to import the same (tried, 3.10 to 3.13).
+Held while connections are set up, which makes httpx import the rest of itself; no fork happens
+meanwhile. A child that is forked in the midst of an import by another thread would wait for ever
+to import the same (tried, 3.10 to 3.13).
 """
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_importing.acquire,
-        after_in_parent=_importing.release,
-        after_in_child=_importing.release,
+        before=_connecting.acquire,
+        after_in_parent=_connecting.release,
+        after_in_child=_connecting.release,
     )
 
 
@@ -56,7 +57,7 @@ class Delivery:
         self._host = host
         self._losses = Losses(host, settings.on_drop)
         self._transport: Transport | None = None
-        self._backoff: Backoff | None = None
+        self._backoff = Backoff(settings.retry_for)
         self._unanswered = 0
         self._retries_from = 0.0
         self.closed = False
@@ -119,9 +120,7 @@ class Delivery:
 
     def _connections(self) -> Transport:
         if self._transport is None:
-            with _importing:
-                from openpipe_report._transport import Transport  # noqa: PLC0415 - see above
-
+            with _connecting:
                 if self._transport is None:
                     self._transport = Transport(self._settings)
         return self._transport
@@ -151,11 +150,6 @@ class Delivery:
         self._put_back(queued, now + wait, 0.0)
 
     def _next_wait(self, attempts: int, since_first: float, at_least: float) -> float | None:
-        if self._backoff is None:
-            with _importing:
-                from openpipe_report._transport import Backoff  # noqa: PLC0415 - see above
-
-                self._backoff = Backoff(self._settings.retry_for)
         return self._backoff.next_wait(attempts, since_first, at_least)
 
     def _put_back(self, queued: Queued, due: float, since_first: float) -> None:

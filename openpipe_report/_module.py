@@ -39,7 +39,7 @@ class Module(types.ModuleType):
             raise AttributeError(message) from None
         if isinstance(type(value), type) and issubclass(type(value), LazyProxy):
             return _resource_proxy(name)
-        if isinstance(value, type) and issubclass(value, (openai.OpenAI, openai.AsyncOpenAI)):
+        if isinstance(value, type) and issubclass(value, _CLIENTS):
             return drop_in_for(value)
         return value
 
@@ -58,14 +58,20 @@ def install(name: str) -> None:
     sys.modules[name].__class__ = Module
 
 
+_CLIENTS = (openai.OpenAI, openai.AsyncOpenAI)
+"""Bound here: somebody may put ours in their place, as tests and patches do."""
+
 _drop_ins: dict[type, type] = {openai.OpenAI: OpenAI, openai.AsyncOpenAI: AsyncOpenAI}
 
 
 def drop_in_for(base: type) -> type:
-    """Return the reporting class for a client class of openai's."""
+    """Return the reporting class for a client class of openai's; for one of ours itself."""
+    if issubclass(base, (OpenAI, AsyncOpenAI)):
+        return base
     if base not in _drop_ins:
-        ours = OpenAI if issubclass(base, openai.OpenAI) else AsyncOpenAI
-        _drop_ins[base] = reporting_class(base, derived_from=ours)
+        parents = (cls for cls in base.__mro__[1:] if issubclass(cls, _CLIENTS))
+        public = next(cls for cls in parents if not cls.__name__.startswith("_"))
+        _drop_ins[base] = reporting_class(base, derived_from=drop_in_for(public))
     return _drop_ins[base]
 
 

@@ -24,8 +24,8 @@ class Source(Protocol):
         """Bytes of memory that it holds, about."""
         ...
 
-    def build(self) -> Report:
-        """Build the report; may raise, which drops and counts it."""
+    def build(self) -> Report | None:
+        """Build the report, or None if there is none to send; if it raises, it is dropped."""
         ...
 
 

@@ -216,7 +216,8 @@ def encode_report(source: Source, settings: Settings) -> bytes | str:
         return "could not be built"
     if report is None:
         return ""
-    if report.errorMessage is None and random.random() >= settings.sample_rate:  # noqa: S311
+    failed = report.errorMessage is not None or (report.statusCode or 200) >= 400  # noqa: PLR2004
+    if not failed and random.random() >= settings.sample_rate:  # noqa: S311
         return ""
     if settings.before_report is not None:
         try:

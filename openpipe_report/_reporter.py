@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from openpipe_report import _lifecycle
 from openpipe_report._delivery import Delivery
 from openpipe_report._errors import SettingsError
-from openpipe_report._guard import note_fault
+from openpipe_report._guard import guarded, note_fault
 from openpipe_report._ledger import Flushed, Ledger, Stats
 from openpipe_report._outbox import Outbox, Queued, Source
 from openpipe_report._settings import Settings, load_settings
@@ -218,7 +218,8 @@ class Reporter:
         """Report streams that nobody can be reading, see `flush()`; at exit all of them."""
         for call in list(self.open_calls.values()):
             if at_exit or call.is_left():
-                call.end("stream still open at exit" if at_exit else "stream still open at flush")
+                why = "stream still open at exit" if at_exit else "stream still open at flush"
+                guarded("ending a stream", call.end, why)
 
     def shutdown(self, timeout: float | None = 30.0) -> Flushed:
         """
@@ -258,7 +259,7 @@ class Reporter:
                 self._start_thread()
             while self.ledger.pending and (left := deadline - time.monotonic()) > 0:
                 if self._is_tried(deadline):
-                    return
+                    break
                 if self._threads:
                     time.sleep(min(left, 0.005))
                     continue
@@ -267,6 +268,8 @@ class Reporter:
                 queued = self._outbox.take(waiting_first=True, idle=pause, hold=hold)
                 if queued is not None:
                     self._delivery.advance(queued, within=left)
+            if not self._threads:
+                self._delivery.close()
         finally:
             _here.delivering = outer
 

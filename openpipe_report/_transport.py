@@ -4,6 +4,9 @@ One attempt to deliver a report, and when the next is due.
 httpx makes the attempt through its transports, not through its Client, which would log every
 request and costs half as much again; tenacity's wait and stop say when the next one is due; nobody
 sleeps here.
+
+httpx is imported with this package, not at the first report: openai 3 looks into
+`sys.modules["httpx"]`, and a half-imported one makes the user's own calls fail (tried).
 """
 
 from __future__ import annotations
@@ -120,8 +123,7 @@ def _read(response: httpx.Response, deadline: float) -> bytes:
     """Read an answer, or as much of it as is worth it: a server may send it drop by drop."""
     body = b""
     try:
-        chunks = response.iter_bytes() if "content-encoding" in response.headers else None
-        for chunk in chunks or response.iter_raw():
+        for chunk in response.iter_bytes():
             body += chunk
             if len(body) > _MAX_ANSWER:
                 break

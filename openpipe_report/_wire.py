@@ -80,20 +80,6 @@ class ReportResponse(BaseModel):
     status: Literal["ok", "error"]
 
 
-class ReportIssue(BaseModel):
-    """One detail of a `ReportError`."""
-
-    message: str
-
-
-class ReportError(BaseModel):
-    """The API's answer with any other status."""
-
-    message: str
-    code: str
-    issues: list[ReportIssue] | None = None
-
-
 def parse_json(body: bytes | str) -> Any:
     """
     Decode JSON; NaN, Infinity and numbers out of range become the string they were written as.

@@ -14,6 +14,7 @@ import os
 import random
 import zlib
 from collections import defaultdict
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -107,7 +108,8 @@ def _replay_sync(library, arguments, answer, path, options):
             for _ in client.post(path, stream=True, **options):
                 pass
         else:
-            _swallow(lambda: client.post(path, **_plain(options)))
+            with suppress(openpipe_report.APIStatusError, json.JSONDecodeError):
+                client.post(path, **_plain(options))
 
 
 async def _replay_async(library, arguments, answer, path, options):
@@ -118,30 +120,19 @@ async def _replay_async(library, arguments, answer, path, options):
             async for _ in await client.post(path, stream=True, **options):
                 pass
         else:
-            try:
+            with suppress(openpipe_report.APIStatusError, json.JSONDecodeError):
                 await client.post(path, **_plain(options))
-            except (openpipe_report.APIStatusError, json.JSONDecodeError):
-                pass
 
 
 def _plain(options):
     return {key: value for key, value in options.items() if key != "stream_cls"}
 
 
-def _swallow(call):
-    try:
-        call()
-    except (openpipe_report.APIStatusError, json.JSONDecodeError):
-        pass
-
-
 def events_of(raw):
     """The stream's JSON events, read in the simplest way."""
-    found = []
-    for line in raw.decode().replace("\r\n", "\n").split("\n"):
-        if line.startswith("data:") and "[DONE]" not in line:
-            found.append(json.loads(line[5:]))
-    return found
+    lines = raw.decode().replace("\r\n", "\n").split("\n")
+    data = [line[5:] for line in lines if line.startswith("data:")]
+    return [json.loads(text) for text in data if "[DONE]" not in text]
 
 
 def expected_choices(events):

@@ -150,6 +150,25 @@ print("done")
     assert (done.stdout, done.stderr) == ("done\n", "")
 
 
+def test_httpx_is_not_imported_beside_calls():
+    """A call never meets an httpx that another thread is just importing (openai 3 looks at it)."""
+    script = """
+import sys
+import openpipe_report
+assert hasattr(sys.modules["httpx"], "Timeout")
+before = {name.partition(".")[0] for name in sys.modules}
+from openpipe_report import Reporter, span
+reporter = Reporter(base_url="http://127.0.0.1:9")
+with span("work", reporter=reporter):
+    pass
+reporter.flush(1)
+assert not {"httpx", "httpx2", "openai", "anyio"} & (
+    {name.partition(".")[0] for name in sys.modules} - before
+)
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+
+
 def test_version():
     """The package's version is the distribution's."""
     assert importlib.metadata.version("openpipe-report") == openpipe_report.__version__

@@ -1,0 +1,110 @@
+"""
+A pytest plugin for `dropin.py`: puts our clients in openai's place before its tests are imported.
+
+The tests get our class wherever they import a client class from, and for the module-level
+resources (`openai.chat`, ...) those that `import openpipe_report as openai` gives. In openai's
+submodules the names stay as they are: a check of `BedrockOpenAI` inside `openai.lib.bedrock`
+meets our class as it does in a user's process. Each process writes into the folder DROPIN_OUT how
+many calls it captured, and what our code complained of.
+"""
+
+from __future__ import annotations
+
+import builtins
+import json
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import openai
+from openai._utils import LazyProxy
+
+import openpipe_report
+from openpipe_report._guard import count_faults
+from openpipe_report._link import capturing
+from openpipe_report._payload import encode_report
+from openpipe_report._reporter import Reporter
+from openpipe_report._settings import Settings
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    import pytest
+
+OUT = Path(os.environ["DROPIN_OUT"])
+
+counts: Counter[str] = Counter()
+
+
+class CountingReporter(Reporter):
+    """Builds each report at once, as it would be sent, and counts it."""
+
+    def submit(self, source: Any) -> None:
+        """Count a report that is built, and one that cannot be."""
+        body = encode_report(source, self.settings)
+        if body:
+            counts["captured" if isinstance(body, bytes) else "lost"] += 1
+
+
+class StandIn:
+    """A module of openai's as its tests see it: our client classes, all else as it is."""
+
+    def __init__(self, module: ModuleType, ours: dict[int, Any]) -> None:
+        self._module = module
+        self._ours = ours
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        return self._ours.get(id(value), value)
+
+
+def find_ours() -> tuple[dict[str, Any], dict[int, Any]]:
+    """Find what we have in the place of what openai exports: by its name, and by its identity."""
+    clients = (openai.OpenAI, openai.AsyncOpenAI)
+    by_name: dict[str, Any] = {}
+    by_id: dict[int, Any] = {}
+    for name in dir(openai):
+        value = getattr(openai, name)
+        if issubclass(type(value), LazyProxy):  # isinstance() would make the module-level client
+            by_name[name] = getattr(openpipe_report, name)
+        elif isinstance(value, type) and issubclass(value, clients) and name[0] != "_":
+            by_name[name] = by_id[id(value)] = getattr(openpipe_report, name)
+    return by_name, by_id
+
+
+def swap() -> None:
+    """Put ours in the place of openai's, for the tests."""
+    by_name, by_id = find_ours()
+    for name, value in by_name.items():
+        setattr(openai, name, value)
+    original = builtins.__import__
+
+    def import_for_tests(
+        name: str,
+        globals: Any = None,  # noqa: A002 - __import__'s own name
+        locals: Any = None,  # noqa: A002 - __import__'s own name
+        fromlist: Any = (),
+        level: int = 0,
+    ) -> Any:
+        module = original(name, globals, locals, fromlist, level)
+        importer = (globals or {}).get("__name__", "").partition(".")[0]
+        if importer in {"tests", "conftest"} and fromlist and name.startswith("openai."):
+            return StandIn(module, by_id)
+        return module
+
+    builtins.__import__ = import_for_tests
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write what was counted."""
+    capturing[0].sweep(at_exit=True)
+    counts["faults"] = count_faults()
+    worker = getattr(session.config, "workerinput", {}).get("workerid", "controller")
+    (OUT / f"counts-{worker}.json").write_text(json.dumps(counts), "utf-8")
+
+
+logging.getLogger("openpipe_report").addHandler(logging.FileHandler(OUT / "log.txt"))
+capturing.append(CountingReporter.from_settings(Settings(base_url="http://dropin.invalid")))
+swap()

@@ -1,0 +1,133 @@
+"""What a process reports on its way out."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+from backend import HANG_GUARD, Backend, run_script
+
+
+@pytest.mark.parametrize(
+    "ending, code",
+    [
+        ("", 0),
+        ("sys.exit(3)", 3),
+        ("raise RuntimeError('on purpose')", 1),
+        ("asyncio.run(asyncio.sleep(0))", 0),
+        ("threading.Thread(target=reporter.submit, args=[Made(500)]).start()", 0),
+    ],
+    ids=["return", "sys-exit", "exception", "asyncio", "thread"],
+)
+def test_backlog_is_delivered(ending, code):
+    """However the process ends, a backlog of 500 is delivered, and nothing is written."""
+    script = f"for number in range(500):\n    reporter.submit(Made(number))\n{ending}"
+    with Backend() as backend:
+        done = run_script(backend.base_url, script)
+        expected = 501 if "Thread" in ending else 500
+        assert backend.labels == list(range(expected))
+    assert done.returncode == code
+    assert done.stderr == "" or "on purpose" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "reporter.submit(Made(1)); atexit.register(reporter.submit, Made(2))",
+        "atexit.register(reporter.submit, Made(2)); reporter.submit(Made(1))",
+        "reporter.submit(Made(1)); reporter.flush(); atexit.register(reporter.submit, Made(2))",
+        "atexit.register(lambda: (reporter.submit(Made(1)), reporter.submit(Made(2))))",
+        """
+import openpipe_report._reporter
+openpipe_report._reporter._IDLE = 0.0
+reporter.submit(Made(1))
+while reporter.stats().threads:
+    pass
+atexit.register(reporter.submit, Made(2))
+""",
+    ],
+    ids=["before-ours", "after-ours", "flushed", "first-of-all", "no-thread-left"],
+)
+def test_reported_in_an_atexit_callback(script):
+    """What an atexit callback reports is delivered, also as the first report of the process."""
+    with Backend() as backend:
+        done = run_script(backend.base_url, script)
+        assert backend.labels == [1, 2]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_waits_gets_a_last_attempt():
+    """At exit what waits for another attempt is tried once more at once."""
+    script = """
+import tenacity
+import openpipe_report._transport as transport
+transport.wait_random_exponential = lambda **_: tenacity.wait_fixed(300)
+reporter.submit(Made(1))
+while not reporter._outbox.waiting:
+    pass
+"""
+    with Backend() as backend:
+        answers = iter([(500, b"", {}), (200, b'{"status":"ok"}', {})])
+        backend.answer = lambda post: next(answers)
+        done = run_script(backend.base_url, script)
+        assert backend.labels == [1, 1]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_pause_is_kept():
+    """At exit no attempt is made to a host that asked for a pause; what is lost is named once."""
+    script = """
+reporter.submit(Made(1))
+while not reporter._outbox.waiting:
+    pass
+reporter.submit(Made(2))
+"""
+    with Backend() as backend:
+        backend.answer = lambda post: (429, b"", {"Retry-After": "300"})
+        done = run_script(backend.base_url, script)
+        assert backend.labels == [1]
+    [line] = done.stderr.splitlines()
+    assert "2 report(s) to 127.0.0.1:" in line
+    assert "lost: exit (HTTP 429)" in line
+
+
+def test_refused():
+    """A backend that refuses does not hold the process; what is lost is named in one line."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/api/v1"
+        began = time.monotonic()
+        done = run_script(url, "for number in range(500): reporter.submit(Made(number))")
+    assert time.monotonic() - began < HANG_GUARD / 2
+    [line] = done.stderr.splitlines()
+    assert "500 report(s)" in line
+    assert "lost: exit (ConnectError" in line
+
+
+def test_black_hole():
+    """A backend that never answers holds the process for one budget, however many reporters."""
+    script = """
+reporter.shutdown()  # its budget would be the longest
+for number in range(3):
+    one = Reporter(base_url=f"{sys.argv[1]}/{number}", exit_timeout=0.5)
+    for _ in range(20):
+        one.submit(Made(number))
+    globals()[f"reporter{number}"] = one
+"""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/api/v1"
+        began = time.monotonic()
+        done = run_script(url, script)
+    assert time.monotonic() - began < HANG_GUARD / 2
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert all("20 report(s)" in line and "exit (not answered in time)" in line for line in lines)
+
+
+def test_after_shutdown():
+    """A reporter that was shut down asks nothing more of the exit."""
+    with Backend() as backend:
+        done = run_script(backend.base_url, "reporter.submit(Made(1)); reporter.shutdown()")
+        assert backend.labels == [1]
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,308 @@
+"""One attempt and its outcome, and when the next one is due."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import random
+import socket
+import threading
+from email.utils import formatdate
+
+import httpx
+import pytest
+import respx
+from backend import OK, Backend, Made
+
+from openpipe_report import Reporter, Settings, _outcome
+from openpipe_report._outcome import Delivered, Failed, Rejected, judge, retry_after
+from openpipe_report._transport import Backoff, Transport
+
+URL = "http://receiver.test/api/v1"
+FOREIGN = "HTTP 200 with an answer that is not the API's; is base_url right?"
+
+
+def send(transport, body=b"{}", key="key-1", within=None):
+    """Make one attempt and let go of the connections."""
+    try:
+        return transport.send(body, key, within)
+    finally:
+        transport.close()
+
+
+def test_request_on_the_wire():
+    """An attempt is a POST of JSON to base_url/report with bearer key and Idempotency-Key."""
+    with Backend() as backend:
+        settings = Settings(base_url=backend.base_url, api_key="opk-1")
+        assert send(Transport(settings), b'{"statusCode":200}') == Delivered()
+    [post] = backend.posts
+    assert (post.path, post.body) == ("/api/v1/report", b'{"statusCode":200}')
+    assert post.headers == {
+        "host": backend.base_url.split("/")[2],
+        "content-type": "application/json",
+        "content-length": "18",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": "openpipe-report",
+        "authorization": "Bearer opk-1",
+        "idempotency-key": "key-1",
+    }
+
+
+def test_no_key_no_header():
+    """Without an API key no Authorization is sent."""
+    with respx.mock as mock:
+        route = mock.post(f"{URL}/report").respond(json={"status": "ok"})
+        assert send(Transport(Settings(base_url=URL))) == Delivered()
+    assert "authorization" not in route.calls.last.request.headers
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 599])
+def test_retryable_status(status):
+    """These may work later."""
+    assert judge(status, {}, b"") == Failed(f"HTTP {status}", answered=True)
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 307, 400, 401, 403, 404, 413, 422])
+def test_other_status(status):
+    """Any other status but 200 is a refusal."""
+    assert isinstance(judge(status, {}, b""), Rejected)
+
+
+@pytest.mark.parametrize(
+    "status, body, told",
+    [
+        (400, b'{"message":"no","code":"BAD_REQUEST"}', "HTTP 400 BAD_REQUEST: no"),
+        (400, b'{"message":"no","code":"B","issues":[{"message":"x"},3]}', "HTTP 400 B: no: x"),
+        (400, b'{"detail":"other"}', "HTTP 400"),
+        (502, b"<html>", "HTTP 502"),
+        (400, b"[" * 100_000, "HTTP 400"),
+        (400, b'{"message":"two\\nlines\\u001b"}', "HTTP 400 two lines "),
+        (401, b'{"message":"bad key sk-secret"}', "HTTP 401 bad key [key]"),
+        (200, b'{"status":"error"}', 'HTTP 200 {"status": "error"}'),
+        (200, b'{"status":"error","message":"no"}', 'HTTP 200 {"status": "error"} no'),
+        (200, b"garbage", FOREIGN),
+        (200, b"", FOREIGN),
+        (200, b'{"status":"fine"}', FOREIGN),
+        (302, b"", "HTTP 302, a redirect, which is not followed; is base_url right?"),
+    ],
+    ids=[
+        "message", "issues", "foreign", "html", "deep", "one-line", "key", "error", "error-message",
+        "garbage", "empty", "other-status", "redirect",
+    ],
+)  # fmt: skip
+def test_reason(status, body, told):
+    """The server's words are told in one line, without the key, and nothing but them."""
+    outcome = judge(status, {}, body, "sk-secret")
+    assert isinstance(outcome, (Rejected, Failed))
+    assert outcome.reason == told
+
+
+def test_long_message_is_cut():
+    """A message is told up to 500 characters."""
+    outcome = judge(400, {}, b'{"message":"%s"}' % (b"x" * 10_000))
+    assert len(outcome.reason) < 520
+
+
+@pytest.mark.parametrize(
+    "value, seconds",
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("", None),
+        ("soon", None),
+        ("1.5", None),
+        ("-3", None),
+        ("²", None),
+        (formatdate(1060, usegmt=True), 60.0),
+        (formatdate(940, usegmt=True), 0.0),
+        ("Thu Jan  1 00:17:40 1970", 60.0),
+        ("Thu, 01 Jan 1970 00:17:40 -0000", 60.0),
+        ("9" * 400, float("inf")),
+    ],
+    ids=[
+        "seconds", "zero", "empty", "word", "fraction", "negative", "superscript", "date", "past",
+        "asctime", "no-zone", "endless",
+    ],
+)  # fmt: skip
+def test_retry_after(value, seconds, monkeypatch):
+    """Retry-After is read as seconds or as a date in GMT; anything else is no answer."""
+    monkeypatch.setattr(_outcome.time, "time", lambda: 1000.0)
+    assert retry_after(httpx.Headers({"Retry-After": value} if value.isascii() else {})) == seconds
+
+
+def test_redirect_is_not_followed():
+    """A redirect is refused: the key must not travel."""
+    with respx.mock(assert_all_called=False) as mock:
+        mock.post(f"{URL}/report").respond(307, headers={"Location": "http://evil.test/"})
+        target = mock.post("http://evil.test/").respond(json={"status": "ok"})
+        assert isinstance(send(Transport(Settings(base_url=URL))), Rejected)
+        client = httpx.Client(follow_redirects=True)
+        assert isinstance(send(Transport(Settings(base_url=URL, http_client=client))), Rejected)
+    assert not target.called
+
+
+@pytest.mark.parametrize(
+    "error",
+    [httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadTimeout, httpx.WriteTimeout,
+     httpx.PoolTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError],
+)  # fmt: skip
+def test_no_answer(error):
+    """Without an answer it may work later, and the reason names the error."""
+    with respx.mock as mock:
+        mock.post(f"{URL}/report").mock(side_effect=error("boom"))
+        outcome = send(Transport(Settings(base_url=URL)))
+    assert outcome == Failed(f"{error.__name__}: boom", answered=False)
+
+
+def test_stale_connection_is_repeated_at_once():
+    """A pooled connection that the server has closed meanwhile costs no attempt."""
+    dropped = threading.Event()
+    with Backend() as backend:
+        transport = Transport(Settings(base_url=backend.base_url))
+
+        def answer(post):
+            if len(backend.posts) == 2:
+                dropped.set()
+                return None
+            return OK
+
+        backend.answer = answer
+        assert transport.send(b"{}", "key-1") == Delivered()
+        assert send(transport, key="key-2") == Delivered()
+        assert dropped.is_set()
+    assert [post.key for post in backend.posts] == ["key-1", "key-2", "key-2"]
+
+
+def test_refused_connection():
+    """Nobody listening is a failure like any other."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/api/v1"
+        outcome = send(Transport(Settings(base_url=url)))
+    assert isinstance(outcome, Failed)
+    assert not outcome.answered
+
+
+def test_black_hole():
+    """A server that accepts and never answers costs the timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/api/v1"
+        outcome = send(Transport(Settings(base_url=url, read_timeout=0.1)))
+    assert outcome == Failed("ReadTimeout: timed out", answered=False)
+
+
+def test_answer_drop_by_drop(monkeypatch):
+    """A server that sends its answer byte by byte is not read for ever."""
+    more = threading.Event()
+
+    class Drops(httpx.SyncByteStream):
+        def __iter__(self):
+            while not more.is_set():
+                yield b" "
+
+    monkeypatch.setattr("openpipe_report._transport._MAX_ANSWER", 10**9)
+    client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Drops()))
+    )
+    transport = Transport(
+        Settings(base_url=URL, http_client=client, read_timeout=0.01, connect_timeout=0.01)
+    )
+    assert send(transport) == Failed("ReadTimeout: the answer takes too long", answered=False)
+
+
+def test_endless_answer():
+    """Of an answer without end only the beginning is read."""
+
+    class Endless(httpx.SyncByteStream):
+        def __iter__(self):
+            while True:
+                yield b" " * 1000
+
+    client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless()))
+    )
+    assert isinstance(send(Transport(Settings(base_url=URL, http_client=client))), Rejected)
+
+
+@pytest.mark.parametrize(
+    "body, kind",
+    [(gzip.compress(b'{"status":"ok"}'), Delivered), (b"no gzip", Rejected)],
+    ids=["gzip", "broken"],
+)
+def test_compressed_answer(body, kind):
+    """An answer that is compressed though nobody asked is understood all the same."""
+    with Backend() as backend:
+        backend.answer = lambda _: (200, body, {"Content-Encoding": "gzip"})
+        assert isinstance(send(Transport(Settings(base_url=backend.base_url))), kind)
+
+
+def test_given_client():
+    """A client of the user's sends with its own headers, and stays open."""
+    requests = []
+
+    def answer(request):
+        requests.append(request)
+        return httpx.Response(200, json={"status": "ok"})
+
+    client = httpx.Client(
+        transport=httpx.MockTransport(answer), headers={"X-Gateway": "g", "Accept": "text/html"}
+    )
+    settings = Settings(base_url=URL, api_key="opk-1", http_client=client)
+    assert send(Transport(settings), b"{}", "key-1") == Delivered()
+    headers = requests[0].headers
+    assert (headers["X-Gateway"], headers["Accept"]) == ("g", "application/json")
+    assert (headers["Idempotency-Key"], headers["Authorization"]) == ("key-1", "Bearer opk-1")
+    assert not client.is_closed
+
+
+def test_backoff_is_full_jitter():
+    """The n-th wait is evenly spread between 0 and 0.5 s doubled n-1 times, at the most 5 s."""
+    backoff = Backoff(600)
+    for attempts, top in enumerate([0.5, 1, 2, 4, 5, 5], start=1):
+        random.seed(1)
+        share = random.random()
+        random.seed(1)
+        assert backoff.next_wait(attempts, 0, 0) == pytest.approx(share * top)
+    assert 0 <= backoff.next_wait(10_000, 0, 0) <= 5
+
+
+def test_backoff_honours_the_server():
+    """A wait is at least what the server asked for."""
+    assert Backoff(600).next_wait(1, 0, 30) == 30
+
+
+@pytest.mark.parametrize(
+    "retry_for, since_first, at_least",
+    [(600, 599, 2), (600, 600, 0), (0, 0, 0), (600, 0, float("inf"))],
+    ids=["would-be-over", "over", "no-retries", "endless"],
+)
+def test_backoff_gives_up(retry_for, since_first, at_least):
+    """No wait goes beyond retry_for."""
+    assert Backoff(retry_for).next_wait(1, since_first, at_least) is None
+
+
+def test_no_line_of_httpx(caplog):
+    """A delivered report leaves no line in the user's log."""
+    caplog.set_level(logging.INFO)
+    with Backend() as backend:
+        reporter = Reporter(base_url=backend.base_url)
+        reporter.submit(Made())
+        assert reporter.flush()
+        reporter.shutdown()
+    assert caplog.records == []
+
+
+def test_opentelemetry_does_not_see_us():
+    """While we send, OpenTelemetry's instrumentations are told to look away."""
+    context = pytest.importorskip("opentelemetry.context")
+    seen = []
+
+    def answer(request):
+        seen.append(context.get_value("suppress_instrumentation"))
+        return httpx.Response(200, json={"status": "ok"})
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    assert send(Transport(Settings(base_url=URL, http_client=client))) == Delivered()
+    assert seen == [True]
+    assert context.get_value("suppress_instrumentation") is None
