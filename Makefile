@@ -22,7 +22,7 @@ wheel: $(VENV)/.test  ## the built wheel alone, in an empty environment
 	$(BIN)/python scripts/check_wheel.py
 
 unit: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 versions: $(VENV)/.test  ## the tests on other Pythons and other openai versions
 	$(BIN)/python scripts/check_versions.py

@@ -7,6 +7,10 @@ Real HTTP to a server in another process. Each line compares openai's client wit
 it (A/A), with an empty subclass of itself: what that differs by is noise. A bar counts only where
 A/A plus or minus two standard errors is below half of it. Thread time is taken with the senders
 held, so that it is the caller's own; wall time with senders at work comes after it.
+
+A side's turn is a block of calls, the first of them untimed: CPython specializes openai's bytecode
+for one class at a time and takes up to 53 misses to do so anew. A user's program has one class;
+clients that alternate call by call measure mostly that (an empty subclass then costs 0.6 %).
 """
 
 from __future__ import annotations
@@ -15,13 +19,11 @@ import argparse
 import asyncio
 import gc
 import logging
-import multiprocessing
 import socket
+import statistics
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -33,20 +35,17 @@ import openpipe_report
 from openpipe_report import Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from multiprocessing.connection import Connection
-
     from pairs import Timed
 
 BAR = 0.02
-BLOCK = 10
+WALL_BLOCK = 10
 """Calls in one measurement of wall time."""
+
+RENEWED_AFTER = 5
+"""Pairs of blocks after which the clients are made anew: where they lie in memory weighs, too."""
 
 SIDES = ("bare", "ours", "empty")
 FULL, DOWN = ", queue full", ", backend down"
-WARM_UP = 60
-RENEWALS = 6
-"""How often the processes are started anew: where things happen to lie in memory weighs, too."""
 
 ASKED: dict[str, Any] = {
     "model": "gpt-4o-mini",
@@ -56,6 +55,24 @@ ASKED: dict[str, Any] = {
         {"role": "user", "content": text_of(1_500)},
     ],
 }
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is called, and what becomes of the reports."""
+
+    stream: bool
+    is_async: bool
+    state: str = ""
+
+    def __str__(self) -> str:
+        kind = f"stream of {CHUNKS}" if self.stream else "plain call"
+        return f"{kind}, {'async' if self.is_async else 'sync'}{self.state}"
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """How many calls of a block are not timed, and how many are."""
+        return (2, 5) if self.stream else (60, 30)
 
 
 class Held:
@@ -69,10 +86,7 @@ class Held:
         self._released = threading.Event()
         self._holding = threading.Event()
         self.reporter = Reporter(
-            base_url="http://127.0.0.1:9",
-            senders=1,
-            before_report=self._hold,
-            **{"max_queue_reports": 1_000, "max_queue_bytes": 2**30, **settings},
+            base_url="http://127.0.0.1:9", senders=1, before_report=self._hold, **settings
         )
         self._occupy()
 
@@ -112,6 +126,22 @@ class Down:
         self.reporter.shutdown(0)
 
 
+def make_reports(state: str) -> Held | Down:
+    if state == DOWN:
+        return Down()
+    return Held(max_queue_reports=1) if state == FULL else Held()
+
+
+def make_client(kind: str, reporter: Reporter, *, is_async: bool, **given: Any) -> Any:
+    """Make openai's own client, ours, or an empty subclass of openai's."""
+    name = "AsyncOpenAI" if is_async else "OpenAI"
+    if kind == "ours":
+        return getattr(openpipe_report, name)(api_key="none", reporter=reporter, **given)
+    bare = getattr(openai, name)
+    cls = type(name, (bare,), {}) if kind == "empty" else bare
+    return cls(api_key="none", **given)
+
+
 def sync_call(client: openai.OpenAI, *, stream: bool) -> Timed:
     def plain() -> float:
         begin = time.thread_time()
@@ -145,113 +175,74 @@ def async_call(
     return lambda: loop.run_until_complete(once())
 
 
-def client_of(kind: str, base_url: str, reporter: Reporter | None, *, is_async: bool) -> Any:
-    """Make openai's own client, ours, or an empty subclass of openai's."""
-    name = "AsyncOpenAI" if is_async else "OpenAI"
-    given: dict[str, Any] = {"api_key": "none", "base_url": base_url}
-    bare = getattr(openai, name)
-    if kind == "ours":
-        return getattr(openpipe_report, name)(reporter=reporter, **given)
-    return type(name, (bare,), {})(**given) if kind == "empty" else bare(**given)
-
-
-@dataclass(frozen=True)
-class Line:
-    """What is called, and what becomes of the reports."""
-
-    stream: bool
-    is_async: bool
-    state: str = ""
-
-    def __str__(self) -> str:
-        kind = f"stream of {CHUNKS}" if self.stream else "plain call"
-        return f"{kind}, {'async' if self.is_async else 'sync'}{self.state}"
-
-    def make_reports(self) -> Held | Down:
-        if self.state == DOWN:
-            return Down()
-        return Held(**({"max_queue_reports": 1} if self.state == FULL else {}))
-
-
-def work(parent: Connection, kind: str, line: Line, base_url: str) -> None:
-    """Call once for each message, until None comes; answer with the call's thread time."""
-    logging.getLogger("openpipe_report").setLevel(logging.ERROR)
-    reports = line.make_reports() if kind == "ours" else None
-    reporter = reports.reporter if reports else None
-    client = client_of(kind, base_url, reporter, is_async=line.is_async)
+def thread_time(line: Line, base_url: str, calls: int) -> None:
     loop = asyncio.new_event_loop()
-    call = (
-        async_call(client, loop, stream=line.stream)
-        if line.is_async
-        else sync_call(client, stream=line.stream)
+    reports = make_reports(line.state)
+    # One httpx client for all: the same connection, in the same state.
+    http_client: Any = (
+        openai.DefaultAsyncHttpxClient() if line.is_async else openai.DefaultHttpxClient()
     )
-    for _ in range(WARM_UP):
-        call()
-    with gc_frozen():
-        parent.send(None)
-        calls = 0
-        while parent.recv():
-            call()  # what the other process has pushed out of the processor's caches comes back
-            taken = call()
-            calls += 1
-            if calls % 20 == 0:
-                gc.collect()
-                if reports:
-                    reports.let_go()
-            parent.send(taken)
-    if reports:
-        reports.close()
+    untimed, timed = line.block
 
+    def block_of(kind: str) -> Timed:
+        client = make_client(
+            kind,
+            reports.reporter,
+            is_async=line.is_async,
+            base_url=base_url,
+            http_client=http_client,
+        )
+        call = (
+            async_call(client, loop, stream=line.stream)
+            if line.is_async
+            else sync_call(client, stream=line.stream)
+        )
 
-@contextmanager
-def workers(line: Line, base_url: str) -> Generator[dict[str, Timed]]:
-    """
-    Start a process for each side.
+        def block() -> float:
+            reports.let_go()
+            gc.collect()
+            for _ in range(untimed):
+                call()
+            return statistics.median([call() for _ in range(timed)])
 
-    In one process the sides would take turns in CPython's specialized bytecode, which holds for
-    one class at a time; a user's program has one class.
-    """
-    context = multiprocessing.get_context("spawn")
-    pipes: dict[str, Any] = {}
-    processes = []
-    for kind in SIDES:
-        pipes[kind], theirs = context.Pipe()
-        arguments = (theirs, kind, line, base_url)
-        processes.append(context.Process(target=work, args=arguments, daemon=True))
-        processes[-1].start()
-        theirs.close()
-    for pipe in pipes.values():
-        pipe.recv()
+        return block
 
-    def timed(pipe: Any) -> float:
-        pipe.send(True)  # noqa: FBT003 - the message
-        return float(pipe.recv())
-
-    yield {kind: partial(timed, pipe) for kind, pipe in pipes.items()}
-    for pipe in pipes.values():
-        pipe.send(None)
-    for process in processes:
-        process.join()
-
-
-def thread_time(line: Line, base_url: str, count: int) -> None:
     taken: list[tuple[list[float], list[float]]] = [([], []), ([], [])]
-    renewals = min(RENEWALS, count // 20) or 1
-    for _ in range(renewals):
-        with workers(line, base_url) as sides:
-            bare, ours, empty = (sides[kind] for kind in SIDES)
-            measure(-(-count // renewals), [(bare, ours), (bare, empty)], taken)
-    ours_to_bare, empty_to_bare = (compare(base, other) for base, other in taken)
-    show(str(line), 1, ours_to_bare, empty_to_bare, judge(ours_to_bare, empty_to_bare))
+    pairs = max(2, calls // timed)
+    with gc_frozen():
+        for done in range(0, pairs, RENEWED_AFTER):
+            bare, ours, empty = (block_of(kind) for kind in SIDES)
+            bare()
+            measure(min(RENEWED_AFTER, pairs - done), [(bare, ours), (bare, empty)], taken)
+    reports.close()
+    if line.is_async:
+        loop.run_until_complete(http_client.aclose())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    result, noise = (compare(base, other) for base, other in taken)
+    show(str(line), result, noise, pairs * timed, judge(result, noise))
 
 
-def show(name: str, unit: int, ours: Ratio, noise: Ratio, verdict: str) -> None:
-    added = (ours.value - 1) * ours.base / unit
-    print(
-        f"{name:<34} {ours.base / unit * 1e6:7.0f} us {added * 1e6:+7.1f} us  {ours.percent:>16}  "
-        f"A/A {noise.percent:>16}  n={ours.pairs * unit:<5} {verdict}",
-        flush=True,
-    )
+def wall_time(name: str, base_url: str, reporter: Reporter, blocks: int) -> None:
+    """Time blocks of calls, one call after the other; the senders work beside them."""
+
+    def block_of(kind: str) -> Timed:
+        client = make_client(kind, reporter, is_async=False, base_url=base_url)
+
+        def block() -> float:
+            begin = time.perf_counter()
+            for _ in range(WALL_BLOCK):
+                client.chat.completions.create(**ASKED)
+            return (time.perf_counter() - begin) / WALL_BLOCK
+
+        block()
+        return block
+
+    taken: list[tuple[list[float], list[float]]] = [([], []), ([], [])]
+    bare, ours, empty = (block_of(kind) for kind in SIDES)
+    measure(blocks, [(bare, ours), (bare, empty)], taken)
+    result, noise = (compare(base, other) for base, other in taken)
+    show(name, result, noise, blocks * WALL_BLOCK)
 
 
 def judge(ours: Ratio, noise: Ratio) -> str:
@@ -261,48 +252,37 @@ def judge(ours: Ratio, noise: Ratio) -> str:
     return f"bar {BAR:.0%} {met}, but does not count: A/A"
 
 
-def wall_time(name: str, base_url: str, reporter: Reporter, blocks: int) -> None:
-    """Time blocks of calls, one call after the other; the senders work beside them."""
-
-    def block_of(client: openai.OpenAI) -> Timed:
-        def block() -> float:
-            begin = time.perf_counter()
-            for _ in range(BLOCK):
-                client.chat.completions.create(**ASKED)
-            return time.perf_counter() - begin
-
-        return block
-
-    sides = {kind: block_of(client_of(kind, base_url, reporter, is_async=False)) for kind in SIDES}
-    for block in sides.values():
-        block()
-    taken: list[tuple[list[float], list[float]]] = [([], []), ([], [])]
-    bare = sides["bare"]
-    measure(blocks, [(bare, sides["ours"]), (bare, sides["empty"])], taken)
-    ours, noise = (compare(base, other) for base, other in taken)
-    show(name, BLOCK, ours, noise, "")
+def show(name: str, ours: Ratio, noise: Ratio, calls: int, verdict: str = "") -> None:
+    added = (ours.value - 1) * ours.base
+    print(
+        f"{name:<34} {ours.base * 1e6:7.0f} us {added * 1e6:+7.1f} us  {ours.percent:>16}  "
+        f"A/A {noise.percent:>16}  n={calls:<5} {verdict}",
+        flush=True,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=1_500, help="calls a side")
+    parser.add_argument("--calls", type=int, default=1_500, help="timed calls a side")
     parser.add_argument("--only", default="", help="the lines whose name has this in it")
     parser.add_argument("--quick", action="store_true", help="whether it runs at all")
     options = parser.parse_args()
-    count = 20 if options.quick else options.calls
+    calls = 20 if options.quick else options.calls
+    logging.getLogger("openpipe_report").setLevel(logging.ERROR)
 
     print(f"openai {openai.__version__}; thread time of the caller, bare, and what ours adds")
     with loopback_server() as server:
         for state, stream, is_async in product(("", FULL, DOWN), (False, True), (False, True)):
             line = Line(stream, is_async, state)
             if options.only in str(line):
-                thread_time(line, f"{server}/v1", count)
+                thread_time(line, f"{server}/v1", calls)
+
         print("wall time of a plain call, senders at work")
         for latency in (0, 20):
             name = f"wall, answers after {latency} ms"
             if options.only in name:
                 reporter = Reporter(base_url=f"{server}/0ms/api/v1")
-                blocks = max(4, count // BLOCK // (5 if latency else 1))
+                blocks = max(4, calls // WALL_BLOCK // (5 if latency else 1))
                 wall_time(name, f"{server}/{latency}ms/v1", reporter, blocks)
                 reporter.shutdown()
 

@@ -23,37 +23,29 @@ CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 CHUNKS = chat_chunks("One two three")
 
 
-def libraries():
-    """The HTTP clients that a user may hand in: openai's own, httpx's, and the one on aiohttp."""
-    yield "default", lambda is_async: None
-    yield "httpx", lambda is_async: (httpx.AsyncClient if is_async else httpx.Client)()
-    yield "aiohttp", make_aiohttp
-
-
-def make_aiohttp(is_async):
-    if not is_async:
-        pytest.skip("aiohttp is asynchronous only")
+def make_aiohttp():
     try:
         return openai.DefaultAioHttpClient()
     except (AttributeError, RuntimeError) as missing:
         pytest.skip(str(missing))
 
 
-@pytest.fixture(params=[make for _, make in libraries()], ids=[name for name, _ in libraries()])
-def make_http_client(request):
-    return request.param
+HTTP_CLIENTS = {
+    "sync": ("sync", lambda: None),
+    "sync-httpx": ("sync", httpx.Client),
+    "async": ("async", lambda: None),
+    "async-httpx": ("async", httpx.AsyncClient),
+    "async-aiohttp": ("async", make_aiohttp),
+}
+"""The HTTP clients that a user may have: openai's own, httpx's, and the one on aiohttp."""
 
 
-@pytest.fixture(params=["sync", "async"])
-def pair(request, scripted, make_http_client):
+@pytest.fixture(params=HTTP_CLIENTS.values(), ids=HTTP_CLIENTS)
+def pair(request, scripted):
     """The bare client and ours, alike but for that."""
+    kind, make_http_client = request.param
     callers = [
-        Caller(
-            request.param,
-            package=package,
-            base_url=scripted.base_url,
-            http_client=make_http_client(request.param == "async"),
-        )
+        Caller(kind, package=package, base_url=scripted.base_url, http_client=make_http_client())
         for package in (openai, openpipe_report)
     ]
     yield callers
