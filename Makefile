@@ -16,7 +16,7 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 wheel: $(VENV)/.test  ## the built wheel alone, in an empty environment
 	$(BIN)/python scripts/check_wheel.py
