@@ -19,7 +19,7 @@ from openai._base_client import SyncAPIClient
 from openpipe_report._capture import Call
 from openpipe_report._context import current_call, scope
 from openpipe_report._guard import guarded, note_fault
-from openpipe_report._link import Link, inheriting, make_link
+from openpipe_report._link import Link, inheriting, make_link, note_websocket
 
 if TYPE_CHECKING:
     from openpipe_report._reporter import Reporter
@@ -146,6 +146,19 @@ class _Reporting:
 
     with_options = copy
 
+    @property
+    def websocket_base_url(self) -> Any:
+        """An attribute of openai's; beside `copy()` it is WebSocket connections that read it."""
+        guarded("noting a WebSocket", note_websocket, self._openpipe_link)
+        try:
+            return self.__dict__["websocket_base_url"]
+        except KeyError:
+            raise AttributeError("websocket_base_url") from None
+
+    @websocket_base_url.setter
+    def websocket_base_url(self, value: Any) -> None:
+        self.__dict__["websocket_base_url"] = value
+
     def _build_request(self, options: Any, *args: Any, **kwargs: Any) -> Any:
         request = super()._build_request(options, *args, **kwargs)  # type: ignore[misc]
         call = current_call.get()
@@ -227,7 +240,6 @@ def _signed(method: Any, original: Any, signature: inspect.Signature) -> Any:
     def signed(self: Any, *args: Any, **kwargs: Any) -> Any:
         return method(self, *args, **kwargs)
 
-    del signed.__wrapped__  # it would hide our two parameters
     signed.__signature__ = signature  # type: ignore[attr-defined]
     return signed
 

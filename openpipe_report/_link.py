@@ -66,6 +66,17 @@ def make_link(openpipe: Mapping[str, Any] | None, reporter: Reporter | None) -> 
     return Link(settings, None)
 
 
+_said_websocket = False
+
+
+def note_websocket(link: Link) -> None:
+    """Say, once per process, that WebSocket connections are not reported."""
+    global _said_websocket  # noqa: PLW0603 - said once per process
+    if link.reporter is not None and _inherited.get() is None and not _said_websocket:
+        _said_websocket = True
+        logger.warning("openpipe_report: WebSocket connections (realtime and others) go unreported")
+
+
 @contextmanager
 def inheriting(link: Link) -> Generator[None]:
     """Give `link` to the clients that are constructed inside, as `copy()` does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import logging
 import threading
 from collections import Counter
@@ -393,6 +394,26 @@ def test_ended_responses_are_forgotten(monkeypatch, background_is_new):
     assert all(_payload.is_first_sight(background("failed", number)) for number in range(9))
     assert len(_payload._ended) == 3
     assert not _payload.is_first_sight(background("failed", 8))
+
+
+def test_websockets_are_said_to_go_unreported(make_caller, monkeypatch, caplog):
+    """The first WebSocket connection says once that it is not reported; a copy says nothing."""
+    monkeypatch.setattr(openpipe_report._link, "_said_websocket", False)
+    caller = make_caller(websocket_base_url="ws://127.0.0.1:1/v1")
+    with captured_reports():
+        copied = caller.client.copy()
+        assert vars(copied)["websocket_base_url"] == "ws://127.0.0.1:1/v1"
+        assert "WebSocket" not in caplog.text
+        beta = getattr(caller.client, "realtime", None) or caller.client.beta.realtime
+        for _ in range(2):
+            with pytest.raises(Exception):  # noqa: B017 - no server, or no websockets package
+                caller.enter(beta.connect(model="m"))
+    ours = [r for r in caplog.records if "WebSocket" in r.getMessage()]
+    assert len(ours) == (1 if has_websockets() else 0)
+
+
+def has_websockets():
+    return importlib.util.find_spec("websockets") is not None
 
 
 # Faults of our own
