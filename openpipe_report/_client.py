@@ -40,6 +40,8 @@ _PATHS = {
 }
 """By the end of a URL's path: the name in `Settings.endpoints`."""
 
+_NOTHING: Mapping[str, Any] = {}
+
 
 @functools.lru_cache(maxsize=256)
 def _endpoint_of(url: str) -> str | None:
@@ -59,34 +61,31 @@ def begin(link: Link, options: Any) -> tuple[Call | None, Any]:
         `metadata` or `extra_body={"openpipe": ...}` is ours and must not travel upstream.
     """
     try:
-        method = options.method.upper()
-        if method == "GET":
-            return _begin_retrieval(link, options.url), options
-        path = _endpoint_of(options.url) if method == "POST" else None
-        if path is None:
-            return None, options
-        metadata: Any = None
-        ours: Any = None
+        path = _endpoint_of(options.url)
+        if path is None or options.method.upper() != "POST":
+            return _begin_retrieval(link, options), options
         extra, body = options.extra_json, options.json_data
-        if isinstance(extra, Mapping) and "openpipe" in extra:
+        ours: Any = None
+        if extra is not None and "openpipe" in extra:
             ours = extra["openpipe"]
             options = options.model_copy()
             options.extra_json = {k: v for k, v in extra.items() if k != "openpipe"} or None
-        if path == "chat/completions" and not link.settings.forward_metadata:
-            metadata = _own_metadata(body, extra)
-        if metadata is not None:
-            options = options.model_copy()
-            options.json_data = {k: v for k, v in body.items() if k != "metadata"}
+        metadata: Any = None
+        if path == "chat/completions" and isinstance(body, dict) and "metadata" in body:
+            metadata = _own_metadata(link, body, extra)
+            if metadata is not None:
+                options = options.model_copy()
+                options.json_data = {k: v for k, v in body.items() if k != "metadata"}
         return _begin_call(link, path, metadata, ours), options
     except Exception:  # noqa: BLE001 - the guard
         note_fault("beginning a call")
         return None, options
 
 
-def _begin_retrieval(link: Link, url: str) -> Call | None:
+def _begin_retrieval(link: Link, options: Any) -> Call | None:
     """Begin a call that may find a background response finished: GET /responses/{id}."""
-    parts = url.partition("?")[0].strip("/").split("/")
-    if parts[-2:-1] != ["responses"]:
+    parts = options.url.partition("?")[0].strip("/").split("/")
+    if parts[-2:-1] != ["responses"] or options.method.upper() != "GET":
         return None
     call = _begin_call(link, "responses", None, None)
     if call is not None:
@@ -94,25 +93,28 @@ def _begin_retrieval(link: Link, url: str) -> Call | None:
     return call
 
 
-def _own_metadata(body: Any, extra: Any) -> Any:
+def _own_metadata(link: Link, body: dict[str, Any], extra: Any) -> Any:
     """Find metadata that OpenAI would refuse: it takes it on chat completions only to store."""
-    if not isinstance(body, Mapping) or not isinstance(body.get("metadata"), Mapping):
+    if link.settings.forward_metadata or not isinstance(body["metadata"], Mapping):
         return None
-    if body.get("store") or (isinstance(extra, Mapping) and extra.get("store")):
+    if body.get("store") or (extra is not None and extra.get("store")):
         return None
     return body["metadata"]
 
 
 def _begin_call(link: Link, path: str, metadata: Any, ours: Any) -> Call | None:
-    reporter, around = link.reporter, scope.get()
-    if reporter is None or not around.report or _PATHS[path] not in link.settings.endpoints:
+    reporter = link.reporter
+    if reporter is None:
         return None
-    if not isinstance(ours, Mapping):
-        return Call(reporter, path, around, metadata or {}, {})
+    around = scope.get()
+    if not around.report or _PATHS[path] not in link.settings.endpoints:
+        return None
+    if ours is None:
+        return Call(reporter, path, around, metadata or _NOTHING, _NOTHING)
     if ours.get("log_request") is False:
         return None
     labels = {**(ours.get("metadata") or {}), **(metadata or {})}
-    return Call(reporter, path, around, labels, ours.get("tags") or {})
+    return Call(reporter, path, around, labels, ours.get("tags") or _NOTHING)
 
 
 class _Reporting:

@@ -31,7 +31,7 @@ _shared: WeakSet[Reporter] = WeakSet()
 _lock = threading.RLock()
 
 
-class _Exit:
+class Exit:
     """How far the exit of this process has come."""
 
     hooked = False
@@ -100,9 +100,9 @@ def _each(act: Callable[[Reporter, float | None], Flushed], timeout: float | Non
 
 def hook_exit() -> None:
     """Hook the exit of this process, once."""
-    if _Exit.hooked:
+    if Exit.hooked:
         return
-    _Exit.hooked = True
+    Exit.hooked = True
     atexit.unregister(_at_exit)  # a forked child may have inherited it
     atexit.register(_at_exit)
     multiprocessing_util = sys.modules.get("multiprocessing.util")
@@ -116,14 +116,14 @@ def after_submit(reporter: Reporter) -> None:
     """During exit nobody will wait for the threads: deliver at once, within what is left."""
     # Not on another thread, which may be in the midst of the outbox's lock: this may be a
     # finalizer. And not in the midst of draining, which takes what was submitted there along.
-    if _Exit.thread == threading.get_ident() and not (_Exit.draining or sys.is_finalizing()):
+    if Exit.thread == threading.get_ident() and not (Exit.draining or sys.is_finalizing()):
         _drain([reporter])
 
 
 def _begin_exit(reporters: list[Reporter]) -> None:
-    _Exit.thread = threading.get_ident()
-    if _Exit.budget is None:
-        _Exit.budget = max((r.settings.exit_timeout for r in reporters), default=0.0)
+    Exit.thread = threading.get_ident()
+    if Exit.budget is None:
+        Exit.budget = max((r.settings.exit_timeout for r in reporters), default=0.0)
 
 
 def _at_exit() -> None:
@@ -133,8 +133,8 @@ def _at_exit() -> None:
 
 
 def _drain(reporters: list[Reporter]) -> None:
-    _Exit.draining = True
-    deadline = time.monotonic() + (_Exit.budget or 0.0)
+    Exit.draining = True
+    deadline = time.monotonic() + (Exit.budget or 0.0)
     acts: list[Callable[[Reporter], None]] = [
         lambda reporter: reporter.sweep(at_exit=True),
         lambda reporter: reporter.drain(deadline),
@@ -148,15 +148,15 @@ def _drain(reporters: list[Reporter]) -> None:
                 except Exception:  # noqa: BLE001 - the process ends all the same
                     note_fault("the exit hook")
     finally:
-        _Exit.budget = max(0.0, deadline - time.monotonic())
-        _Exit.draining = False
+        Exit.budget = max(0.0, deadline - time.monotonic())
+        Exit.draining = False
 
 
 def _in_child() -> None:
     global _lock  # noqa: PLW0603 - one state per process
     _lock = threading.RLock()
-    _Exit.hooked = _Exit.draining = False
-    _Exit.thread = _Exit.budget = None
+    Exit.hooked = Exit.draining = False
+    Exit.thread = Exit.budget = None
     for reporter in list(_live):
         reporter.reset()
 

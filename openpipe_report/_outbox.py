@@ -61,13 +61,13 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._new: SimpleQueue[Queued | None] = SimpleQueue()
+        self._new: SimpleQueue[tuple[Source, int, Mark] | None] = SimpleQueue()
+        self.put = self._new.put
+        """Add a new report: its source, its size and the mark it was admitted under."""
+        self.backlog = self._new.qsize
+        """How many new reports nobody has taken."""
         self._waiting: list[Queued] = []
         self._lock = threading.Lock()
-
-    def put(self, queued: Queued) -> None:
-        """Add a new report."""
-        self._new.put(queued)
 
     def wake(self, threads: int) -> None:
         """Let so many threads look again at what is due."""
@@ -94,7 +94,7 @@ class Outbox:
         """
         if not waiting_first:
             try:
-                return self._new.get_nowait()
+                return _queued(self._new.get_nowait())
             except Empty:
                 pass
         with self._lock:
@@ -104,7 +104,7 @@ class Outbox:
                     return heapq.heappop(self._waiting)
                 idle = min(idle, left)
         try:
-            return self._new.get(timeout=idle)
+            return _queued(self._new.get(timeout=idle))
         except Empty:
             return None
 
@@ -122,11 +122,11 @@ class Outbox:
             taken, self._waiting = self._waiting, []
         while True:
             try:
-                queued = self._new.get_nowait()
+                new = self._new.get_nowait()
             except Empty:
                 return taken
-            if queued is not None:
-                taken.append(queued)
+            if new is not None:
+                taken.append(Queued(*new))
 
     def is_idle(self, hold: float) -> bool:
         """Whether nothing is new and nothing is due."""
@@ -140,11 +140,10 @@ class Outbox:
             return self._waiting[0].reason if self._waiting else ""
 
     @property
-    def backlog(self) -> int:
-        """How many new reports nobody has taken."""
-        return self._new.qsize()
-
-    @property
     def waiting(self) -> int:
         """How many wait for another attempt."""
         return len(self._waiting)
+
+
+def _queued(new: tuple[Source, int, Mark] | None) -> Queued | None:
+    return None if new is None else Queued(*new)

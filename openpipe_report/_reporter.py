@@ -20,7 +20,7 @@ from openpipe_report._delivery import Delivery
 from openpipe_report._errors import SettingsError
 from openpipe_report._guard import guarded, note_fault
 from openpipe_report._ledger import Flushed, Ledger, Stats
-from openpipe_report._outbox import Outbox, Queued, Source
+from openpipe_report._outbox import Outbox, Source
 from openpipe_report._settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -120,14 +120,15 @@ class Reporter:
         mark = self.ledger.admit(size)
         if mark is None:
             return
-        self._outbox.put(Queued(source, size, mark))
+        self._outbox.put((source, size, mark))
         threads = len(self._threads)
-        if (
+        if not threads or (
             threads < self.settings.senders
-            and self._outbox.backlog >= threads * _BACKLOG_PER_THREAD
+            and self._outbox.backlog() >= threads * _BACKLOG_PER_THREAD
         ):
             self._start_thread()
-        _lifecycle.after_submit(self)
+        if _lifecycle.Exit.thread is not None:
+            _lifecycle.after_submit(self)
 
     def _start_thread(self) -> None:
         """Start a thread if there may be another; while the interpreter exits there may not."""
@@ -160,7 +161,7 @@ class Reporter:
         self._delivery.tell_losses()
         if queued is None:
             return False
-        if self._outbox.backlog and len(self._threads) < self.settings.senders:
+        if self._outbox.backlog() and len(self._threads) < self.settings.senders:
             self._start_thread()
         self._delivery.advance(queued)
         return True

@@ -22,7 +22,7 @@ TESTS = ["--group", f"{ROOT}/pyproject.toml:test"]
 LEFT_OUT = [f"--ignore=tests/{name}.py" for name in ("test_cli", "test_server", "test_store")]
 """The receiver knows neither openai nor what differs between Pythons; `make test` has its tests."""
 
-LOWEST = ["openai==1.66.0", "httpx==0.25.0", "pydantic==2.5.0", "tenacity==8.3.0"]
+LOWEST = ["openai==1.66.0", "httpx==0.26.0", "pydantic==2.5.0", "tenacity==8.3.0"]
 COMBINATIONS = {
     "3.10": [LOWEST, ["openai"]],
     "3.11": [["openai==1.109.1"], ["openai==2.54.0"], ["openai==3.0.0"]],

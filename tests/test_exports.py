@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import openai
 import pytest
@@ -41,7 +43,8 @@ def test_no_client_class_is_openais_own():
     classes = {
         name: value
         for name in dir(openpipe_report)
-        if isinstance(value := getattr(openpipe_report, name), type)
+        # not isinstance(): a module-level proxy of openai 1 makes its client for that
+        if issubclass(type(value := getattr(openpipe_report, name)), type)
         and issubclass(value, (openai.OpenAI, openai.AsyncOpenAI))
     }
     assert {"OpenAI", "AsyncOpenAI", "Client", "AsyncClient", "AzureOpenAI"} <= classes.keys()
@@ -61,6 +64,39 @@ def test_a_later_client_class(monkeypatch):
     assert issubclass(later, (LaterOpenAI, openpipe_report.OpenAI))
     assert later.__name__ == "LaterOpenAI"
     assert openpipe_report.LaterOpenAI is later
+
+
+def test_classes_derive_as_openais_do():
+    """A drop-in is an instance of what openai's is, also when ours stand in openai's place."""
+    azure_module = _module.drop_in_for(openai._AzureModuleClient)
+    assert issubclass(azure_module, openpipe_report.AzureOpenAI)
+    assert issubclass(azure_module, openpipe_report.OpenAI)
+    assert _module.drop_in_for(azure_module) is azure_module
+
+
+def test_ours_in_openais_place(monkeypatch, module_client, scripted, reports):
+    """Who puts our classes into the openai module still gets ours from us, sync and async."""
+    for name in ("OpenAI", "AsyncOpenAI", "AzureOpenAI"):
+        monkeypatch.setattr(openai, name, getattr(openpipe_report, name))
+    monkeypatch.setattr(_module, "_drop_ins", dict(list(_module._drop_ins.items())[:2]))
+    scripted.json(chat_completion())
+    openpipe_report.chat.completions.create(model="m", messages=[])
+    assert len(reports) == 1
+
+
+def test_old_api():
+    """The names that openai took out in 1.0 say so, as openai's do."""
+    with pytest.raises(openai.lib._old_api.APIRemovedInV1):
+        openpipe_report.Completion.create()
+
+
+@pytest.mark.parametrize("name", ["OpenAI", "AsyncOpenAI", "AzureOpenAI", "AsyncAzureOpenAI"])
+@pytest.mark.parametrize("method", ["__init__", "copy", "with_options"])
+def test_type_hints_resolve(name, method):
+    """The annotations of what we override are evaluated as openai's are."""
+    ours, theirs = getattr(getattr(openpipe_report, name), method), getattr(openai, name)
+    assert get_type_hints(ours) == get_type_hints(getattr(theirs, method))
+    assert list(inspect.signature(ours).parameters)[-2:] == ["openpipe", "reporter"]
 
 
 def test_unknown_name():
