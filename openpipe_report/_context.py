@@ -8,6 +8,7 @@ A scope is a value: entering makes a new one, leaving puts the old one back by v
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,35 @@ def check_metadata(values: Mapping[str, Any]) -> dict[str, MetadataValue]:
     return dict(values)
 
 
-class metadata:  # noqa: N801 - used as a function: `with metadata(user="u1"):`
+class Block(ABC):
+    """What `metadata` and `span` share: `async with` is `with`, since neither waits."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+class metadata(Block):  # noqa: N801 - used as a function: `with metadata(user="u1"):`
     """
     Label every call and span made inside the block.
 
@@ -98,14 +127,3 @@ class metadata:  # noqa: N801 - used as a function: `with metadata(user="u1"):`
         trace: TracebackType | None,
     ) -> None:
         scope.set(self._outer.pop())
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)

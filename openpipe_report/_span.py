@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from openpipe_report import _lifecycle
 from openpipe_report._capture import describe_error
-from openpipe_report._context import MetadataValue, check_metadata, scope
+from openpipe_report._context import Block, MetadataValue, check_metadata, scope
 from openpipe_report._guard import logger, note_fault
 from openpipe_report._link import make_link
 from openpipe_report._payload import SDK
@@ -47,7 +47,7 @@ class _SpanSource:
         return Report(**fields)
 
 
-class span:  # noqa: N801 - used as a function: `with span("rerank"):`
+class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
     """
     Report a block of work, once, when it is left.
 
@@ -134,17 +134,6 @@ class span:  # noqa: N801 - used as a function: `with span("rerank"):`
             self._report(error)
         except Exception:  # noqa: BLE001 - the guard
             note_fault("reporting a span")
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
 
     def _report(self, error: BaseException | None) -> None:
         outer = self._outer
