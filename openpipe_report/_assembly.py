@@ -32,7 +32,7 @@ _TERMINAL = (
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Assembled:
     """A stream's content: the value, whether it came to its end, and an error that it told."""
 
@@ -192,15 +192,19 @@ def _finish_choice(choice: Json, index: int) -> Json:
         delta = {**message, **delta}
     calls = delta.get("tool_calls")
     if isinstance(calls, list):
-        calls.sort(key=lambda call: call.get("index", 0) if isinstance(call, dict) else 0)
         delta["tool_calls"] = [
             {key: call[key] for key in call if key != "index"} if isinstance(call, dict) else call
-            for call in calls
+            for call in sorted(calls, key=_index_of)
         ]
     delta["role"] = delta.get("role") or "assistant"
     delta.setdefault("content", None)
     choice.setdefault("finish_reason", None)
     return {"index": index, "message": delta, **{k: v for k, v in choice.items() if k != "index"}}
+
+
+def _index_of(call: Any) -> int:
+    index = call.get("index") if isinstance(call, dict) else None
+    return index if isinstance(index, int) else 0
 
 
 Combine = Callable[[str, Any, Any], Any]

@@ -14,12 +14,14 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from openpipe_report import _lifecycle
 from openpipe_report._payload import Exchange
-from openpipe_report._tee import LEFT, tee
+from openpipe_report._tee import LEFT, is_async_stream, tee
 from openpipe_report._version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import FrameType
 
     from openpipe_report._context import Scope
     from openpipe_report._reporter import Reporter
@@ -104,7 +106,7 @@ class Call(Exchange):
         if self.status is None and self._is_answer(response):
             self._take(response)
         elif self.status is None or self.status < 400:  # noqa: PLR2004 - its body tells more
-            self.error = describe_error(error)
+            self.error = self._describe(error)
         if not self._teed:
             self._finish()
         elif self.error is not None:
@@ -137,14 +139,20 @@ class Call(Exchange):
         self.seconds = time.perf_counter() - self._started
         self._sent = None
         self._ended = True
+        taken = False
         if self._pid == self._reporter.pid:  # a forked child leaves the parent's calls to it
-            self._reporter.submit(self)
+            taken = self._reporter.submit(self)
+        if not taken:
+            self._release()
 
     def build(self) -> Report | None:
         """Build the report, and let go of the bytes: a stream the user keeps holds this call."""
         report = super().build()
-        self.request = self.request_options = self.content = self.chunks = None
+        self._release()
         return report
+
+    def _release(self) -> None:
+        self.request = self.request_options = self.content = self.chunks = None
 
     # The course of a stream.
 
@@ -158,14 +166,16 @@ class Call(Exchange):
         self._held = self._allowance = 0
         self._thread = threading.get_ident()
         self._owner: Any = None
-        is_async = hasattr(response.stream, "__aiter__")
-        if is_async:
+        if is_async_stream(response.stream):
+            self._owner = _nobody
             try:
                 task = asyncio.current_task()
             except RuntimeError:  # another event loop than asyncio's
                 task = None
-            self._owner = ref(task) if task is not None else None
+            if task is not None:
+                self._owner = ref(task)
         response.stream = tee(response, self)
+        _lifecycle.hook_exit()  # the process may end before this stream does
         self._reporter.open_calls[id(self)] = self
         self._teed = True
 
@@ -214,10 +224,22 @@ class Call(Exchange):
 
     def end_by_error(self, error: BaseException) -> None:
         """End the stream because reading it failed or was cancelled."""
-        self.end(describe_error(error))
+        self.end(self._describe(error))
+
+    def _describe(self, error: BaseException) -> str:
+        """Describe an error without the keys that were sent: httpx quotes a header it refuses."""
+        text = describe_error(error)
+        headers = getattr(self._sent, "headers", {})
+        for name in ("authorization", "api-key", "x-api-key"):
+            for secret in headers.get(name, "").split():
+                if secret.lower() != "bearer":
+                    text = text.replace(secret, "[key]")
+        return text
 
     def is_left(self) -> bool:
         """Whether this thread or task opened the stream, or the one that did has ended."""
+        if self._owner is _nobody:  # a task of another loop's: told by its thread alone
+            return not _is_alive(self._thread)
         if self._owner is not None:
             task = self._owner()
             if task is None or task.done():
@@ -226,38 +248,44 @@ class Call(Exchange):
                 return task is asyncio.current_task()
             except RuntimeError:
                 return not task.get_loop().is_running()
-        here = threading.get_ident()
-        return self._thread == here or all(
-            thread.ident != self._thread for thread in threading.enumerate()
-        )
+        return self._thread == threading.get_ident() or not _is_alive(self._thread)
+
+
+def _nobody() -> None:
+    """Stand for the task of a stream whose event loop knows no asyncio tasks."""
+
+
+def _is_alive(ident: int) -> bool:
+    return any(thread.ident == ident for thread in threading.enumerate())
 
 
 def describe_error(error: BaseException) -> str:
     """Name an exception, its text, and what caused it."""
-    text = str(error)
-    name = type(error).__name__
-    told = f"{name}: {text}" if text else name
+    told = _tell(error)
     cause = error.__cause__
-    if cause is None:
-        return told
-    return (
-        f"{told} ({type(cause).__name__}: {cause})"
-        if str(cause)
-        else f"{told} ({type(cause).__name__})"
-    )
+    return told if cause is None else f"{told} ({_tell(cause)})"
+
+
+def _tell(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - somebody else's __str__
+        return name
+    return f"{name}: {text}" if text else name
 
 
 def describe_leaving() -> str | None:
     """Name the exception with which a `with` around the stream is being left, if so."""
-    error = sys.exc_info()[1]
-    if error is None:
-        return None
-    frame = sys._getframe(1)  # noqa: SLF001 - the only way to see who closes
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to see who closes
     for _ in range(12):
-        if frame.f_code.co_name in {"__exit__", "__aexit__"}:
-            return describe_error(error)
-        if frame.f_back is None:
-            break
+        if frame is None:
+            return None
+        code = frame.f_code
+        if code.co_name in {"__exit__", "__aexit__"} and code.co_argcount > 2:  # noqa: PLR2004
+            error = frame.f_locals.get(code.co_varnames[2])
+            told = isinstance(error, BaseException) and not isinstance(error, GeneratorExit)
+            return describe_error(error) if told else None
         frame = frame.f_back
     return None
 

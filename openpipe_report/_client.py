@@ -40,6 +40,7 @@ _PATHS = {
 }
 """By the end of a URL's path: the name in `Settings.endpoints`."""
 
+_JSON = (str, int, float, list, tuple, dict)
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -99,6 +100,8 @@ def _own_metadata(link: Link, body: dict[str, Any], extra: Any) -> Any:
         return None
     if body.get("store") or (extra is not None and extra.get("store")):
         return None
+    if not all(value is None or isinstance(value, _JSON) for value in body["metadata"].values()):
+        return None  # openai refuses it, as it does without us
     return body["metadata"]
 
 
@@ -109,12 +112,13 @@ def _begin_call(link: Link, path: str, metadata: Any, ours: Any) -> Call | None:
     around = scope.get()
     if not around.report or _PATHS[path] not in link.settings.endpoints:
         return None
-    if ours is None:
+    if not isinstance(ours, Mapping):
         return Call(reporter, path, around, metadata or _NOTHING, _NOTHING)
     if ours.get("log_request") is False:
         return None
-    labels = {**(ours.get("metadata") or {}), **(metadata or {})}
-    return Call(reporter, path, around, labels, ours.get("tags") or _NOTHING)
+    labels, tags = ours.get("metadata"), ours.get("tags")
+    labels = {**(labels if isinstance(labels, Mapping) else {}), **(metadata or {})}
+    return Call(reporter, path, around, labels, tags if isinstance(tags, Mapping) else _NOTHING)
 
 
 class _Reporting:
@@ -141,10 +145,14 @@ class _Reporting:
     ) -> Any:
         """Copy the client as openai does; the copy reports as this one unless told otherwise."""
         link = self._openpipe_link
-        if openpipe is not None or reporter is not None:
+        asked = openpipe is not None or reporter is not None
+        if asked:
             link = make_link(openpipe, reporter)
         with inheriting(link):
-            return super().copy(*args, **kwargs)  # type: ignore[misc]
+            made = super().copy(*args, **kwargs)  # type: ignore[misc]
+        if asked:  # whatever the constructor of a subclass chose
+            made._openpipe_link = link  # noqa: SLF001 - a client of ours
+        return made
 
     with_options = copy
 

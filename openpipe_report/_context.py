@@ -33,6 +33,9 @@ class Scope:
     span_id: str | None = None
     report: bool = True
     reporter: Reporter | None = None
+    block: object = None
+    """The block that put it in force, and what was in force before."""
+    outer: Scope | None = None
 
 
 scope: ContextVar[Scope] = ContextVar("openpipe_report_scope", default=Scope())  # noqa: B039
@@ -57,6 +60,23 @@ def check_metadata(values: Mapping[str, Any]) -> dict[str, MetadataValue]:
         if isinstance(value, float) and not math.isfinite(value):
             raise TypeError(f"metadata[{key!r}] must be a finite number")
     return dict(values)
+
+
+def enter_scope(block: object, **changes: Any) -> Scope:
+    """Put changes in force for a block; returns what was in force before."""
+    outer = scope.get()
+    scope.set(replace(outer, block=block, outer=outer, **changes))
+    return outer
+
+
+def leave_scope(block: object) -> None:
+    """Bring back what was in force before the block, if this context is inside it at all."""
+    current: Scope | None = scope.get()
+    while current is not None:
+        if current.block is block:
+            scope.set(current.outer or Scope())
+            return
+        current = current.outer
 
 
 class Block(ABC):
@@ -106,18 +126,16 @@ class metadata(Block):  # noqa: N801 - used as a function: `with metadata(user="
         TypeError: A value is of another kind.
     """
 
-    __slots__ = ("_outer", "_report", "_values")
+    __slots__ = ("_report", "_values")
 
     def __init__(self, *, report: bool = True, **values: MetadataValue) -> None:
         self._values = check_metadata(values)
         self._report = report
-        self._outer: list[Scope] = []
 
     def __enter__(self) -> Self:
         outer = scope.get()
-        self._outer.append(outer)
         joined = {**outer.metadata, **self._values}
-        scope.set(replace(outer, metadata=joined, report=outer.report and self._report))
+        enter_scope(self, metadata=joined, report=outer.report and self._report)
         return self
 
     def __exit__(
@@ -126,4 +144,4 @@ class metadata(Block):  # noqa: N801 - used as a function: `with metadata(user="
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        scope.set(self._outer.pop())
+        leave_scope(self)

@@ -88,7 +88,9 @@ class Delivery:
         paused_until = self.paused_until
         if now < paused_until:
             queued.reason = queued.reason or "the server asked to wait (Retry-After)"
-            self._put_back(queued, paused_until, paused_until - queued.begun)
+            # What was never tried waits as long as it takes; the queue's bounds hold for it.
+            waited = paused_until - queued.begun if queued.attempts else 0.0
+            self._put_back(queued, paused_until, waited)
             return
         queued.attempts += 1
         self._settle(queued, queued.begun, self._try(queued, within))

@@ -25,6 +25,9 @@ from openpipe_report._link import make_link
 Client = OpenAI = reporting_class(openai.OpenAI)
 AsyncClient = AsyncOpenAI = reporting_class(openai.AsyncOpenAI)
 
+_SETTINGS = frozenset(name for name in openai.__annotations__ if not name.startswith("_"))
+"""Module-level settings (`api_key`, `base_url`, ...): what openai's module declares with a type."""
+
 
 class Module(types.ModuleType):
     """The class of our package's module: what it does not have is openai's."""
@@ -37,17 +40,23 @@ class Module(types.ModuleType):
         except AttributeError:
             message = f"module {self.__name__!r} has no attribute {name!r}, and openai has none"
             raise AttributeError(message) from None
-        if isinstance(type(value), type) and issubclass(type(value), LazyProxy):
+        if type(value).__module__ == "openai._module_client":  # a proxy; others have no client
             return _resource_proxy(name)
         if isinstance(value, type) and issubclass(value, _CLIENTS):
             return drop_in_for(value)
         return value
 
     def __setattr__(self, name: str, value: object) -> None:
-        if not name.startswith("_") and name not in self.__dict__ and hasattr(openai, name):
+        if name in _SETTINGS:
             setattr(openai, name, value)
         else:
             super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in _SETTINGS:
+            delattr(openai, name)
+        else:
+            super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *(n for n in dir(openai) if not n.startswith("_"))})

@@ -29,7 +29,7 @@ class Source(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Queued:
     """A report on its way: first what it is made of, later its JSON."""
 

@@ -7,6 +7,7 @@ the error's message, keeping to the size limit.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ _CHUNK_OVERHEAD = 48
 SDK = "openpipe-report"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Exchange:
     """One logical call as it was seen on the wire. Times are in seconds."""
 
@@ -97,8 +98,10 @@ class Exchange:
     def _tags(self) -> dict[str, Any]:
         tags: dict[str, Any] = {
             str(key): value
-            if value is None or isinstance(value, (str, int, float))
-            else encode_json(value).decode()
+            if value is None
+            or isinstance(value, (str, int))
+            or (isinstance(value, float) and math.isfinite(value))
+            else encode_json(value).decode().strip('"')
             for key, value in self.tags.items()
         }
         tags["$sdk"] = SDK
@@ -222,11 +225,12 @@ def encode_report(source: Source, settings: Settings) -> bytes | str:
     if settings.before_report is not None:
         try:
             report = settings.before_report(report)
+            if report is None:
+                return ""
+            report = Report.model_validate(report.to_wire())
         except BaseException:  # noqa: BLE001 - fails closed, whatever the hook does
             note_fault("before_report")
             return "before_report raised"
-        if report is None:
-            return ""
     try:
         return fit(report, settings.max_report_bytes) or "too large"
     except Exception:  # noqa: BLE001 - counted under its reason

@@ -10,6 +10,7 @@ What it gives up: the order of delivery.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -109,17 +110,17 @@ class Reporter:
 
     # What the caller's thread does; a finalizer may, too.
 
-    def submit(self, source: Source) -> None:
-        """Queue what is to be reported; when the queue is full, drop and count it."""
+    def submit(self, source: Source) -> bool:
+        """Queue what is to be reported; when the queue is full, drop and count it: False."""
         if self._closed:
             self.ledger.refuse("shutdown")
             if not self._threads:  # somebody has to tell of it
                 self._start_thread()
-            return
+            return False
         size = source.size
         mark = self.ledger.admit(size)
         if mark is None:
-            return
+            return False
         self._outbox.put((source, size, mark))
         threads = len(self._threads)
         if not threads or (
@@ -129,9 +130,12 @@ class Reporter:
             self._start_thread()
         if _lifecycle.Exit.thread is not None:
             _lifecycle.after_submit(self)
+        return True
 
     def _start_thread(self) -> None:
         """Start a thread if there may be another; while the interpreter exits there may not."""
+        if sys.is_finalizing():  # start() would wait for ever for a thread that never runs
+            return
         thread = threading.Thread(target=self._work, name="openpipe-report", daemon=True)
         self._threads.add(thread)
         _lifecycle.hook_exit()

@@ -12,6 +12,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
+_MAX_GAP = 16
+"""Parts that may be missing before one: an index without measure must not take memory."""
+
 
 def is_response_event(event: Json) -> bool:
     """Whether an event is one of the Responses API."""
@@ -73,10 +76,12 @@ def _place(item: Json, event: Json) -> tuple[Json, str]:
     """Find the part of an item that an event speaks of; the item itself if it names none."""
     for key, field in (("summary_index", "summary"), ("content_index", "content")):
         index = event.get(key)
-        if isinstance(index, int) and 0 <= index < 10_000:  # noqa: PLR2004 - hostile indexes
+        if isinstance(index, int) and index >= 0:
             parts = item.get(field)
             if not isinstance(parts, list):
                 parts = item[field] = []
+            if index > len(parts) + _MAX_GAP:
+                continue
             while len(parts) <= index:
                 parts.append({})
             if isinstance(parts[index], dict):

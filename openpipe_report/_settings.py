@@ -12,6 +12,7 @@ from inspect import iscoroutinefunction
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import httpx
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from openpipe_report._errors import SettingsError
@@ -67,18 +68,14 @@ def _split_names(value: object) -> object:
 
 
 def _check_callable(value: object) -> object:
-    if value is not None and not callable(value):
-        raise ValueError("must be callable")
+    if value is not None and (not callable(value) or iscoroutinefunction(value)):
+        raise ValueError("must be a plain function")
     return value
 
 
 def _check_client(value: object) -> object:
-    if value is not None and not (
-        callable(getattr(value, "build_request", None))
-        and callable(getattr(value, "send", None))
-        and not iscoroutinefunction(getattr(value, "send", None))
-    ):
-        raise ValueError("must be an httpx.Client, and no AsyncClient")
+    if value is not None and not isinstance(value, httpx.Client):
+        raise ValueError("must be an httpx.Client: no AsyncClient, and none of httpx2's")
     return value
 
 
@@ -192,7 +189,7 @@ def _explain(error: ValidationError, chosen: Mapping[str, Any], source: Mapping[
         what = detail["msg"].removeprefix("Value error, ")
         value = chosen[name]
         if name == "base_url":  # a password may be in it
-            value = re.sub(r"//.*@", "//...@", str(value))
+            value = re.sub(r"(?s).*@", "...@", str(value))
         shown = "" if name == "api_key" else f", got {value!r}"
         problems.append(f"{source[name]}: {what[0].lower()}{what[1:]}{shown}")
     return "; ".join(problems)

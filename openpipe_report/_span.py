@@ -6,14 +6,21 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report import _lifecycle
 from openpipe_report._capture import describe_error
-from openpipe_report._context import Block, MetadataValue, check_metadata, scope
-from openpipe_report._guard import logger, note_fault
-from openpipe_report._link import make_link
+from openpipe_report._context import (
+    Block,
+    MetadataValue,
+    check_metadata,
+    enter_scope,
+    leave_scope,
+    scope,
+)
+from openpipe_report._guard import guarded, logger
+from openpipe_report._link import capturing, make_link
 from openpipe_report._payload import SDK
 from openpipe_report._version import VERSION
 from openpipe_report._wire import Report, encode_json, parse_json
@@ -29,7 +36,7 @@ if TYPE_CHECKING:
 _lost_said = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _SpanSource:
     """What a span left behind; its payloads as JSON, since their owner may change them."""
 
@@ -65,7 +72,8 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         request: Its input: any JSON.
         metadata: Strings, finite numbers, booleans or None by name; joins what outer blocks set.
         reporter: Where to report; else the enclosing span's, else that of the environment's
-            settings, else the only one there is. Without any the span is counted as lost.
+            settings, else the only one there is. Without any that is said once; with several the
+            span is counted as dropped ("no reporter") by one of them.
 
     Raises:
         TypeError: A metadata value is of another kind.
@@ -105,20 +113,19 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         if self._entered:
             raise RuntimeError("a span serves one block; make another one")
         self._entered = True
-        self._outer = outer = scope.get()
+        self._request_json = encode_json(self.request)
+        outer = scope.get()
         self.trace_id = outer.trace_id or os.urandom(16).hex()
         self.span_id = os.urandom(8).hex()
         self._reporter = self._reporter or outer.reporter
-        scope.set(
-            replace(
-                outer,
-                metadata={**outer.metadata, **self._values},
-                trace_id=self.trace_id,
-                span_id=self.span_id,
-                reporter=self._reporter,
-            )
+        self._outer = enter_scope(
+            self,
+            metadata={**outer.metadata, **self._values},
+            trace_id=self.trace_id,
+            span_id=self.span_id,
+            reporter=self._reporter,
         )
-        self._request_json = encode_json(self.request)
+        _lifecycle.hook_exit()  # the process may end before this block does
         self.requested_at = time.time()
         self._began = time.perf_counter()
         return self
@@ -129,18 +136,15 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        scope.set(self._outer)
-        try:
-            self._report(error)
-        except Exception:  # noqa: BLE001 - the guard
-            note_fault("reporting a span")
+        leave_scope(self)
+        guarded("reporting a span", self._report, error)
 
     def _report(self, error: BaseException | None) -> None:
         outer = self._outer
         if not outer.report:
             return
-        reporter = self._reporter or _default_reporter()
-        if reporter is None:
+        reporter = capturing[-1] if capturing else self._reporter or _default_reporter()
+        if reporter is None or not reporter.settings.enabled:
             return
         seconds = time.perf_counter() - self._began
         trace = {"trace_id": self.trace_id, "span_id": self.span_id}
@@ -171,6 +175,8 @@ def _default_reporter() -> Reporter | None:
     reporters = _lifecycle.live()
     if len(reporters) == 1:
         return reporters[0]
+    if reporters:
+        reporters[0].ledger.refuse("no reporter")
     if not _lost_said:
         _lost_said = True
         logger.warning(

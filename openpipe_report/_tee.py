@@ -28,8 +28,13 @@ def tee(response: Any, call: Call) -> Any:
     """Wrap `response.stream`, sync or async, for a call."""
     kind: type = type(response)
     sync_class, async_class = _tee_classes(kind)
-    is_async = hasattr(response.stream, "__aiter__") and not hasattr(response.stream, "__iter__")
-    return (async_class if is_async else sync_class)(response.stream, call)
+    kind_of_tee = async_class if is_async_stream(response.stream) else sync_class
+    return kind_of_tee(response.stream, call)
+
+
+def is_async_stream(stream: Any) -> bool:
+    """Whether a response's stream is read by `async for`; a body in memory can be read by both."""
+    return hasattr(stream, "__aiter__") and not hasattr(stream, "__iter__")
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,9 @@ httpx is imported with this package, not at the first report: openai 3 looks int
 from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - resolving a name would import it, see _delivery.py
+import logging
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,21 @@ if TYPE_CHECKING:
     from openpipe_report._settings import Settings
 
 _MAX_ANSWER = 64 * 1024
+
+
+class _OwnRequests(logging.Filter):
+    """Keeps httpcore's DEBUG lines about our own requests out of the user's log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.name.startswith("httpcore.") or not _mine.sending
+
+
+class _Mine(threading.local):
+    sending = False
+
+
+_mine = _Mine()
+_own_requests = _OwnRequests()
 
 
 class Transport:
@@ -55,6 +72,8 @@ class Transport:
             "Accept-Encoding": "identity",
             "User-Agent": "openpipe-report",
         }
+        for name in ("connection", "http11", "http2", "proxy", "socks"):
+            logging.getLogger(f"httpcore.{name}").addFilter(_own_requests)
         self._secret = ""
         if settings.api_key is not None:
             self._secret = settings.api_key.get_secret_value()
@@ -74,7 +93,7 @@ class Transport:
             connect, read = min(connect, within / 2), min(read, within / 2)
         request = self._request(body, key, httpx.Timeout(read, connect=connect))
         deadline = time.monotonic() + connect + read
-        with _uninstrumented():
+        with _unobserved():
             try:
                 return self._attempt(request, deadline)
             except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
@@ -163,18 +182,22 @@ class Backoff:
 
 
 @contextmanager
-def _uninstrumented() -> Generator[None]:
-    """Keep our own POSTs out of the user's OpenTelemetry, where that is loaded."""
+def _unobserved() -> Generator[None]:
+    """Keep our own POSTs out of the user's log and, where that is loaded, OpenTelemetry."""
+    _mine.sending = True
     context = sys.modules.get("opentelemetry.context")
-    if context is None:
-        yield
-        return
-    names = ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY")
-    current = context.set_value("suppress_instrumentation", True)  # noqa: FBT003 - its API
-    for key in filter(None, (getattr(context, name, None) for name in names)):
-        current = context.set_value(key, True, current)  # noqa: FBT003 - its API
-    token = context.attach(current)
+    token = None if context is None else context.attach(_suppressed(context))
     try:
         yield
     finally:
-        context.detach(token)
+        _mine.sending = False
+        if context is not None:
+            context.detach(token)
+
+
+def _suppressed(context: Any) -> Any:
+    current = context.set_value("suppress_instrumentation", True)  # noqa: FBT003 - its API
+    for name in ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"):
+        if key := getattr(context, name, None):
+            current = context.set_value(key, True, current)  # noqa: FBT003 - its API
+    return current

@@ -20,6 +20,9 @@ Tag = StrictStr | StrictBool | Number | None
 MAX_DEPTH = 200
 """Levels of nesting that every JSON reader takes; what is deeper travels as text."""
 
+MAX_NODES = 1_000_000
+"""Values in one payload, where it has to be looked through one by one."""
+
 PAYLOADS = frozenset({"reqPayload", "respPayload"})
 
 
@@ -141,32 +144,54 @@ def encode_json(value: object) -> bytes:
     try:
         return _dump(value)
     except (ValueError, TypeError, RecursionError):
-        return _dump(_plain(value, depth=0))
+        return _dump(_Plainer().plain(value))
 
 
 def _dump(value: object) -> bytes:
     return _ENCODER.encode(value).encode("ascii")
 
 
-def _plain(value: object, depth: int) -> object:
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if isinstance(value, int):
-        return value if abs(value) < 10**4000 else hex(value)
-    if isinstance(value, float):
-        if math.isfinite(value):
+class _Plainer:
+    """Makes a JSON value of any value: each thing that JSON cannot say becomes a string."""
+
+    def __init__(self) -> None:
+        self._left = MAX_NODES
+        self._path: list[int] = []
+
+    def plain(self, value: object) -> object:
+        self._left -= 1
+        if self._left < 0:
+            return "<left out: too many values>"
+        if value is None or isinstance(value, (str, bool)):
             return value
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if depth >= MAX_DEPTH:
-        return f"<{type(value).__name__} nested deeper than {MAX_DEPTH}>"
-    if isinstance(value, dict):
-        return {_key(k): _plain(v, depth + 1) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, depth + 1) for item in value]
-    if isinstance(value, BaseModel):
-        return _plain(value.model_dump(mode="python", warnings=False), depth + 1)
-    return f"<{type(value).__name__}>"
+        if isinstance(value, int):
+            return value if abs(value) < 10**4000 else hex(value)
+        if isinstance(value, float):
+            return value if math.isfinite(value) else _name_of(value)
+        if id(value) in self._path:
+            return "<circular>"
+        if len(self._path) >= MAX_DEPTH:
+            return f"<{type(value).__name__} nested deeper than {MAX_DEPTH}>"
+        self._path.append(id(value))
+        try:
+            return self._contents(value)
+        except Exception:  # noqa: BLE001 - somebody else's serializer or mapping
+            return f"<{type(value).__name__}>"
+        finally:
+            self._path.pop()
+
+    def _contents(self, value: object) -> object:
+        if isinstance(value, dict):
+            return {
+                key if isinstance(key, str) else str(key): self.plain(item)
+                for key, item in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [self.plain(item) for item in value]
+        if isinstance(value, BaseModel):
+            return self.plain(value.model_dump(mode="python", warnings=False))
+        return f"<{type(value).__name__}>"
 
 
-def _key(key: object) -> str:
-    return key if isinstance(key, str) else str(key)
+def _name_of(number: float) -> str:
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"

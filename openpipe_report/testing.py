@@ -34,10 +34,11 @@ class _CapturingReporter(Reporter):
 
     captured: list[Report]
 
-    def submit(self, source: Source) -> None:
+    def submit(self, source: Source) -> bool:
         body = encode_report(source, self.settings)
         if isinstance(body, bytes):
             self.captured.append(Report(**json.loads(body)))
+        return True
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -171,14 +172,14 @@ HEADINGS = [
 ]
 
 LEGEND = """\
-counted: tests that pass in every bare run, held against the run with our classes.
-captured: calls that our classes reported meanwhile, each built as it would be sent.
-broken: counted tests that fail with our classes.
-unsteady: failed with our classes once, then passed as often as it was tried again.
-flaky: passed in one bare run and failed in the other; not counted.
-not passing bare: skipped, or failing without our classes, too (a mock API server or a file that
-the sdist lacks); not counted. tests/api_resources needs the server throughout and is not run.
-faults: of our own, kept from the caller, and calls whose report could not be built."""
+- counted: tests that pass in every bare run, held against the run with our classes.
+- captured: calls that our classes reported meanwhile, each built as it would be sent.
+- broken: counted tests that fail with our classes.
+- unsteady: failed with our classes once, then passed as often as it was tried again.
+- flaky: passed in one bare run and failed in the other; not counted.
+- not passing bare: skipped, or failing without our classes, too (a mock API server or a file that
+  the sdist lacks); not counted. tests/api_resources needs the server throughout and is not run.
+- faults: of our own, kept from the caller, and calls whose report could not be built."""
 
 
 def fetch(version: str) -> tuple[str, Path]:
@@ -197,8 +198,11 @@ def fetch(version: str) -> tuple[str, Path]:
     name = archive.name.removesuffix(".tar.gz")
     source = WORK / "sources" / name
     if not source.exists():
+        fresh = WORK / "fresh"
         with tarfile.open(archive) as opened:
-            opened.extractall(source.parent, filter="data")
+            opened.extractall(fresh, filter="data")
+        source.parent.mkdir(exist_ok=True)
+        (fresh / name).replace(source)
     return name.removeprefix("openai-"), source
 
 
@@ -390,6 +394,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="processes that run tests")
     parser.add_argument("tests", nargs="*", help="what to give pytest instead")
     given = parser.parse_args()
+    # Background jobs ignore SIGINT, and what they start would, too; openai's tests send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     versions = given.openai or (VERSIONS if given.all else ["newest"])
     quick = not (given.all or given.openai)
     verdicts = [

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openai
-from openai._utils import LazyProxy
 
 import openpipe_report
 from openpipe_report._guard import count_faults
@@ -67,7 +66,7 @@ def find_ours() -> tuple[dict[str, Any], dict[int, Any]]:
     by_id: dict[int, Any] = {}
     for name in dir(openai):
         value = getattr(openai, name)
-        if issubclass(type(value), LazyProxy):  # isinstance() would make the module-level client
+        if type(value).__module__ == "openai._module_client":  # its `__class__` would load it
             by_name[name] = getattr(openpipe_report, name)
         elif isinstance(value, type) and issubclass(value, clients) and name[0] != "_":
             by_name[name] = by_id[id(value)] = getattr(openpipe_report, name)

@@ -463,6 +463,13 @@ def test_hostile_indexes():
     assert assembled({**event, "delta": "x"}, done=False) is not None
 
 
+def test_mixed_tool_call_indexes():
+    """An index that is null in one call and a number in another keeps both."""
+    calls = [{**call(None, "a", "f", "{}"), "index": None}, call(0, "b", "g", "{}")]
+    message = message_of({"tool_calls": [calls[0]]}, {"tool_calls": [calls[1]]})
+    assert [made["id"] for made in message["tool_calls"]] == ["a", "b"]
+
+
 # Any legal way of cutting
 
 

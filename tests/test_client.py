@@ -624,3 +624,71 @@ def test_upstream_request_is_the_bare_clients(make_caller, scripted, reports):
     for one, other in zip(mine, theirs, strict=True):
         assert (one.method, one.target, one.body) == (other.method, other.target, other.body)
         assert one.headers == other.headers
+
+
+def test_key_in_an_error(make_caller, scripted, reports):
+    """A key that httpx quotes in its error is not in the report."""
+    caller = make_caller(api_key="sk-secret-123\n")
+    with pytest.raises(openai.APIConnectionError):
+        caller("chat.completions.create", **CHAT)
+    [report] = reports
+    assert "secret" not in report.to_json().decode()
+    assert "LocalProtocolError" in report.errorMessage
+
+
+def test_error_without_a_text(caller, scripted, reports):
+    """An exception whose text cannot be had is named."""
+
+    class EvilError(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    def refuse(options):
+        raise EvilError
+
+    caller.client._prepare_options = refuse
+    with pytest.raises(EvilError):
+        caller("chat.completions.create", **CHAT)
+    assert reports[0].errorMessage == "EvilError"
+
+
+@pytest.mark.parametrize("ours", [5, None, {"tags": 5, "metadata": "x"}, {"tags": {"t": 1e999}}])
+def test_odd_openpipe_argument(caller, scripted, reports, ours):
+    """Whatever stands under `openpipe`, the call is made without it, and reported."""
+    scripted.json(chat_completion())
+    caller("chat.completions.create", **CHAT, extra_body={"openpipe": ours})
+    assert scripted.requests[0].json() == CHAT
+    assert len(reports) == 1
+
+
+def test_metadata_that_openai_cannot_send(caller, scripted, reports):
+    """Metadata that is no JSON raises as it does without us."""
+    with pytest.raises(TypeError):
+        caller("chat.completions.create", **CHAT, metadata={"k": object()})
+
+
+def test_copy_of_a_subclass_that_chooses_its_settings(scripted):
+    """A reporter asked for in `copy()` wins over what a subclass's constructor chooses."""
+
+    class Mine(openpipe_report.OpenAI):
+        def __init__(self, **arguments):
+            super().__init__(**arguments, openpipe={"base_url": "http://127.0.0.1:7"})
+
+    reporter = openpipe_report.Reporter(base_url="http://127.0.0.1:9")
+    with Mine(api_key="sk-test", base_url=scripted.base_url) as client:
+        assert client.copy(reporter=reporter)._openpipe_link.own_reporter is reporter
+
+
+def test_reprs_show_no_payload(caller, scripted, reports, monkeypatch):
+    """What a debugger shows of our locals holds no prompt."""
+    seen = []
+    finish = openpipe_report._capture.Call._finish
+    monkeypatch.setattr(
+        openpipe_report._capture.Call,
+        "_finish",
+        lambda self: (seen.append(repr(self)), finish(self)),
+    )
+    scripted.json(chat_completion("secret"))
+    caller("chat.completions.create", model="secret", messages=[])
+    assert len(seen) == 1
+    assert "secret" not in seen[0]

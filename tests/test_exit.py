@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 
 import pytest
 from backend import HANG_GUARD, Backend, run_script
+from shapes import chat_chunks
 
 
 @pytest.mark.parametrize(
@@ -131,3 +133,35 @@ def test_after_shutdown():
         done = run_script(backend.base_url, "reporter.submit(Made(1)); reporter.shutdown()")
         assert backend.labels == [1]
     assert (done.returncode, done.stderr) == (0, "")
+
+
+STREAM = """
+import openai, openpipe_report, sys
+from openpipe_report import OpenAI, span
+client = OpenAI(base_url=sys.argv[2] + "/v1", api_key="sk-test", reporter=reporter, max_retries=0)
+def stream():
+    return client.chat.completions.create(model="m", messages=[], stream=True)
+def work():
+    with span("work", reporter=reporter):
+        yield
+"""
+
+
+@pytest.mark.parametrize(
+    "ending, messages",
+    [
+        ("kept = stream(); next(kept)", ["stream still open at exit"]),
+        ("kept = stream()", ["stream still open at exit"]),
+        ("for chunk in stream():\n    break", ["stream still open at exit"]),
+        ("kept = work(); next(kept)", []),
+    ],
+    ids=["open", "unread", "left", "suspended-span"],
+)
+def test_first_report_at_exit(ending, messages, scripted):
+    """A stream or a span that is all the process has at its end neither holds it nor is lost."""
+    scripted.stream([*chat_chunks("One two"), threading.Event()])
+    with Backend() as backend:
+        done = run_script(backend.base_url, STREAM + ending, scripted.root)
+        found = [post.report.get("errorMessage") for post in backend.posts]
+    assert done.returncode == 0, done.stderr
+    assert [message for message in found if message] == messages

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import get_type_hints
+from unittest import mock
 
 import openai
 import pytest
@@ -224,3 +225,13 @@ def test_signatures_for_type_checkers():
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["NotFoundError", "chat", "api_key"])
+def test_patching_our_module(name):
+    """`mock.patch` on our module leaves openai as it was."""
+    before = getattr(openai, name)
+    with mock.patch(f"openpipe_report.{name}", "patched"):
+        assert getattr(openpipe_report, name) == "patched"
+    assert getattr(openai, name) is before
+    assert getattr(openpipe_report, name) is not None or before is None

@@ -7,6 +7,7 @@ import contextvars
 
 import pytest
 from dirty_equals import IsInt, IsStr
+from pydantic import BaseModel, model_serializer
 
 import openpipe_report
 from openpipe_report import Reporter, metadata, span
@@ -185,3 +186,72 @@ def test_captured_reports_nest():
         with span("outer"):
             pass
     assert [report.reqPayload["name"] for report in (*inner, *outer)] == ["inner", "outer"]
+
+
+async def test_one_block_in_two_tasks():
+    """A `metadata()` that several tasks share leaves each its own labels."""
+    shared, gates = metadata(feature="s"), [asyncio.Event(), asyncio.Event()]
+    seen = {}
+
+    async def work(user, mine, other):
+        with metadata(user=user):
+            with shared:
+                gates[mine].set()
+                await gates[other].wait()
+            seen[user] = dict(scope.get().metadata)
+
+    await asyncio.gather(work("a", 0, 1), work("b", 1, 0))
+    assert seen == {"a": {"user": "a"}, "b": {"user": "b"}}
+    with shared, shared:
+        pass
+    assert scope.get().metadata == {}
+
+
+def test_payload_that_refers_to_itself(reports):
+    """A payload with a cycle is described, and neither hangs nor raises."""
+    tree = {"kids": [{}, {}, {}]}
+    for kid in tree["kids"]:
+        kid["parent"] = tree
+    with span("work", request=tree):
+        pass
+    assert reports[0].reqPayload["input"] == {"kids": [{"parent": "<circular>"}] * 3}
+
+
+def test_payload_whose_serializer_raises(reports):
+    """A model that cannot be serialized is named; the span goes on."""
+
+    class Broken(BaseModel):
+        @model_serializer
+        def refuse(self):
+            raise ValueError("no")
+
+    with span("work", request={"m": Broken()}) as work:
+        work.response = Broken()
+    assert reports[0].reqPayload["input"] == {"m": "<Broken>"}
+    assert reports[0].respPayload == "<Broken>"
+
+
+def test_disabled_reporter():
+    """A reporter that is switched off takes no span."""
+    reporter = Reporter(base_url="http://127.0.0.1:9", enabled=False)
+    with span("work", reporter=reporter):
+        pass
+    assert reporter.stats().pending == 0
+
+
+def test_captured_whatever_the_reporter():
+    """Inside `captured_reports()` nothing goes to a span's own reporter."""
+    reporter = Reporter(base_url="http://127.0.0.1:9")
+    with captured_reports() as captured, span("work", reporter=reporter):
+        pass
+    assert len(captured) == 1
+    assert reporter.stats().pending == 0
+
+
+def test_two_reporters_and_none_chosen(monkeypatch):
+    """A span that could go to several reporters goes to none, and is counted."""
+    monkeypatch.setattr(openpipe_report._link, "_said_off", True)
+    both = [Reporter(base_url=f"http://127.0.0.1:9/{number}") for number in (1, 2)]
+    with span("work"):
+        pass
+    assert sum(reporter.stats().dropped.get("no reporter", 0) for reporter in both) == 1

@@ -408,3 +408,32 @@ def test_unknown_response_class():
     """A response of an unknown library gets no tee."""
     with pytest.raises(TypeError, match="no httpx"):
         _tee._tee_classes(int)
+
+
+def test_left_normally_while_an_error_is_handled(caller, held, reports):
+    """A `with` that is left normally inside an `except` names no error."""
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        stream = begin(caller)
+        caller.enter(stream)
+        caller.leave(stream)
+    assert reports[0].errorMessage == LEFT
+
+
+def test_bytes_are_let_go(caller, scripted):
+    """A stream that the user keeps holds no bytes of the report, delivered or refused."""
+    from openpipe_report import _capture
+
+    for full in (False, True):
+        scripted.stream(CHUNKS)
+        with captured_reports():
+            reporter = openpipe_report._link.capturing[-1]
+            if full:
+                reporter.submit = lambda source: False
+            stream = caller("chat.completions.create", **CHAT)
+            caller.iterate(stream)
+            [call] = [found for found in gc.get_objects() if isinstance(found, _capture.Call)]
+            assert call.chunks is call.request is None
+            del stream, call
+        collect(caller)

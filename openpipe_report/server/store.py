@@ -108,6 +108,7 @@ class Store:
 
     def recent(self, limit: int | None = None) -> list[StoredReport]:
         """Return the newest `limit` reports (default: all), oldest first, without `report`."""
+        limit = None if limit is None else min(limit, _MAX_ID)
         query = select(StoredReport).order_by(StoredReport.id.desc()).limit(limit)
         with Session(self._engine) as session:
             return list(session.scalars(query))[::-1]
