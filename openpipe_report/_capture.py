@@ -284,8 +284,9 @@ def describe_leaving() -> str | None:
         code = frame.f_code
         if code.co_name in {"__exit__", "__aexit__"} and code.co_argcount > 2:  # noqa: PLR2004
             error = frame.f_locals.get(code.co_varnames[2])
-            told = isinstance(error, BaseException) and not isinstance(error, GeneratorExit)
-            return describe_error(error) if told else None
+            if not isinstance(error, BaseException) or isinstance(error, GeneratorExit):
+                return None
+            return describe_error(error)
         frame = frame.f_back
     return None
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from openpipe_report._outcome import Outcome
     from openpipe_report._settings import Settings
 
+LONGEST_PAUSE = 3600.0
+"""Seconds that a `Retry-After` is honoured at the most: a mistaken one must not end reporting."""
+
 _host_paused_until: dict[str, float] = {}
 """By host: the monotonic time before which it asked (`Retry-After`) not to be called."""
 
@@ -140,7 +143,8 @@ class Delivery:
         now = time.monotonic()
         asked = outcome.retry_after or 0.0
         if asked:
-            _host_paused_until[self._host] = max(self.paused_until, now + asked)
+            until = now + min(asked, LONGEST_PAUSE)
+            _host_paused_until[self._host] = max(self.paused_until, until)
         queued.answered = outcome.answered
         wait = self._next_wait(queued.attempts, now - begun, asked)
         if wait is None:
