@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import os
 from contextlib import ExitStack
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from scripted_openai import ScriptedOpenAI
@@ -41,6 +43,16 @@ def reports():
     """The reports of the test's calls, as they would be sent."""
     with captured_reports() as captured:
         yield captured
+
+
+def _library():
+    """The httpx that openai itself uses: httpx2 from openai 3 on."""
+    name = "httpx2" if int(openai.__version__.partition(".")[0]) >= 3 else "httpx"
+    return importlib.import_module(name)
+
+
+BROKEN_STREAM = (openai.APIConnectionError, httpx.TransportError, _library().TransportError)
+"""What reading a stream raises when its connection breaks: openai wraps it since 3.1."""
 
 
 class Caller:
@@ -122,6 +134,5 @@ def caller(make_caller):
 
 @pytest.fixture(scope="session")
 def library():
-    """The httpx that openai itself uses: httpx2 from openai 3 on."""
-    name = "httpx2" if int(openai.__version__.partition(".")[0]) >= 3 else "httpx"
-    return __import__(name)
+    """The httpx that openai itself uses."""
+    return _library()

@@ -11,7 +11,7 @@ from collections import Counter
 import httpx
 import openai
 import pytest
-from conftest import Caller
+from conftest import BROKEN_STREAM, Caller
 from scripted_openai import Fault
 from shapes import api_error, chat_chunks, chat_completion, response, response_events
 
@@ -471,7 +471,7 @@ def broken(caller, scripted):
     stream = caller("chat.completions.create", **CHAT, stream=True)
     caller.next(stream)
     gate.set()
-    with pytest.raises((openai.APIConnectionError, httpx.TransportError)) as raised:
+    with pytest.raises(BROKEN_STREAM) as raised:
         caller.iterate(stream)
     return type(raised.value)
 
