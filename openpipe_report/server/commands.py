@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
 from openpipe_report._version import VERSION
-from openpipe_report.server.upkeep import doctor, fail, resend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,12 +133,8 @@ def show(
 
     whole = _read(db, lambda store: store.report(report_id))
     if whole is None:
-        fail(f"no report {report_id} in {db}: `openpipe-report logs --db {db}` lists them")
+        _fail(f"no report {report_id} in {db}: `openpipe-report logs --db {db}` lists them")
     print_json(whole, make_console())
-
-
-commands.command()(resend)
-commands.command()(doctor)
 
 
 def _listen(host: str, port: int, *, with_key: bool) -> socket:
@@ -147,14 +142,14 @@ def _listen(host: str, port: int, *, with_key: bool) -> socket:
 
     try:
         if not with_key and not is_loopback(host):
-            fail(
+            _fail(
                 f"other machines can reach {host}: set OPENPIPE_API_KEY to a key that clients "
                 "must send, or listen on 127.0.0.1"
             )
         return listen(host, port)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not an address"
-        fail(f"cannot listen on {host}, port {port} ({reason}): choose with --host and --port")
+        _fail(f"cannot listen on {host}, port {port} ({reason}): choose with --host and --port")
 
 
 def _open(db: Path, *, read_only: bool = False) -> Store:
@@ -164,7 +159,7 @@ def _open(db: Path, *, read_only: bool = False) -> Store:
     try:
         return Store(db, read_only=read_only)
     except StoreError as error:
-        fail(str(error))
+        _fail(str(error))
 
 
 def _read(db: Path, query: Callable[[Store], _Found]) -> _Found:
@@ -174,7 +169,7 @@ def _read(db: Path, query: Callable[[Store], _Found]) -> _Found:
         try:
             return query(store)
         except DatabaseError as error:
-            fail(f"cannot read {db}: {error.orig}")
+            _fail(f"cannot read {db}: {error.orig}")
 
 
 def _announce(url: str, db: Path, *, with_key: bool) -> None:
@@ -188,3 +183,8 @@ def _announce(url: str, db: Path, *, with_key: bool) -> None:
     if with_key:
         lines.append("  export OPENPIPE_API_KEY=...   # the key given here")
     typer.echo("\n".join([*lines, "", "Ctrl-C stops it."]))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"Error: {message}", err=True)
+    raise typer.Exit(1)
