@@ -24,12 +24,16 @@ from openpipe_report._transport import Backoff, Transport
 
 if TYPE_CHECKING:
     from openpipe_report._ledger import Ledger
-    from openpipe_report._outbox import Outbox, Queued, Source
+    from openpipe_report._outbox import New, Outbox, Queued
     from openpipe_report._outcome import Outcome
     from openpipe_report._settings import Settings
+    from openpipe_report._spool import Spool
 
 LONGEST_PAUSE = 3600.0
 """Seconds that a `Retry-After` is honoured at the most: a mistaken one must not end reporting."""
+
+_UNREACHABLE_PAUSE = 5.0
+"""Seconds between attempts of a spooled report after `retry_for`, while nothing answers."""
 
 _host_paused_until: dict[str, float] = {}
 """By host: the monotonic time before which it asked (`Retry-After`) not to be called."""
@@ -64,6 +68,7 @@ class Delivery:
         self._unanswered = 0
         self._retries_from = 0.0
         self.closed = False
+        self.spool: Spool[New, Queued] | None = None
 
     @property
     def paused_until(self) -> float:
@@ -83,7 +88,7 @@ class Delivery:
             queued: The report.
             within: Seconds that are left, at exit.
         """
-        if queued.source is not None and not self._build(queued, queued.source):
+        if queued.source is not None and not self.build(queued):
             return
         now = time.monotonic()
         if queued.begun is None:
@@ -98,10 +103,11 @@ class Delivery:
         queued.attempts += 1
         self._settle(queued, queued.begun, self._try(queued, within))
 
-    def _build(self, queued: Queued, source: Source) -> bool:
+    def build(self, queued: Queued) -> bool:
         """Turn the source into JSON; False if there is nothing to send after all."""
-        queued.source = None
+        source, queued.source = queued.source, None
         try:
+            assert source is not None  # noqa: S101 - built once
             body = encode_report(source, self._settings)
         except BaseException:  # noqa: BLE001 - whatever a hook or a source does
             note_fault("building a report")
@@ -132,11 +138,15 @@ class Delivery:
 
     def _settle(self, queued: Queued, begun: float, outcome: Outcome) -> None:
         if isinstance(outcome, Delivered):
+            if queued.stored and self.spool is not None:
+                self.spool.remove(queued.key)
             self._ledger.delivered(queued.mark, queued.size)
             self._after_success()
             return
         queued.reason = outcome.reason
         if isinstance(outcome, Rejected):
+            if queued.stored and self.spool is not None:
+                self.spool.bury(queued.key, outcome.reason)
             self._losses.tell("rejected", 1, outcome.reason)
             self._ledger.rejected(queued.mark, queued.size)
             return
@@ -147,6 +157,8 @@ class Delivery:
             _host_paused_until[self._host] = max(self.paused_until, until)
         queued.answered = outcome.answered
         wait = self._next_wait(queued.attempts, now - begun, asked)
+        if wait is None and queued.stored and not outcome.answered:
+            wait = _UNREACHABLE_PAUSE  # it is safe, and nobody has seen it
         if wait is None:
             self._lose(queued, "gave up")
             return
@@ -161,7 +173,7 @@ class Delivery:
     def _put_back(self, queued: Queued, due: float, since_first: float) -> None:
         if self.closed:
             self._lose(queued, "shutdown")
-        elif since_first > self._settings.retry_for:
+        elif since_first > self._settings.retry_for and not queued.stored:
             self._lose(queued, "gave up")
         elif self._ledger.overfull:
             self._lose(queued, "queue full")
@@ -185,15 +197,16 @@ class Delivery:
     def abandon(self, reason: str) -> None:
         """Count as lost all that waits; what is being sent right now is not touched."""
         queue = self._outbox.clear()
-        self._losses.tell(reason, len(queue), self._why(queue))
-        for queued in queue:
+        lost = [queued for queued in queue if not self._leave_in_spool(queued, reason)]
+        self._losses.tell(reason, len(lost), self._why(lost))
+        for queued in lost:
             self._ledger.dropped(queued.mark, queued.size, reason)
         self.tell_losses()
 
-    def write_off(self) -> None:
+    def write_off(self, spooled: int) -> None:
         """At the end of the process: count as lost all that has no end yet, and say so once."""
         queue = self._outbox.clear()
-        count = self._ledger.write_off("exit")
+        count = self._ledger.write_off("exit", spooled)
         self._losses.tell("exit", count, self._why(queue) or "not answered in time")
         self.tell_losses()
 
@@ -206,7 +219,21 @@ class Delivery:
         for reason, count in self._ledger.take_untold().items():
             self._losses.tell(reason, count)
 
+    def _leave_in_spool(self, queued: Queued, reason: str) -> bool:
+        """Keep in the spool what would be lost otherwise; False if it is not there."""
+        if not queued.stored or self.spool is None:
+            return False
+        if reason == "gave up":
+            self.spool.bury(queued.key, f"gave up: {queued.reason}")
+            self._losses.tell("gave up, a dead letter in the spool", 1, queued.reason)
+        else:
+            self.spool.release(queued.key)
+        self._ledger.spooled(queued.mark, queued.size)
+        return True
+
     def _lose(self, queued: Queued, reason: str) -> None:
+        if self._leave_in_spool(queued, reason):
+            return
         self._losses.tell(reason, 1, queued.reason)
         self._ledger.dropped(queued.mark, queued.size, reason)
 

@@ -39,8 +39,8 @@ class Stats:
     """
     What became of the reports of one reporter since it began, in this process.
 
-    Every report is in exactly one of `delivered`, `rejected`, `dropped`, `sampled_out` and
-    `pending`.
+    Every report is in exactly one of `delivered`, `rejected`, `dropped`, `spooled`, `sampled_out`
+    and `pending`. One that this process took over from a dead one counts as its own.
     """
 
     delivered: int = 0
@@ -49,6 +49,8 @@ class Stats:
     """The server refused them for good."""
     dropped: dict[str, int] = field(default_factory=dict[str, int])
     """Lost, by reason: "queue full", "too large", "gave up", "exit", "shutdown", ..."""
+    spooled: int = 0
+    """Left in the spool: for the next process that opens it, or given up, as dead letters."""
     sampled_out: int = 0
     """Left out because of `sample_rate`, or by `before_report` returning None."""
     pending: int = 0
@@ -100,6 +102,7 @@ class Ledger:
         self._delivered = 0
         self._rejected = 0
         self._left_out = 0
+        self._spooled = 0
         self._dropped: Counter[str] = Counter()
         self._untold: Counter[str] = Counter()
 
@@ -107,6 +110,11 @@ class Ledger:
     def pending(self) -> int:
         """How many reports were admitted and have no end yet."""
         return self._pending
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """How many more reports and bytes there is room for."""
+        return self._max_reports - self._pending, self._max_bytes - self._bytes
 
     @property
     def overfull(self) -> bool:
@@ -175,6 +183,14 @@ class Ledger:
                 mark.lost["rejected"] += 1
         mark.tell()
 
+    def spooled(self, mark: Mark, size: int) -> None:
+        """It is left in the spool."""
+        with self._lock:
+            if self._close(mark, size):
+                self._spooled += 1
+                mark.lost["left in the spool"] += 1
+        mark.tell()
+
     def dropped(self, mark: Mark, size: int, reason: str) -> None:
         """It is lost on our side."""
         with self._lock:
@@ -191,12 +207,20 @@ class Ledger:
         mark.pending -= 1
         return True
 
-    def write_off(self, reason: str) -> int:
-        """At exit: count all that is pending as lost, whatever becomes of it; return how many."""
+    def write_off(self, reason: str, spooled: int = 0) -> int:
+        """
+        At exit: count all that is pending as lost, whatever becomes of it; return how many.
+
+        Args:
+            reason: The kind of loss.
+            spooled: How many of them are not lost, but left in the spool.
+        """
         with self._lock:
             marks, self._mark = self._marks, Mark()
             self._marks = [self._mark]
-            count, self._pending = self._pending, 0
+            spooled = min(spooled, self._pending)
+            count, self._pending = self._pending - spooled, 0
+            self._spooled += spooled
             if count:
                 self._dropped[reason] += count
             for mark in marks:
@@ -231,6 +255,7 @@ class Ledger:
                 delivered=self._delivered,
                 rejected=self._rejected,
                 dropped=dict(self._dropped),
+                spooled=self._spooled,
                 sampled_out=self._left_out,
                 pending=self._pending,
                 pending_bytes=self._bytes,

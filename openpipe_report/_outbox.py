@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from openpipe_report._ledger import Mark
@@ -47,9 +47,15 @@ class Queued:
     """Why it waits."""
     answered: bool = True
     """Whether its last attempt got an HTTP answer."""
+    stored: bool = False
+    """Whether the spool has it."""
 
     def __lt__(self, other: Queued) -> bool:
         return self.due < other.due
+
+
+New: TypeAlias = "tuple[Source, int, Mark]"
+"""A new report: its source, its size and the mark it was admitted under."""
 
 
 class Outbox:
@@ -61,9 +67,9 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._new: SimpleQueue[tuple[Source, int, Mark] | None] = SimpleQueue()
+        self._new: SimpleQueue[New | Queued | None] = SimpleQueue()
         self.put = self._new.put
-        """Add a new report: its source, its size and the mark it was admitted under."""
+        """Add a new report, or one that the spool has built."""
         self.backlog = self._new.qsize
         """How many new reports nobody has taken."""
         self._waiting: list[Queued] = []
@@ -126,7 +132,7 @@ class Outbox:
             except Empty:
                 return taken
             if new is not None:
-                taken.append(Queued(*new))
+                taken.append(new if isinstance(new, Queued) else Queued(*new))
 
     def is_idle(self, hold: float) -> bool:
         """Whether nothing is new and nothing is due."""
@@ -145,5 +151,5 @@ class Outbox:
         return len(self._waiting)
 
 
-def _queued(new: tuple[Source, int, Mark] | None) -> Queued | None:
-    return None if new is None else Queued(*new)
+def _queued(new: New | Queued | None) -> Queued | None:
+    return new if new is None or isinstance(new, Queued) else Queued(*new)

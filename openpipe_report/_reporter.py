@@ -21,14 +21,20 @@ from openpipe_report._delivery import Delivery
 from openpipe_report._errors import SettingsError
 from openpipe_report._guard import guarded, note_fault
 from openpipe_report._ledger import Flushed, Ledger, Stats
-from openpipe_report._outbox import Outbox, Source
+from openpipe_report._outbox import Outbox, Queued
 from openpipe_report._settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from openpipe_report._capture import Call
+    from openpipe_report._outbox import New, Source
+    from openpipe_report._spool import Spool
+    from openpipe_report._spool_rows import Stored
 
 _IDLE = 10.0
 """Seconds after which a thread ends for want of work."""
+
+_SPOOL_TIMEOUT = 2.0
+"""Seconds that the end may wait for the spool to write what it has."""
 
 _BACKLOG_PER_THREAD = 16
 """How many new reports one thread may leave lying before a caller starts another."""
@@ -94,8 +100,23 @@ class Reporter:
         self._delivery.closed = self._closed
         # The parent's connections are kept, unused: closing them could be felt at their other end.
         self._inherited.append(self._delivery)
+        self._spool = self._delivery.spool = self._make_spool()
         self._threads: set[threading.Thread] = set()
         self._leaving = threading.Lock()
+
+    def _make_spool(self) -> Spool[New, Queued] | None:
+        settings = self.settings
+        if settings.spool is None:
+            return None
+        from openpipe_report._spool import Spool  # noqa: PLC0415 - sqlite3 only where wanted
+
+        return Spool(
+            settings.spool,
+            base_url=settings.report_url.removesuffix("/report"),
+            api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+            keeper=self,
+            max_bytes=2 * settings.max_queue_bytes,
+        )
 
     @property
     def closed(self) -> bool:
@@ -121,13 +142,12 @@ class Reporter:
         mark = self.ledger.admit(size)
         if mark is None:
             return False
-        self._outbox.put((source, size, mark))
-        threads = len(self._threads)
-        if not threads or (
-            threads < self.settings.senders
-            and self._outbox.backlog() >= threads * _BACKLOG_PER_THREAD
-        ):
-            self._start_thread()
+        if self._spool is not None:
+            self._spool.put((source, size, mark))
+            if not _lifecycle.Exit.hooked:
+                _lifecycle.hook_exit()
+        else:
+            self.pass_on((source, size, mark))
         if _lifecycle.Exit.thread is not None:
             _lifecycle.after_submit(self)
         return True
@@ -143,6 +163,42 @@ class Reporter:
             thread.start()
         except RuntimeError:
             self._threads.discard(thread)
+
+    # What the spool's thread asks for.
+
+    def build(self, new: New) -> Queued | None:
+        """Turn what was submitted into JSON; None if there is nothing to send after all."""
+        outer, _here.delivering = _here.delivering, True
+        try:
+            queued = Queued(*new)
+            return queued if self._delivery.build(queued) else None
+        finally:
+            _here.delivering = outer
+
+    def pass_on(self, queued: New | Queued) -> None:
+        """Let the sending threads have a report: a new one, or one that went through the spool."""
+        self._outbox.put(queued)
+        threads = len(self._threads)
+        if not threads or (
+            threads < self.settings.senders
+            and self._outbox.backlog() >= threads * _BACKLOG_PER_THREAD
+        ):
+            self._start_thread()
+
+    def room(self) -> tuple[int, int]:
+        """How much may be taken over from dead processes: half, so that new calls find room."""
+        reports, size = self.ledger.room
+        return (0, 0) if self._closed else (reports // 2, size // 2)
+
+    def adopt(self, stored: Stored) -> None:
+        """Send a report that another process has left in the spool."""
+        size = len(stored.body)
+        mark = self.ledger.admit(size)
+        if mark is None:
+            assert self._spool is not None  # noqa: S101 - it asks
+            self._spool.release(stored.key)
+            return
+        self.pass_on(Queued(None, size, mark, body=stored.body, key=stored.key, stored=True))
 
     # What the sending threads do.
 
@@ -239,6 +295,8 @@ class Reporter:
         flushed = self.flush(timeout)
         self._closed = self._delivery.closed = True
         self._abandon()
+        if self._spool is not None:
+            self._spool.close(_SPOOL_TIMEOUT)
         if not self._threads:
             self._delivery.close()
         return flushed
@@ -259,6 +317,8 @@ class Reporter:
         """
         outer, _here.delivering = _here.delivering, True
         try:
+            if self._spool is not None:
+                self._spool.sync(deadline - time.monotonic())
             self._delivery.hurry()
             if self.ledger.pending and not self._threads:
                 self._start_thread()
@@ -288,4 +348,5 @@ class Reporter:
 
     def write_off(self) -> None:
         """Count as lost what is still pending."""
-        self._delivery.write_off()
+        spooled = 0 if self._spool is None else self._spool.close(_SPOOL_TIMEOUT)
+        self._delivery.write_off(spooled)

@@ -6,6 +6,7 @@ Each is declared once, here. Nobody else in this package reads `os.environ`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
@@ -73,6 +74,10 @@ def _check_callable(value: object) -> object:
     return value
 
 
+def _check_path(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
 def _check_client(value: object) -> object:
     if value is not None and not isinstance(value, httpx.Client):
         raise ValueError("must be an httpx.Client: no AsyncClient, and none of httpx2's")
@@ -126,6 +131,8 @@ class Settings(BaseModel):
     """Called with each `Report` on the reporter's thread; returns it, another one, or None."""
     on_drop: Annotated[Callable[[str, int], object] | None, BeforeValidator(_check_callable)] = None
     """Called on the reporter's thread with a reason and how many reports were lost for it."""
+    spool: Annotated[str | None, BeforeValidator(_check_path)] = None
+    """An SQLite file that keeps reports until they are delivered, so that a crash loses none."""
     http_client: Annotated[Any, BeforeValidator(_check_client)] = None
     """An `httpx.Client` to send with instead of our own connections; it stays yours to close."""
 

@@ -10,6 +10,9 @@ The receiver: `POST /api/v1/report` into SQLite. Needs the extra `server`.
     serving.py   a socket, a server, a clean end
     listing.py   stored reports for a terminal
     commands.py  the command line
+    upkeep.py    its commands resend and doctor
+    resending.py what is in a spool -> the server
+    diagnosis.py the settings in force, and what is wrong
 
 Nothing of the core imports this package, and importing it imports none of the above.
 """

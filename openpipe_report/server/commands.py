@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from openpipe_report._version import VERSION
+from openpipe_report.server.upkeep import doctor, fail, resend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,8 +134,12 @@ def show(
 
     whole = _read(db, lambda store: store.report(report_id))
     if whole is None:
-        _fail(f"no report {report_id} in {db}: `openpipe-report logs --db {db}` lists them")
+        fail(f"no report {report_id} in {db}: `openpipe-report logs --db {db}` lists them")
     print_json(whole, make_console())
+
+
+commands.command()(resend)
+commands.command()(doctor)
 
 
 def _listen(host: str, port: int, *, with_key: bool) -> socket:
@@ -142,14 +147,14 @@ def _listen(host: str, port: int, *, with_key: bool) -> socket:
 
     try:
         if not with_key and not is_loopback(host):
-            _fail(
+            fail(
                 f"other machines can reach {host}: set OPENPIPE_API_KEY to a key that clients "
                 "must send, or listen on 127.0.0.1"
             )
         return listen(host, port)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not an address"
-        _fail(f"cannot listen on {host}, port {port} ({reason}): choose with --host and --port")
+        fail(f"cannot listen on {host}, port {port} ({reason}): choose with --host and --port")
 
 
 def _open(db: Path, *, read_only: bool = False) -> Store:
@@ -159,7 +164,7 @@ def _open(db: Path, *, read_only: bool = False) -> Store:
     try:
         return Store(db, read_only=read_only)
     except StoreError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _read(db: Path, query: Callable[[Store], _Found]) -> _Found:
@@ -169,7 +174,7 @@ def _read(db: Path, query: Callable[[Store], _Found]) -> _Found:
         try:
             return query(store)
         except DatabaseError as error:
-            _fail(f"cannot read {db}: {error.orig}")
+            fail(f"cannot read {db}: {error.orig}")
 
 
 def _announce(url: str, db: Path, *, with_key: bool) -> None:
@@ -183,8 +188,3 @@ def _announce(url: str, db: Path, *, with_key: bool) -> None:
     if with_key:
         lines.append("  export OPENPIPE_API_KEY=...   # the key given here")
     typer.echo("\n".join([*lines, "", "Ctrl-C stops it."]))
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"Error: {message}", err=True)
-    raise typer.Exit(1)

@@ -1,0 +1,177 @@
+"""
+SpoolFile: one connection to one spool file, opened when it is needed.
+
+SQLite and fork: a child inherits SQLite's own list of open files, with locks that the system did
+not hand down, so that even a new connection would be wrong there. So every file is closed before
+a fork, and opened again when needed; a child that inherited an open one all the same does without
+(https://www.sqlite.org/howtocorrupt.html, 2.2 and 2.6).
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import sqlite3
+import threading
+import time
+from contextlib import contextmanager, suppress
+from itertools import count
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from openpipe_report._owner import Owner
+from openpipe_report._spool_rows import Destination, Rows
+from openpipe_report._spool_schema import SpoolError, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_BUSY = 1.0
+"""Seconds to wait for another process that is writing; a fork may have to wait as long."""
+
+_files: WeakSet[SpoolFile] = WeakSet()
+_files_lock = threading.RLock()
+_inherited: set[str] = set()
+"""Paths that were open when this process was forked."""
+
+
+class SpoolFile:
+    """
+    One connection to one file, for one owner; safe for threads.
+
+    Args:
+        path: The file; its folder must exist.
+        max_bytes: How large it may grow, its write-ahead log (16 MiB and one batch) left out.
+            None for as large as it likes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], max_bytes: int | None = None) -> None:
+        # SQLite names the log after the path it is given: a link would give it two.
+        self.path = os.path.realpath(os.path.expanduser(path))  # noqa: PTH111 - with realpath
+        self.lock = threading.RLock()
+        self._max_bytes = max_bytes
+        self._owner = Owner()
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self._salt = b""
+        with _files_lock:
+            _files.add(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None
+
+    @contextmanager
+    def rows(self) -> Generator[Rows]:
+        """
+        Open the file if need be, and keep other threads and forks out until the block is left.
+
+        Raises:
+            SpoolError: The file is another program's, or of a newer version.
+            sqlite3.Error: SQLite could not do it; here and in the block.
+            OSError: The file could not be made.
+        """
+        with self.lock:
+            yield Rows(self._open(), self._owner)
+
+    def destination(self, base_url: str, api_key: str | None) -> Destination:
+        """Say under what a destination is known in this file; raises as `rows()` does."""
+        with self.lock:
+            self._open()
+            if not api_key:
+                return Destination(base_url, "")
+            return Destination(
+                base_url, hmac.new(self._salt, api_key.encode(), "sha256").hexdigest()
+            )
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            return self._connection
+        if self.path in _inherited:
+            raise SpoolError(
+                f"{self.path} was in use when this process was forked without Python's own fork "
+                "hooks: make the first report after the fork, or give each process its own spool"
+            )
+        with suppress(FileExistsError):  # private from the start; SQLite's own files follow it
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        self._inode = os.stat(self.path).st_ino  # noqa: PTH116 - path is text
+        connection = sqlite3.connect(
+            self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False
+        )
+        try:
+            prepare(connection, self.path, self._max_bytes)
+            (self._salt,) = connection.execute("SELECT value FROM salt").fetchone()
+            Rows(connection, self._owner).beat()
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def close(self) -> None:
+        """Close the connection; the next use opens it again. The rows stay this owner's."""
+        with self.lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def leave(self) -> int:
+        """Let others take over the rows of this owner, close, and return how many wait."""
+        with self.rows() as rows:
+            left = rows.leave()
+            self.close()
+            self._owner = Owner()  # or, opened again, these rows would be its own
+            return left
+
+    def close_if_replaced(self) -> None:
+        """Close if the path leads to another file by now: rows put into this one would be lost."""
+        with self.lock:
+            if self._connection is not None and not self._is_in_place():
+                self.close()
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.stat(self.path).st_ino == self._inode  # noqa: PTH116 - path is text
+        except OSError:
+            return False
+
+    def set_aside(self) -> str:
+        """Give a corrupt file another name, which is returned; empty if somebody else did."""
+        with self.lock:
+            self.close()
+            if not self._is_in_place():
+                return ""
+            stem = f"{self.path}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}"
+            names = (f"{stem}-{number}" if number else stem for number in count())
+            name = next(name for name in names if not os.path.lexists(name))
+            # The log first: a new file beside an old log would take that for its own.
+            for suffix in ("-wal", "-shm", ""):
+                with suppress(FileNotFoundError):
+                    os.rename(self.path + suffix, name + suffix)  # noqa: PTH104 - as above
+            return name
+
+
+def _before_fork() -> None:
+    _files_lock.acquire()
+    for file in list(_files):
+        file.lock.acquire()
+        with suppress(sqlite3.Error):
+            file.close()
+
+
+def _after_fork() -> None:
+    for file in list(_files):
+        file.lock.release()
+    _files_lock.release()
+
+
+def _in_child() -> None:
+    _inherited.update(file.path for file in list(_files) if file.is_open)
+    with suppress(RuntimeError):  # forked without the hook that acquires them
+        _after_fork()
+    _files.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
