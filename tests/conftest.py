@@ -101,6 +101,8 @@ class Caller:
     def close(self) -> None:
         self.run(self.client.close())
         if self.loop is not None:
+            for _ in range(10):  # generators that were left are closed by tasks of the loop's
+                self.loop.run_until_complete(asyncio.sleep(0))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
 
