@@ -190,12 +190,13 @@ class Spool(Generic[_New, _Kind]):
         self._closed = (self._closed and not entries) or (wish is not None and wish.close)
         try:
             added = [Stored(entry.key, entry.body) for entry in entries]
-            stored = self._writer.commit(added, at_once=self._closed or wish is not None)
+            stored = self._writer.store(added)
             for entry in entries:
                 entry.stored = stored
         finally:
             for entry in entries:
                 self._keeper.pass_on(entry)
+            self._writer.settle(at_once=self._closed or wish is not None)
             left = self._writer.leave() if self._closed else 0
             if wish is not None:
                 wish.left = left

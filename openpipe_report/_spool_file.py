@@ -14,9 +14,10 @@ import os
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 from weakref import WeakSet
 
 from openpipe_report._owner import Owner
@@ -41,7 +42,7 @@ class SpoolFile:
 
     Args:
         path: The file; its folder must exist.
-        max_bytes: How large it may grow, its write-ahead log (16 MiB and one batch) left out.
+        max_bytes: How large it may grow, its write-ahead log (32 MiB and one batch) left out.
             None for as large as it likes.
     """
 
@@ -49,6 +50,8 @@ class SpoolFile:
         # SQLite names the log after the path it is given: a link would give it two.
         self.path = os.path.realpath(os.path.expanduser(path))  # noqa: PTH111 - with realpath
         self.lock = threading.RLock()
+        self.checkpointing = threading.Lock()
+        """Held while a checkpoint has a connection of its own."""
         self._max_bytes = max_bytes
         self._owner = Owner()
         self._connection: sqlite3.Connection | None = None
@@ -109,6 +112,31 @@ class SpoolFile:
         self._connection = connection
         return connection
 
+    def start_checkpoint(self) -> None:
+        """
+        Move the log into the file, on a thread and a connection of their own.
+
+        SQLite would do it within a commit, and wait for the disk; a report may not.
+        """
+        if self.checkpointing.acquire(blocking=False):
+            try:
+                threading.Thread(
+                    target=self._checkpoint, name="openpipe-report-checkpoint", daemon=True
+                ).start()
+            except RuntimeError:  # the interpreter exits and starts no threads
+                self.checkpointing.release()
+
+    def _checkpoint(self) -> None:
+        try:
+            # Not to make a file where there is none any more.
+            uri = f"file:{quote(self.path)}?mode=rw"
+            with closing(sqlite3.connect(uri, uri=True, timeout=0)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error:
+            pass  # then a commit does it
+        finally:
+            self.checkpointing.release()
+
     def close(self) -> None:
         """Close the connection; the next use opens it again. The rows stay this owner's."""
         with self.lock:
@@ -156,12 +184,14 @@ def _before_fork() -> None:
     _files_lock.acquire()
     for file in list(_files):
         file.lock.acquire()
+        file.checkpointing.acquire()
         with suppress(sqlite3.Error):
             file.close()
 
 
 def _after_fork() -> None:
     for file in list(_files):
+        file.checkpointing.release()
         file.lock.release()
     _files_lock.release()
 

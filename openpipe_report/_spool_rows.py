@@ -8,6 +8,7 @@ with the same destination takes them over.
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
 from openpipe_report._owner import Owner
@@ -15,9 +16,9 @@ from openpipe_report._spool_schema import integer, transaction
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-_ROWS_PER_INSERT = 100
+_ROWS_PER_STATEMENT = 100
 _ORPHAN = "(owner IS NULL OR owner NOT IN (SELECT id FROM owners))"
 
 
@@ -49,49 +50,61 @@ class Holding(NamedTuple):
 
 
 class Rows:
-    """The rows of one file as one owner deals with them; each method is one transaction."""
+    """The rows of one file as one owner deals with them; each method is a transaction."""
 
     def __init__(self, connection: sqlite3.Connection, owner: Owner) -> None:
         self._connection = connection
         self._owner = owner
 
-    def write(
+    def add(self, destination: Destination, added: Sequence[Stored]) -> None:
+        """
+        Add new rows of this owner, all or none.
+
+        It is what a report waits for, and SQLite gives up the GIL at each step of a statement: a
+        thread that computes keeps it for 5 ms each time. So one statement adds many rows, and it
+        is a transaction by itself where it can be.
+        """
+        common = (*destination, self._owner.id, time.time())
+        batches = [
+            added[start : start + _ROWS_PER_STATEMENT]
+            for start in range(0, len(added), _ROWS_PER_STATEMENT)
+        ]
+        with transaction(self._connection) if len(batches) > 1 else nullcontext():
+            for rows in batches:
+                self._connection.execute(
+                    "INSERT OR IGNORE INTO reports"  # noqa: S608 - only placeholders
+                    " (base_url, key_hash, owner, created_at, key, body)"
+                    f" VALUES {_places(rows, '(?, ?, ?, ?, ?, ?)')}",
+                    [value for row in rows for value in (*common, *row)],
+                )
+
+    def settle(
         self,
-        destination: Destination,
-        added: Sequence[Stored] = (),
-        removed: Iterable[str] = (),
-        buried: Iterable[tuple[str, str]] = (),
-        released: Iterable[str] = (),
+        removed: Sequence[str] = (),
+        buried: Sequence[tuple[str, str]] = (),
+        released: Sequence[str] = (),
     ) -> None:
         """
-        Do all this; rows that are not there any more are no error.
+        Write down ends; rows that are not there any more are no error.
 
         Args:
-            destination: Where what is added goes.
-            added: New rows of this owner.
             removed: Keys of what was delivered.
             buried: Keys, and why these rows are dead letters from now on.
             released: Keys of what another owner may take over.
         """
         now = time.time()
         with transaction(self._connection) as connection:
-            connection.executemany("DELETE FROM reports WHERE key = ?", ((k,) for k in removed))
-            connection.executemany(
-                "UPDATE reports SET owner = NULL, rejected_at = ?, reason = ? WHERE key = ?",
-                ((now, reason, key) for key, reason in buried),
-            )
-            connection.executemany(
-                "UPDATE reports SET owner = NULL WHERE key = ?", ((k,) for k in released)
-            )
-            common = (*destination, self._owner.id, now)
-            # Each statement gives up the GIL, so many rows go into one.
-            for start in range(0, len(added), _ROWS_PER_INSERT):
-                rows = added[start : start + _ROWS_PER_INSERT]
-                places = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(rows))
-                connection.execute(
-                    "INSERT OR IGNORE INTO reports"  # noqa: S608 - only placeholders
-                    f" (base_url, key_hash, owner, created_at, key, body) VALUES {places}",
-                    [value for row in rows for value in (*common, *row)],
+            for action, keys in (
+                ("DELETE FROM reports", removed),
+                ("UPDATE reports SET owner = NULL", released),
+            ):
+                for start in range(0, len(keys), _ROWS_PER_STATEMENT):
+                    some = keys[start : start + _ROWS_PER_STATEMENT]
+                    connection.execute(f"{action} WHERE key IN ({_places(some, '?')})", some)
+            if buried:
+                connection.executemany(
+                    "UPDATE reports SET owner = NULL, rejected_at = ?, reason = ? WHERE key = ?",
+                    [(now, reason, key) for key, reason in buried],
                 )
 
     def make_room(self, wanted: int) -> int:
@@ -181,3 +194,7 @@ class Rows:
             self._forget_the_dead()
             found = connection.execute(counts).fetchall()
         return [Holding(Destination(*row[:2]), *row[2:]) for row in found]
+
+
+def _places(values: Sequence[object], place: str) -> str:
+    return ", ".join([place] * len(values))

@@ -54,7 +54,8 @@ MIGRATIONS: list[list[str]] = [
 """The statements that bring a file from each version to the next; their number is the newest."""
 
 PAGE = 4096
-_WAL_LIMIT = 16 * 1024 * 1024
+_WAL_LIMIT = 32 * 1024 * 1024
+"""Bytes of the write-ahead log at which SQLite is to empty it within a commit, if need be."""
 
 
 class SpoolError(OpenPipeError):
@@ -80,6 +81,7 @@ def prepare(connection: sqlite3.Connection, path: str, max_bytes: int | None) ->
     if max_bytes is not None:
         connection.execute(f"PRAGMA max_page_count = {max(max_bytes // PAGE, 16)}")
     _switch_to_wal(connection)
+    connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_LIMIT // PAGE}")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
 
 

@@ -20,14 +20,16 @@ from openpipe_report._spool_schema import SpoolError, is_corrupt, is_full
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
-    from openpipe_report._spool_rows import Destination, Stored
+    from openpipe_report._spool_rows import Destination, Rows, Stored
 
 _SETTLE_WITHIN = 0.1
 """Seconds within which deliveries are noted, were there no new report to note them with."""
 _LOOK_EVERY = 3.0
 """Seconds between two looks at what dead processes left."""
 _CLAIMED_AT_ONCE = 500
+_CHECKPOINT_EVERY = 4 * 1024 * 1024
 _PAUSE = 5.0
 """Seconds to leave a file alone that could not be written."""
 
@@ -60,6 +62,7 @@ class SpoolWriter:
         self.file = SpoolFile(path, max_bytes)
         self._base_url, self._api_key = base_url, api_key
         self._ends = _Ends()
+        self._unchecked = 0
         self._told: set[str] = set()
         self._next_look = self._next_beat = self._usable_from = 0.0
 
@@ -79,52 +82,70 @@ class SpoolWriter:
             ends.released.append(key)
         ends.due = min(ends.due, time.monotonic() + _SETTLE_WITHIN)
 
-    def commit(self, added: list[Stored], *, at_once: bool = False) -> bool:
-        """Write new reports and, when due or `at_once`, ends; whether it is all in the file."""
-        now = time.monotonic()
-        if now < self._usable_from or not (
-            added or self._ends.due < (math.inf if at_once else now)
-        ):
+    def store(self, added: list[Stored]) -> bool:
+        """Add new reports; whether they are in the file, and will be there after a crash."""
+        return bool(added) and self._try(lambda: self._add(added))
+
+    def settle(self, *, at_once: bool = False) -> None:
+        """Write down the ends that were noted, if it is time or `at_once`."""
+        if self._ends.due < (math.inf if at_once else time.monotonic()):
+            self._try(self._settle)
+
+    def _try(self, write: Callable[[], None]) -> bool:
+        if time.monotonic() < self._usable_from:
             return False
         try:
-            self._write(added)
+            write()
         except Exception as error:  # noqa: BLE001 - reporting goes on from memory
             self._give_up(error)
             return False
-        self._ends = _Ends()
         return True
 
-    def _write(self, added: list[Stored]) -> None:
-        ends = self._ends
+    def _add(self, added: list[Stored]) -> None:
         try:
-            there = self._destination()
-            with self.file.rows() as rows:
-                rows.write(there, added, ends.removed, ends.buried, ends.released)
+            self._insert(added)
         except sqlite3.DatabaseError as error:
             if is_corrupt(error):
                 self._set_aside()
-                there = self._destination()
-                with self.file.rows() as rows:
-                    rows.write(there, added)
             elif is_full(error) and self.file.is_open:
                 self._make_room(sum(len(stored.body) for stored in added))
-                with self.file.rows() as rows:
-                    rows.write(self._destination(), added)
             else:
                 raise
+            self._insert(added)
+
+    def _insert(self, added: list[Stored]) -> None:
+        there = self._destination()
+        with self.file.rows() as rows:
+            rows.add(there, added)
+        self._unchecked += sum(len(stored.body) for stored in added)
+        if self._unchecked > _CHECKPOINT_EVERY:
+            self._unchecked = 0
+            self.file.start_checkpoint()
+
+    def _settle(self) -> None:
+        ends = self._ends
+        with self.file.rows() as rows:
+            try:
+                rows.settle(ends.removed, ends.buried, ends.released)
+            except sqlite3.OperationalError as error:
+                if not is_full(error):
+                    raise
+                self._settle_without_room(rows)
+        self._ends = _Ends()
+
+    def _settle_without_room(self, rows: Rows) -> None:
+        """Delete what is dead, where there is no room to write down why."""
+        ends = self._ends
+        rows.settle([*ends.removed, *(key for key, _ in ends.buried)], (), ends.released)
+        self._tell_of_deleted(len(ends.buried))
 
     def _make_room(self, size: int) -> None:
-        """Write the ends, which make room, then delete old dead letters."""
-        ends, there = self._ends, self._destination()
+        """Write down the ends, which makes room, then delete old dead letters."""
+        self._settle()
         with self.file.rows() as rows:
-            rows.write(there, (), ends.removed, (), ends.released)
-            try:
-                rows.write(there, buried=ends.buried)
-                count = 0
-            except sqlite3.OperationalError:  # no room to write down why they are dead
-                rows.write(there, removed=[key for key, _ in ends.buried])
-                count = len(ends.buried)
-            count += rows.make_room(2 * size)
+            self._tell_of_deleted(rows.make_room(2 * size))
+
+    def _tell_of_deleted(self, count: int) -> None:
         if count:
             self._tell("it is full, so that %s or more dead letters were deleted", count)
 

@@ -371,8 +371,8 @@ def test_dead_letters_on_request(file):
     """Dead letters are taken over only when they are asked for."""
     there = file.destination(URL, KEY)
     with file.rows() as rows:
-        rows.write(there, [Stored("a", b"1"), Stored("b", b"2")])
-        rows.write(there, buried=[("a", "HTTP 400")])
+        rows.add(there, [Stored("a", b"1"), Stored("b", b"2")])
+        rows.settle(buried=[("a", "HTTP 400")])
         assert rows.holdings() == [Holding(there, 0, 1, 1)]
         assert rows.claim(there, *ROOM) == []
         assert rows.claim(there, *ROOM, dead_letters=True) == [Stored("a", b"1")]
@@ -382,7 +382,7 @@ def test_dead_letters_on_request(file):
 def test_forgotten_owner_comes_back(file, path):
     """One that was taken for dead is known again after its next heartbeat."""
     with file.rows() as rows:
-        rows.write(Destination(URL, ""), [Stored("a", b"1")])
+        rows.add(Destination(URL, ""), [Stored("a", b"1")])
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM owners")
     with file.rows() as rows:
@@ -689,6 +689,28 @@ def test_space_is_used_again(opened, path):
     assert spool.close(HANG_GUARD) == 0
 
 
+def test_checkpoint_beside(opened, path):
+    """The log is moved into the file by a thread of its own, while reports go on."""
+    spool, keeper = opened()
+    put(spool, *range(5), size=2**20)
+    assert spool.sync(HANG_GUARD)
+    until(lambda: path.stat().st_size >= 2**22)
+    put(spool, 5)
+    assert spool.sync(HANG_GUARD)
+    assert all(entry.stored for entry in keeper.passed)
+
+
+def test_checkpoint_makes_no_file(file, path):
+    """A checkpoint of a file that is gone does nothing."""
+    with file.rows() as rows:
+        rows.beat()
+    for one in path.parent.iterdir():
+        one.unlink()
+    file.start_checkpoint()
+    with file.checkpointing:
+        assert not list(path.parent.iterdir())
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -702,7 +724,7 @@ def test_space_is_used_again(opened, path):
 def test_corrupt(opened, path, caplog, damage):
     """A corrupt file is set aside with its content, and a new one begun."""
     with closing(SpoolFile(path)) as file, file.rows() as rows:
-        rows.write(Destination(URL, ""), [Stored(f"key-{n}", b"x" * 5000) for n in range(9)])
+        rows.add(Destination(URL, ""), [Stored(f"key-{n}", b"x" * 5000) for n in range(9)])
     content = damage(path.read_bytes())
     path.write_bytes(content)
     spool, keeper = opened()
@@ -725,13 +747,13 @@ def test_corrupt_while_in_use(opened, brisk, monkeypatch, path, caplog):
     spool.sync(HANG_GUARD)
     damaged = threading.Event()
 
-    def write(rows, *arguments, original=Rows.write):
+    def add(rows, *arguments, original=Rows.add):
         if not damaged.is_set():
             damaged.set()
             raise sqlite3.DatabaseError("database disk image is malformed")
         original(rows, *arguments)
 
-    monkeypatch.setattr(Rows, "write", write)
+    monkeypatch.setattr(Rows, "add", add)
     [entry] = put(spool, 2)
     spool.sync(HANG_GUARD)
     assert entry.stored
@@ -757,7 +779,7 @@ def test_deleted_while_in_use(opened, brisk, path):
 def test_older_is_migrated(file, path, monkeypatch):
     """An older file is brought up to date, with what it holds."""
     with file.rows() as rows:
-        rows.write(Destination(URL, ""), [Stored("a", b"1")])
+        rows.add(Destination(URL, ""), [Stored("a", b"1")])
     file.leave()
     newer = [*_spool_schema.MIGRATIONS, ["ALTER TABLE reports ADD COLUMN more TEXT DEFAULT 'x'"]]
     monkeypatch.setattr(_spool_schema, "MIGRATIONS", newer)
@@ -770,7 +792,7 @@ def test_older_is_migrated(file, path, monkeypatch):
 def test_failed_migration_changes_nothing(opened, file, path, monkeypatch, caplog):
     """A migration that fails leaves the older file as it was."""
     with file.rows() as rows:
-        rows.write(Destination(URL, ""), [Stored("a", b"1")])
+        rows.add(Destination(URL, ""), [Stored("a", b"1")])
     file.leave()
     newer = [*_spool_schema.MIGRATIONS, ["DELETE FROM reports", "DELETE FROM missing"]]
     monkeypatch.setattr(_spool_schema, "MIGRATIONS", newer)

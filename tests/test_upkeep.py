@@ -56,8 +56,8 @@ def fill(path, base_url, *, api_key=KEY, waiting=0, dead=0, leave=True):
     bodies = [b'{"reqPayload":{"label":%d}}' % number for number in range(waiting + dead)]
     added = [Stored(f"{base_url}-{api_key}-{n}", body) for n, body in enumerate(bodies)]
     with file.rows() as rows:
-        rows.write(there, added)
-        rows.write(there, buried=[(stored.key, "HTTP 400") for stored in added[waiting:]])
+        rows.add(there, added)
+        rows.settle(buried=[(stored.key, "HTTP 400") for stored in added[waiting:]])
     if leave:
         file.leave()
     return file

@@ -58,12 +58,12 @@ class Resending:
         finally:
             transport.close()
             with self.file.rows() as rows:
-                rows.write(self.there, removed=self.delivered, buried=self.buried)
+                rows.settle(self.delivered, self.buried)
             self.file.leave()
 
     def _claim(self, *, dead_letters: bool) -> list[Stored]:
         with self.file.rows() as rows:
-            rows.write(self.there, removed=self.delivered)
+            rows.settle(self.delivered)
             rows.beat()
             return rows.claim(self.there, _AT_ONCE, _BYTES_AT_ONCE, dead_letters=dead_letters)
 
