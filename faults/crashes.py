@@ -1,0 +1,121 @@
+"""Processes that are killed, and what the spool is for."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from world import Row, Way, compare_numbers, until
+
+if TYPE_CHECKING:
+    from world import User, World
+
+SAFE_AFTER = 0.05
+WRONG_AFTER = 2.0
+"""Seconds at which a loss is no matter of a slow machine any more."""
+
+WORKLOADS: list[tuple[str, dict[str, Any]]] = [
+    ("5 KB", {"size": 5_000, "pause": 0.0}),
+    ("1 MB", {"size": 1_000_000, "pause": 0.02}),
+    ("5 KB, beside a thread that computes", {"size": 5_000, "pause": 0.0, "busy": True}),
+]
+
+
+def kill(user: User, how: str) -> float:
+    """End a process at once; the time it was done at."""
+    at = time.monotonic()
+    if how == "os._exit":
+        user.go_on()
+    else:
+        user.process.send_signal(getattr(signal, how))
+    return at
+
+
+def killed(world: World) -> list[Row]:
+    """A process is killed while it makes calls; the next one opens its spool."""
+    world.receiver.start()
+    kills = [Kills(how, *load) for how in ("SIGTERM", "SIGKILL", "os._exit") for load in WORKLOADS]
+    numbers = 0
+    for one in kills:
+        for calls in (20, 35, 50, 65):
+            numbers = one.once(world, calls, numbers)
+    return [one.row() for one in kills]
+
+
+class Kills:
+    """What became of the calls of processes that were killed in one way."""
+
+    def __init__(self, how: str, load: str, options: dict[str, Any]) -> None:
+        self.how, self.load, self.options = how, load, options
+        self.times = self.made = 0
+        self.lost: list[float] = []
+        """Of each lost call, how many seconds before the kill it had ended."""
+        self.wrong: list[str] = []
+
+    def once(self, world: World, calls: int, first: int) -> int:
+        """Kill a process after so many calls, numbered from `first`; the next free number."""
+        spool = {"spool": str(world.folder / "killed.spool")}
+        user = world.user("endless", first=first, reporter=spool, **self.options)
+        told = [user.line() for _ in range(calls)]
+        at = kill(user, self.how)
+        rest, _ = user.end()
+        told += [json.loads(text) for text in rest if text.endswith("}")]
+        ended = {line["n"]: line["at"] for line in told}
+        after = max(ended) + 2  # one more may have been under way
+        user = world.user("next_one", first=after, reporter=spool)
+        user.line()
+        user.end()
+        found = world.receiver.numbers()
+        self.times += 1
+        self.made += len(ended)
+        self.lost += [at - ended[number] for number in ended if number not in found]
+        twice = [number for number, times in found.items() if times > 1]
+        if twice or after not in found:
+            self.wrong.append(f"twice: {twice}; the next one's own: {after in found}")
+        return after + 1
+
+    def row(self) -> Row:
+        oldest = max(self.lost, default=0.0)
+        if oldest > WRONG_AFTER:
+            self.wrong.append(f"a call that ended {oldest:.1f} s before is lost")
+        verdict = "held" if oldest < SAFE_AFTER else "NOT held"
+        return Row(
+            f"{self.how} with `spool=`, reports of {self.load}",
+            "every call that ended 50 ms before is delivered by the next process, once",
+            f"{self.made} calls in {self.times} kills: lost {len(self.lost)}, which had ended at "
+            f"most {max(oldest, 0.0) * 1000:.1f} ms before ({verdict}); none twice",
+            self.wrong,
+        )
+
+
+def shared(world: World, *, calls: int = 200) -> Row:
+    """Two processes share a spool, and one is killed with all its reports in it."""
+    world.receiver.start()
+    with Way(world.receiver) as way:
+        way.answer = lambda _: (503, b"", {})
+        to = {"base_url": way.base_url, "spool": str(world.folder / "shared.spool")}
+        dying = world.user("leave", how="return", calls=calls, reporter=to)
+        dying.line()
+        living = world.user("next_one", first=calls, reporter=to)
+        until(
+            lambda: any(
+                post.report["reqPayload"]["metadata"]["n"] == calls for post in list(way.posts)
+            ),
+            "the other's call",
+        )
+        time.sleep(SAFE_AFTER)
+        at = kill(dying, "SIGKILL")
+        dying.end()
+        way.answer = way.forward
+        living.line()
+        taken = time.monotonic() - at
+        living.end()
+    count, wrong = compare_numbers(world.receiver, calls + 1)
+    return Row(
+        "two processes share one spool, and one is killed",
+        "the other delivers what it left",
+        f"{count - 1} of {calls} delivered by the other, all {taken:.1f} s after the kill",
+        wrong,
+    )

@@ -1,0 +1,150 @@
+"""The end of a process, with a healthy backend and with none."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from world import ROOT, Row, Way, compare_numbers, free_port, limit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from world import World
+
+BUDGET = 5.0
+CODES = {"sys.exit": 3, "unhandled exception": 1}
+PYTEST = """
+import json, sys
+sys.path.insert(0, {folder!r})
+from program import Program
+
+def test_calls():
+    Program(**json.loads({options!r})).leave()
+"""
+
+
+def leave(
+    world: World, how: str, ready: Callable[[], None] | None = None, **options: Any
+) -> tuple[float, list[str], list[str]]:
+    """Let a process make its calls and leave: the seconds it took, its stderr, what is wrong."""
+    if how == "pytest":
+        file = world.folder / "test_calls.py"
+        given = world.options(how=how, **options)
+        file.write_text(PYTEST.format(folder=str(ROOT / "faults"), options=given))
+        user = world.start(
+            ["-m", "pytest", "-sq", "-p", "no:cacheprovider", "-p", "no:asyncio", str(file)]
+        )
+    else:
+        user = world.user("leave", how=how, **options)
+    user.line()
+    if ready is not None:
+        ready()
+    begin = time.monotonic()
+    user.go_on()
+    _, errors = user.end()
+    taken = time.monotonic() - begin
+    code = user.process.returncode
+    wrong = [] if code == CODES.get(how, 0) else [f"{how}: exit code {code}: {errors}"]
+    return taken, errors, wrong
+
+
+def healthy(world: World, *, calls: int = 500) -> list[Row]:
+    """A backlog, and a process that leaves in each of the usual ways."""
+    world.receiver.start()
+    rows, done = [], 0
+    ways = ("return", "sys.exit", "unhandled exception", "asyncio.run", "pytest", "open streams")
+    for how in ways:
+        opened = 3 if how == "open streams" else 0
+        go = threading.Event()
+        with Way(world.receiver) as way:
+            way.answer = lambda post, go=go, way=way: go.wait() and way.forward(post)
+            taken, errors, wrong = leave(
+                world,
+                how,
+                go.set,
+                calls=calls - opened,
+                first=done,
+                open=opened,
+                reporter={"base_url": way.base_url},
+            )
+        count, missing = compare_numbers(world.receiver, range(done, done + calls))
+        done += calls
+        if how == "unhandled exception" and errors[-1] == "ValueError: of the user":
+            errors = errors[:-1]
+            errors = errors if sum("Traceback" in line for line in errors) > 1 else []
+        if errors:
+            wrong.append(f"{how}: {errors}")
+        rows.append(
+            Row(
+                f"process exit ({how}), healthy backend",
+                f"a backlog of {calls} is delivered, no traceback, no thread error",
+                f"{count} delivered, {taken:.1f} s",
+                wrong + missing,
+            )
+        )
+    return rows
+
+
+@contextmanager
+def black_hole() -> Generator[int]:
+    """A port where connections are accepted, and nothing is ever answered."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        yield silent.getsockname()[1]
+
+
+def no_backend(world: World, *, calls: int = 200) -> list[Row]:
+    """The backend refuses, or never answers."""
+    rows = []
+    with black_hole() as hole:
+        for name, port in (("refused", free_port()), ("black-hole", hole)):
+            url = f"http://127.0.0.1:{port}/api/v1"
+            taken, errors, wrong = leave(world, "return", calls=calls, reporter={"base_url": url})
+            if len(errors) != 1 or f"{calls} report(s)" not in errors[0]:
+                wrong.append(f"{name}: told {errors}")
+            rows.append(
+                Row(
+                    f"exit with a {name} backend, memory only, {calls} reports",
+                    "at most the exit budget + 0.5 s; the lost ones named in one line",
+                    f"{limit(taken, BUDGET + 0.5)} for all of the exit; one line names {calls}",
+                    wrong,
+                )
+            )
+    return rows
+
+
+def no_backend_but_a_spool(world: World, *, calls: int = 200) -> list[Row]:
+    """As before, and what is left is in the spool."""
+    rows, port, done = [], world.receiver.port, 0
+    for name in ("refused", "black-hole"):
+        spool = {"spool": str(world.folder / f"{name}.spool")}
+        hole = None
+        if name == "black-hole":
+            world.receiver.stop()
+            hole = socket.create_server(("127.0.0.1", port), backlog=100)
+        taken, errors, wrong = leave(world, "return", calls=calls, first=done, reporter=spool)
+        if hole is not None:
+            hole.close()
+        if errors:
+            wrong.append(f"{name}: told {errors}")
+        world.receiver.start()
+        begin = time.monotonic()
+        user = world.user("next_one", first=done + calls, reporter=spool)
+        user.line()
+        later = time.monotonic() - begin
+        user.end()
+        count, missing = compare_numbers(world.receiver, range(done, done + calls + 1))
+        done += calls + 1
+        rows.append(
+            Row(
+                f"exit with a {name} backend, with `spool=`, {calls} reports",
+                "at most the exit budget + 0.5 s; what is left is spooled",
+                f"{limit(taken, BUDGET + 0.5)} for all of the exit; {count - 1} delivered by the "
+                f"next process, within {later:.1f} s of its start",
+                wrong + missing,
+            )
+        )
+    return rows

@@ -1,0 +1,194 @@
+"""Faults of the server and of the way to it, while the user's process lives on."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import threading
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, ClassVar
+
+from world import Row, Way, compare_numbers, limit, until
+
+if TYPE_CHECKING:
+    from backend import Post
+    from world import World
+
+Answer = tuple[int, bytes, dict[str, str]]
+BUDGET = 5.0
+"""Seconds that an exit may take."""
+TIMEOUT = 15.0
+"""Seconds without an answer that are certainly more than a reporter waits."""
+
+
+def outage(world: World, *, calls: int = 5_000, seconds: float = 120.0) -> Row:
+    """The receiver is down while calls are made, then comes up."""
+    user = world.user("steady", calls=calls, seconds=seconds)
+    made = user.line()
+    world.receiver.start()
+    begin = time.monotonic()
+    until(lambda: world.receiver.count() >= calls, "the outage's backlog")
+    taken = time.monotonic() - begin
+    user.line()
+    _, errors = user.end()
+    count, wrong = compare_numbers(world.receiver, calls)
+    if made["delivered"] or errors:
+        wrong.append(f"told {made}, {errors}")
+    return Row(
+        f"receiver down for {seconds:g} s while {calls:,} calls are made, memory only",
+        "all delivered within 30 s of its return, none twice",
+        f"{count:,} in the table, all {limit(taken, 30)} after its return",
+        wrong,
+    )
+
+
+class Unreliable:
+    """Three in ten attempts fail, before or after the receiver has stored the report."""
+
+    shares: ClassVar = {"5xx": 0.15, "reset": 0.145, "timeout": 0.005, "": 0.7}
+
+    def __init__(self, way: Way) -> None:
+        self._way = way
+        self._random = random.Random(20)  # noqa: S311 - the same faults each time
+        self._over = threading.Event()
+        self.failed = dict.fromkeys(("5xx", "reset", "timeout"), 0)
+
+    def __call__(self, post: Post) -> Answer | None:
+        [kind] = self._random.choices(list(self.shares), list(self.shares.values()))
+        if not kind:
+            return self._way.forward(post)
+        self.failed[kind] += 1
+        if self._random.getrandbits(1):
+            self._way.forward(post)
+        if kind == "timeout":
+            self._over.wait(TIMEOUT)
+        return (self._random.choice((500, 502, 503, 504)), b"", {}) if kind == "5xx" else None
+
+    def end(self) -> None:
+        self._over.set()
+
+
+def unreliable(world: World, *, calls: int = 5_000) -> Row:
+    """Attempts fail at random."""
+    world.receiver.start()
+    with Way(world.receiver) as way:
+        fault = way.answer = Unreliable(way)
+        begin = time.monotonic()
+        user = world.user("burst", calls=calls, reporter={"base_url": way.base_url})
+        told = user.line()
+        taken = time.monotonic() - begin
+        user.end()
+        fault.end()
+        attempts = len(way.posts)
+    count, wrong = compare_numbers(world.receiver, calls)
+    if told["delivered"] != calls or told["lost"]:
+        wrong.append(f"told {told}")
+    failed = ", ".join(f"{times:,} {kind}" for kind, times in fault.failed.items())
+    return Row(
+        f"random 30 % of 5xx, resets and timeouts over {calls:,} reports",
+        "as many rows, no duplicate",
+        f"{count:,} rows of {attempts:,} attempts ({failed}; half of these after the receiver had "
+        f"stored the report), 0 duplicates, in {taken:.0f} s",
+        wrong,
+    )
+
+
+def poisoned(world: World, *, good: int = 1_000, bad: int = 16, rounds: int = 3) -> Row:
+    """Some reports always get 500."""
+    world.receiver.start()
+    taken: dict[int, list[float]] = {0: [], bad: []}
+    wrong = []
+    for number in range(rounds):
+        for how_many in (0, bad) if number % 2 else (bad, 0):
+            with Way(world.receiver) as way:
+                way.answer = lambda post, way=way: (
+                    (500, b"", {}) if b'"poison"' in post.body else way.forward(post)
+                )
+                user = world.user(
+                    "poisoned", good=good, bad=how_many, reporter={"base_url": way.base_url}
+                )
+                told = user.line()
+                user.end()
+            taken[how_many].append(told["seconds"])
+            if told["delivered"] != good or told["lost"]:
+                wrong.append(f"told {told}")
+    without, with_them = (statistics.median(each) for each in taken.values())
+    ratios = sorted(b / a for a, b in zip(*taken.values(), strict=True))
+    return Row(
+        f"{bad} reports that always get 500 among {good:,} good ones",
+        "the good ones are not delayed",
+        f"the last good one after {with_them:.2f} s, without the bad ones {without:.2f} s; ratio "
+        f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f} in {rounds} pairs)",
+        wrong,
+    )
+
+
+def paused(world: World, *, calls: int = 50) -> list[Row]:
+    """The server asks for a pause; the process leaves in its midst."""
+    pauses = [Pause(429, "seconds", 3), Pause(503, "date", 3), Pause(429, "seconds", 60)]
+    return [_leave_in(pause, world, calls) for pause in pauses]
+
+
+class Pause:
+    """Answers the first report with a Retry-After, and keeps the times of all that come."""
+
+    def __init__(self, status: int, form: str, seconds: int) -> None:
+        self.status, self.form, self.seconds = status, form, seconds
+        self.arrived: list[float] = []
+        self.over_at = 0.0
+
+    def __call__(self, _: Post) -> Answer:
+        now = time.time()
+        self.arrived.append(now)
+        if len(self.arrived) > 1:
+            return 200, b'{"status":"ok"}', {}
+        if self.form == "seconds":
+            self.over_at, value = now + self.seconds, str(self.seconds)
+        else:  # in whole seconds
+            self.over_at = int(now) + 1 + self.seconds
+            value = formatdate(self.over_at, usegmt=True)
+        return self.status, b"", {"Retry-After": value}
+
+
+def _leave_in(pause: Pause, world: World, calls: int) -> Row:
+    with Way(world.receiver) as way:
+        way.answer = pause
+        user = world.user("paused", calls=calls, reporter={"base_url": way.base_url})
+        _, errors = user.end()
+    later = pause.arrived[1:]
+    early = sum(at < pause.over_at for at in later)
+    wrong = [f"{early} attempts came before the end of the pause"] if early else []
+    if pause.seconds > BUDGET:
+        if later or len(errors) != 1 or f"{calls} report(s)" not in errors[0]:
+            wrong.append(f"{len(later)} more attempts, told {errors}")
+        seen = "no other attempt, at exit neither; one line names what was lost"
+    else:
+        if len(later) != calls or errors:
+            wrong.append(f"{len(later)} more attempts, told {errors}")
+        first = min(later, default=0.0) - pause.over_at
+        seen = f"{early} attempts before, the first {first:.2f} s after; all delivered at exit"
+    return Row(
+        f"{pause.status} with Retry-After as {pause.form}, {pause.seconds} s; {calls} reports, "
+        "then exit",
+        "no attempt before that time, not even at exit",
+        seen,
+        wrong,
+    )
+
+
+def memory(world: World, *, calls: int = 100_000) -> Row:
+    """Nobody takes the reports."""
+    user = world.user("memory", calls=calls)
+    told = user.line()
+    user.end()
+    bar = told["limit"] * 1.2 + 20e6
+    wrong = [] if told["grown"] <= bar else [f"grown by {told['grown']}"]
+    if told["lost"] + told["pending"] != calls:
+        wrong.append(f"told {told}")
+    return Row(
+        f"backend down, {calls:,} calls with 10 KB bodies",
+        f"memory grows by at most `max_queue_bytes` + 20 % + 20 MB ({bar / 1e6:.0f} MB)",
+        f"{told['grown'] / 1e6:.0f} MB; {told['pending']:,} pending, {told['lost']:,} counted lost",
+        wrong,
+    )

@@ -1,0 +1,94 @@
+"""
+Faults, for real: what is lost, what comes twice, and how long it takes.
+
+    python faults/run.py [NAME ...] [--write docs/faults.md]
+
+Each runs in a world of its own, on loopback, with the default settings. It ends with 1 where
+something is lost, doubled or told wrongly. A time only says whether it was held: it is the
+machine's as much as ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import openai
+from crashes import killed, shared
+from exits import healthy, no_backend, no_backend_but_a_spool
+from outages import memory, outage, paused, poisoned, unreliable
+from world import Row, world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from world import World
+
+FAULTS: dict[str, Callable[[World], Row | list[Row]]] = {
+    fault.__name__: fault
+    for fault in (
+        outage,
+        unreliable,
+        poisoned,
+        paused,
+        memory,
+        healthy,
+        no_backend,
+        no_backend_but_a_spool,
+        killed,
+        shared,
+    )
+}
+BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FAULTS)}")
+    parser.add_argument("--write", type=Path, help="put the figures into this page")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(FAULTS):
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
+    rows: list[Row] = []
+    names = options.names or list(FAULTS)
+    for number, name in enumerate(names, 1):
+        print(f"==> {number} of {len(names)}: {FAULTS[name].__doc__}", flush=True)
+        begin = time.monotonic()
+        with world() as place:
+            found = FAULTS[name](place)
+        for row in [found] if isinstance(found, Row) else found:
+            rows.append(row)
+            print(f"{row.fault}\n    must hold: {row.must_hold}\n    seen: {row.seen}")
+            for wrong in row.wrong:
+                print(f"    WRONG: {wrong}")
+        print(f"    [{time.monotonic() - begin:.0f} s]", flush=True)
+    if options.write:
+        write(options.write, rows)
+    wrong = sum(bool(row.wrong) for row in rows)
+    print(f"{len(rows)} faults, {wrong} of them wrong")
+    return min(wrong, 1)
+
+
+def write(page: Path, rows: list[Row]) -> None:
+    """Replace the table of the page."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    where = (
+        f"Python {platform.python_version()}, openai {openai.__version__}, "
+        f"httpx {httpx.__version__}, {platform.system()}, {os.cpu_count()} cores.\n\n"
+    )
+    head = "| fault | must hold | seen |\n|---|---|---|\n"
+    lines = "".join(f"| {row.fault} | {row.must_hold} | {row.seen} |\n" for row in rows)
+    page.write_text(f"{before}{BEGIN}{where}{head}{lines}{END}{after}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
