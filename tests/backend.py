@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -41,6 +43,13 @@ class Post:
         return self.headers["idempotency-key"]
 
 
+@dataclass(frozen=True)
+class Reset:
+    """The connection is reset (RST) after these bytes of an answer."""
+
+    sent: bytes = b""
+
+
 class Made:
     """A source of a report with a label."""
 
@@ -56,13 +65,16 @@ class Backend:
     """
     Serves until the `with` is left.
 
-    `answer` maps a Post to status, body and headers; None resets the connection.
+    `answer` maps a Post to status, body and headers, or to a Reset; None closes the connection
+    without an answer. Where `resets_unread` says so of a request's headers, the connection is
+    reset before the body is read.
     """
 
     def __init__(self):
         self.posts: list[Post] = []
         self.connections = 0
         self.answer = lambda post: OK
+        self.resets_unread = lambda headers: False
         backend = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -73,6 +85,9 @@ class Backend:
                 backend.connections += 1
 
             def do_POST(self):
+                if backend.resets_unread(self.headers):
+                    self.reset()
+                    return
                 length = int(self.headers["content-length"])
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 post = Post(self.path, headers, self.rfile.read(length))
@@ -81,11 +96,21 @@ class Backend:
                 self.close_connection = answer is None
                 if answer is None:
                     return
+                if isinstance(answer, Reset):
+                    self.wfile.write(answer.sent)
+                    self.reset()
+                    return
                 status, body, more = answer
                 lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}"]
                 lines += [f"{name}: {value}" for name, value in more.items()]
                 self.wfile.write("\r\n".join([*lines, "", ""]).encode() + body)
                 self.close_connection = more.get("X-Hang-Up") == "1"
+
+            def reset(self):
+                linger = struct.pack("ii", 1, 0)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                self.connection.close()
+                self.close_connection = True
 
             def log_message(self, *args):
                 pass

@@ -13,7 +13,7 @@ from collections import Counter
 
 import httpx
 import pytest
-from backend import HANG_GUARD, OK, Backend, Made
+from backend import HANG_GUARD, OK, Backend, Made, Reset
 from tenacity import wait_fixed, wait_none
 
 import openpipe_report
@@ -675,6 +675,34 @@ def test_no_payload_in_a_fault(caplog):
     assert "before_report raised" in lines
     assert "my prompt" not in lines
     assert "secret" not in lines
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        None,
+        Reset(),
+        Reset(b"HTTP/1.1 200 OK\r\nContent-Le"),
+        Reset(b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"status"'),
+        "unread",
+    ],
+    ids=["closed", "reset", "in-the-headers", "in-the-body", "in-the-request"],
+)
+def test_broken_connection(broken, retry_at_once):
+    """Wherever a connection breaks, the report is tried again under its key, until it arrives."""
+    unread = iter([True] * 3) if broken == "unread" else iter([])
+    with Backend() as backend:
+        backend.resets_unread = lambda headers: next(unread, False)
+        backend.answer = lambda post: OK if len(backend.posts) > 3 or broken == "unread" else broken
+        reporter = Reporter(base_url=backend.base_url)
+        reporter.submit(Made(1, size=2**20, respPayload="x" * 2**20))
+        assert reporter.flush(HANG_GUARD)
+        reporter.shutdown()
+        stats = reporter.stats()
+        assert (stats.delivered, stats.dropped) == (1, {})
+        assert len(backend.posts) == (1 if broken == "unread" else 4)
+        assert len({post.key for post in backend.posts}) == 1
+        assert next(unread, None) is None
 
 
 def test_outage_and_recovery_on_a_real_socket(retry_at_once):
