@@ -63,6 +63,8 @@ class SpoolWriter:
         self._base_url, self._api_key = base_url, api_key
         self._ends = _Ends()
         self._unchecked = 0
+        self._has_rows = False
+        """Whether the file may hold rows of ours; it may be closed even so, after a fork."""
         self._told: set[str] = set()
         self._next_look = self._next_beat = self._usable_from = 0.0
 
@@ -117,6 +119,7 @@ class SpoolWriter:
         there = self._destination()
         with self.file.rows() as rows:
             rows.add(there, added)
+        self._has_rows = True
         self._unchecked += sum(len(stored.body) for stored in added)
         if self._unchecked > _CHECKPOINT_EVERY:
             self._unchecked = 0
@@ -176,16 +179,19 @@ class SpoolWriter:
             return []
         if claimed:  # there may be more
             self._next_look = now
+            self._has_rows = True
         return claimed
 
     def leave(self) -> int:
         """Let others take over what is left, close the file, and return how many reports wait."""
         self._next_look = self._next_beat = 0.0
         try:
-            return self.file.leave() if self.file.is_open else 0
+            left = self.file.leave() if self.file.is_open or self._has_rows else 0
         except Exception as error:  # noqa: BLE001 - the process may be leaving
             self._give_up(error)
             return 0
+        self._has_rows = False
+        return left
 
     def _destination(self) -> Destination:
         return self.file.destination(self._base_url, self._api_key)

@@ -496,6 +496,21 @@ def test_close_and_on(opened, path):
     assert spool.close(HANG_GUARD) == 3
 
 
+def test_close_after_a_fork(path):
+    """A fork closes the file for a while; what waits in it is counted all the same."""
+    script = """
+spool, keeper = make(sys.argv[1])
+put(spool, 1, 2)
+spool.sync(60)
+child = os.fork()
+if not child:
+    os._exit(0)
+os.waitpid(child, 0)
+print(spool.close(60))
+"""
+    assert run("import warnings; warnings.simplefilter('ignore')" + script, path) == "2\n"
+
+
 def test_delivered_after_close(opened, path):
     """A delivery that ends after the close is noted, and the file closed again."""
     spool, _ = opened()
