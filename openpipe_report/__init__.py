@@ -15,12 +15,13 @@ import openai as _openai
 from openpipe_report import _module
 from openpipe_report._context import metadata
 from openpipe_report._errors import OpenPipeError, SettingsError
+from openpipe_report._instrument import instrument, uninstrument
 from openpipe_report._ledger import Flushed, Stats
 from openpipe_report._lifecycle import flush_all as flush
 from openpipe_report._lifecycle import shutdown_all as shutdown
 from openpipe_report._reporter import Reporter
 from openpipe_report._settings import Settings
-from openpipe_report._span import span
+from openpipe_report._span import span, with_context
 from openpipe_report._version import VERSION as __version__  # noqa: N811 - the usual name
 from openpipe_report._wire import Report
 
@@ -47,9 +48,12 @@ __all__ = [
     "SettingsError",
     "Stats",
     "flush",
+    "instrument",
     "metadata",
     "shutdown",
     "span",
+    "uninstrument",
+    "with_context",
 ]
 __all__ += [name for name in _openai.__all__ if name not in __all__ and name != "__version__"]
 

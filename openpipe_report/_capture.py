@@ -17,6 +17,7 @@ from weakref import ref
 from openpipe_report import _lifecycle
 from openpipe_report._payload import Exchange
 from openpipe_report._tee import LEFT, is_async_stream, tee
+from openpipe_report._trace import parent_of
 from openpipe_report._version import VERSION
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ class Call(Exchange):
         self.version = VERSION
         self.metadata = {**scope.metadata, **metadata} if metadata else scope.metadata
         self.tags = tags
-        self.trace_id = scope.trace_id
-        self.parent_span_id = scope.span_id
+        self.trace_id, self.parent_span_id, _ = parent_of(scope)
         self.request: bytes | None = None
         self.request_options: Any = None
         self.status: int | None = None

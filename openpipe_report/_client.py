@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Mapping
+from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from openai._base_client import SyncAPIClient
@@ -20,6 +21,7 @@ from openpipe_report._capture import Call
 from openpipe_report._context import current_call, scope
 from openpipe_report._guard import guarded, note_fault
 from openpipe_report._link import Link, inheriting, make_link, note_websocket
+from openpipe_report._resources import lazy_resources, reclass_resources
 
 if TYPE_CHECKING:
     from openpipe_report._reporter import Reporter
@@ -63,14 +65,14 @@ def begin(link: Link, options: Any) -> tuple[Call | None, Any]:
     """
     try:
         path = _endpoint_of(options.url)
-        if path is None or options.method.upper() != "POST":
-            return _begin_retrieval(link, options), options
         extra, body = options.extra_json, options.json_data
         ours: Any = None
         if extra is not None and "openpipe" in extra:
             ours = extra["openpipe"]
             options = options.model_copy()
             options.extra_json = {k: v for k, v in extra.items() if k != "openpipe"} or None
+        if path is None or options.method.upper() != "POST":
+            return _begin_retrieval(link, options, ours), options
         metadata: Any = None
         if path == "chat/completions" and isinstance(body, dict) and "metadata" in body:
             metadata = _own_metadata(link, body, extra)
@@ -83,12 +85,12 @@ def begin(link: Link, options: Any) -> tuple[Call | None, Any]:
         return None, options
 
 
-def _begin_retrieval(link: Link, options: Any) -> Call | None:
+def _begin_retrieval(link: Link, options: Any, ours: Any) -> Call | None:
     """Begin a call that may find a background response finished: GET /responses/{id}."""
     parts = options.url.partition("?")[0].strip("/").split("/")
     if parts[-2:-1] != ["responses"] or options.method.upper() != "GET":
         return None
-    call = _begin_call(link, "responses", None, None)
+    call = _begin_call(link, "responses", None, ours)
     if call is not None:
         call.retrieves = parts[-1]
     return call
@@ -135,6 +137,8 @@ class _Reporting:
     ) -> None:
         self._openpipe_link = make_link(openpipe, reporter)
         super().__init__(*args, **kwargs)
+        self._openpipe_link = self._openpipe_link.for_client(self.base_url)  # type: ignore[attr-defined]
+        reclass_resources(self)
 
     def copy(
         self,
@@ -151,7 +155,7 @@ class _Reporting:
         with inheriting(link):
             made = super().copy(*args, **kwargs)  # type: ignore[misc]
         if asked:  # whatever the constructor of a subclass chose
-            made._openpipe_link = link  # noqa: SLF001 - a client of ours
+            made._openpipe_link = link.for_client(made.base_url)  # noqa: SLF001 - a client of ours
         return made
 
     with_options = copy
@@ -227,20 +231,26 @@ class _AsyncReporting(_Reporting):
         return await super()._process_response(response=response, **kwargs)  # type: ignore[misc]
 
 
-def _with_signatures(cls: type) -> type:
-    """Let `inspect.signature` show openai's own parameters and our two."""
+def is_reporting(client: object) -> bool:
+    """Whether a client is one of ours, or was instrumented."""
+    return "_openpipe_link" in vars(client)
+
+
+def _with_signatures(cls: type, base: type) -> type:
+    """Let `inspect.signature` show the parameters of `base` and our two."""
     ours = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
         for name in ("openpipe", "reporter")
     ]
-    base = next(b for b in cls.__mro__ if b.__module__.partition(".")[0] == "openai")
     for name in ("__init__", "copy"):
         original = getattr(base, name)
-        inherited = getattr(cls, name)
-
         signature = inspect.signature(original)
-        signature = signature.replace(parameters=[*signature.parameters.values(), *ours])
-        setattr(cls, name, _signed(inherited, original, signature))
+        parameters = list(signature.parameters.values())
+        last = len(parameters)
+        if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
+            last -= 1
+        signature = signature.replace(parameters=[*parameters[:last], *ours, *parameters[last:]])
+        setattr(cls, name, _signed(getattr(cls, name), original, signature))
     cls.with_options = cls.copy  # type: ignore[attr-defined]
     return cls
 
@@ -265,7 +275,41 @@ def reporting_class(base: type, *, derived_from: type | None = None) -> type:
         derived_from: Our class for the one that `base` derives from, so that `isinstance` holds
             between ours as it does between openai's.
     """
-    mixin = _SyncReporting if issubclass(base, SyncAPIClient) else _AsyncReporting
-    bases = (derived_from or mixin, base)
-    body = {"__doc__": base.__doc__, "__module__": "openpipe_report"}
-    return _with_signatures(type(base.__name__, bases, body))
+    bases = (derived_from or _mixin_for(base), base)
+    body = {"__doc__": base.__doc__, "__module__": "openpipe_report", **lazy_resources(base)}
+    return _with_signatures(type(base.__name__, bases, body), base)
+
+
+def replacing_class(base: type) -> type:
+    """
+    Make the class that existing instances of `base`, a client class, can be given.
+
+    Python allows that only where the first base is the same, so it has a copy of each method that
+    a drop-in inherits.
+    """
+    same = {name: getattr(base, name) for name in ("__doc__", "__module__", "__qualname__")}
+    made = type(base.__name__, (base,), {**same, **lazy_resources(base)})
+    for kind in (_Reporting, _mixin_for(base)):
+        for name, member in vars(kind).items():
+            if isinstance(member, FunctionType):
+                setattr(made, name, _copied(member, made))
+            elif isinstance(member, property):
+                setattr(made, name, member)
+    return _with_signatures(made, base)
+
+
+def _mixin_for(base: type) -> type:
+    return _SyncReporting if issubclass(base, SyncAPIClient) else _AsyncReporting
+
+
+def _copied(method: FunctionType, owner: type) -> FunctionType:
+    """Copy a method for another class: `super()` in it goes by the cell of its class."""
+    copied = FunctionType(
+        method.__code__,
+        method.__globals__,
+        method.__name__,
+        method.__defaults__,
+        (CellType(owner),) if method.__code__.co_freevars == ("__class__",) else method.__closure__,
+    )
+    copied.__kwdefaults__ = method.__kwdefaults__
+    return copied

@@ -33,6 +33,8 @@ class Scope:
     span_id: str | None = None
     report: bool = True
     reporter: Reporter | None = None
+    foreign_span: int = 0
+    """OpenTelemetry's span that was active when the innermost span of ours began."""
     block: object = None
     """The block that put it in force, and what was in force before."""
     outer: Scope | None = None
@@ -44,9 +46,9 @@ current_call: ContextVar[Any] = ContextVar("openpipe_report_call", default=None)
 """The call whose `request()` is running; None inside a request that is not reported."""
 
 
-def check_metadata(values: Mapping[str, Any]) -> dict[str, MetadataValue]:
+def check_values(what: str, values: Mapping[str, Any]) -> dict[str, MetadataValue]:
     """
-    Copy metadata whose values are strings, finite numbers, booleans or None.
+    Copy metadata or tags, whose values are strings, finite numbers, booleans or None.
 
     Raises:
         TypeError: A value is of another kind; the message names its key, never the value.
@@ -54,19 +56,18 @@ def check_metadata(values: Mapping[str, Any]) -> dict[str, MetadataValue]:
     for key, value in values.items():
         if not (value is None or isinstance(value, (str, int, float))):
             raise TypeError(
-                f"metadata[{key!r}] must be a string, number, boolean or None, "
+                f"{what}[{key!r}] must be a string, number, boolean or None, "
                 f"got {type(value).__name__}"
             )
         if isinstance(value, float) and not math.isfinite(value):
-            raise TypeError(f"metadata[{key!r}] must be a finite number")
+            raise TypeError(f"{what}[{key!r}] must be a finite number")
     return dict(values)
 
 
-def enter_scope(block: object, **changes: Any) -> Scope:
-    """Put changes in force for a block; returns what was in force before."""
+def inner_scope(block: object, **changes: Any) -> Scope:
+    """Return what is to be in force in a block: what is now, but for the changes."""
     outer = scope.get()
-    scope.set(replace(outer, block=block, outer=outer, **changes))
-    return outer
+    return replace(outer, block=block, outer=outer, **changes)
 
 
 def leave_scope(block: object) -> None:
@@ -129,13 +130,14 @@ class metadata(Block):  # noqa: N801 - used as a function: `with metadata(user="
     __slots__ = ("_report", "_values")
 
     def __init__(self, *, report: bool = True, **values: MetadataValue) -> None:
-        self._values = check_metadata(values)
+        self._values = check_values("metadata", values)
         self._report = report
 
     def __enter__(self) -> Self:
         outer = scope.get()
         joined = {**outer.metadata, **self._values}
-        enter_scope(self, metadata=joined, report=outer.report and self._report)
+        report = outer.report and self._report
+        scope.set(inner_scope(self, metadata=joined, report=report))
         return self
 
     def __exit__(

@@ -30,6 +30,9 @@ _live: WeakSet[Reporter] = WeakSet()
 _shared: WeakSet[Reporter] = WeakSet()
 _lock = threading.RLock()
 
+capturing: list[Reporter] = []
+"""Reporters of `testing.captured_reports()`: the innermost takes the reports of all others."""
+
 
 class Exit:
     """How far the exit of this process has come."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._errors import SettingsError
 from openpipe_report._guard import logger
-from openpipe_report._lifecycle import shared_reporter
+from openpipe_report._lifecycle import capturing, shared_reporter
 from openpipe_report._reporter import Reporter
 from openpipe_report._settings import Settings, load_settings
 
@@ -27,14 +27,21 @@ class Link:
     settings: Settings
     own_reporter: Reporter | None
 
+    logged_upstream: bool = False
+    """Whether calls go to the very API that takes the reports: OpenPipe's logs what it serves."""
+
+    def for_client(self, base_url: object) -> Link:
+        """Return the link for a client that calls this URL."""
+        same = str(base_url).rstrip("/") == self.settings.report_url.removesuffix("/report")
+        return self if same == self.logged_upstream else replace(self, logged_upstream=same)
+
     @property
     def reporter(self) -> Reporter | None:
         """Where reports go; None where they do not."""
+        if self.logged_upstream:
+            return None
         return capturing[-1] if capturing else self.own_reporter
 
-
-capturing: list[Reporter] = []
-"""Reporters of `testing.captured_reports()`: the innermost takes the reports of every client."""
 
 _inherited: ContextVar[Link | None] = ContextVar("openpipe_report_inherited", default=None)
 """The link for the client that `copy()` is constructing."""

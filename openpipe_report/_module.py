@@ -21,6 +21,7 @@ from openai._utils import LazyProxy
 
 from openpipe_report._client import reporting_class
 from openpipe_report._link import make_link
+from openpipe_report._resources import reclass_resources
 
 Client = OpenAI = reporting_class(openai.OpenAI)
 AsyncClient = AsyncOpenAI = reporting_class(openai.AsyncOpenAI)
@@ -96,11 +97,13 @@ def load_client() -> Any:
     original = openai._load_client()
     if _module_client[0] is not original:
         copy: Any = object.__new__(drop_in_for(type(original)))
-        copy.__dict__.update(vars(original), _openpipe_link=make_link(None, None))
+        link = make_link(None, None).for_client(original.base_url)
+        copy.__dict__.update(vars(original), _openpipe_link=link)
         for name, value in vars(original).items():
             # Resources know their client; until openai 1.67 all are made with it.
             if isinstance(value, _MADE_WITH_A_CLIENT):
                 copy.__dict__[name] = type(value)(copy)
+        reclass_resources(copy)
         _module_client = (original, copy)
     return _module_client[1]
 

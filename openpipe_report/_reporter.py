@@ -23,12 +23,16 @@ from openpipe_report._guard import guarded, note_fault
 from openpipe_report._ledger import Flushed, Ledger, Stats
 from openpipe_report._outbox import Outbox, Queued
 from openpipe_report._settings import Settings, load_settings
+from openpipe_report._wire import Report, parse_json
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from openpipe_report._capture import Call
     from openpipe_report._outbox import New, Source
     from openpipe_report._spool import Spool
     from openpipe_report._spool_rows import Stored
+    from openpipe_report._wire import ReportFields
 
 _IDLE = 10.0
 """Seconds after which a thread ends for want of work."""
@@ -38,6 +42,17 @@ _SPOOL_TIMEOUT = 2.0
 
 _BACKLOG_PER_THREAD = 16
 """How many new reports one thread may leave lying before a caller starts another."""
+
+
+class Handmade:
+    """A report that a user made, as JSON: what it was made of may change afterwards."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.size = len(body)
+
+    def build(self) -> Report:
+        return Report(**parse_json(self._body))
 
 
 class _Here(threading.local):
@@ -249,6 +264,32 @@ class Reporter:
         self._outbox.wake(len(self._threads))
 
     # What a user asks for.
+
+    def report(self, **fields: Unpack[ReportFields]) -> bool:
+        """
+        Report a call that no client of ours has made: the API's seven fields, by name.
+
+            reporter.report(
+                requestedAt=began_ms,
+                receivedAt=ended_ms,
+                reqPayload={"model": "claude-3", "messages": messages},
+                respPayload=answer,
+                statusCode=200,
+                tags={"provider": "anthropic"},
+            )
+
+        What JSON cannot say (objects, NaN) is named in its place. The payloads may be changed
+        afterwards. `before_report` and the limits hold for it as for any report.
+
+        Returns:
+            Whether it was queued: False if reporting is off, and if it was dropped and counted.
+
+        Raises:
+            pydantic.ValidationError: A field is unknown, or of the wrong type.
+        """
+        source = Handmade(Report(**fields).to_json())
+        reporter = _lifecycle.capturing[-1] if _lifecycle.capturing else self
+        return reporter.settings.enabled and reporter.submit(source)
 
     def flush(self, timeout: float | None = 30.0) -> Flushed:
         """

@@ -4,34 +4,41 @@ span(): reports a piece of work that no client makes, and labels the calls insid
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openpipe_report import _lifecycle
 from openpipe_report._capture import describe_error
 from openpipe_report._context import (
     Block,
     MetadataValue,
-    check_metadata,
-    enter_scope,
+    Scope,
+    check_values,
+    inner_scope,
     leave_scope,
     scope,
 )
+from openpipe_report._decorating import decorate
 from openpipe_report._guard import guarded, logger
-from openpipe_report._link import capturing, make_link
+from openpipe_report._lifecycle import capturing
+from openpipe_report._link import make_link
 from openpipe_report._payload import SDK
+from openpipe_report._trace import parent_of
 from openpipe_report._version import VERSION
 from openpipe_report._wire import Report, encode_json, parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self
 
     from openpipe_report._reporter import Reporter
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 _lost_said = False
 
@@ -58,34 +65,48 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
     """
     Report a block of work, once, when it is left.
 
-        with span("rerank", request={"query": q}, metadata={"k": 5}) as s:
-            s.response = rerank(q)
+        with span("rerank", request={"q": query}, metadata={"k": 5}) as work:
+            work.response = rerank(query)
+
+        @span("rerank")
+        def rerank(query): ...
 
     The report's request payload is `{"name": ..., "input": request, "metadata": {...}}`, its
     response payload what was put into `response`, its status 200; if an exception leaves the
     block it is 500, with the exception's type and text, and the exception goes on unchanged.
     Calls and spans inside inherit the metadata and share the `trace_id`; each knows its
-    `parent_span_id`. Works as `with` and `async with`; one object serves one block.
+    `parent_span_id`. In a span of OpenTelemetry's, trace and parent are that one's.
+
+    Works as `with` and `async with`, where one object serves one block, and as a decorator of
+    functions, coroutine functions, generators and async generators, where each call is a span of
+    its own: its request is the arguments by name, unless one was given, its response the result,
+    or the list of what was yielded (the first 10,000). A generator is reported when it ends or is
+    closed. Payloads are kept as JSON on the caller's thread; what JSON cannot say is named.
 
     Args:
         name: What the work is called.
         request: Its input: any JSON.
         metadata: Strings, finite numbers, booleans or None by name; joins what outer blocks set.
+        tags: The same kinds of values, for this report alone.
+        report: False reports neither the span nor what is inside it.
         reporter: Where to report; else the enclosing span's, else that of the environment's
             settings, else the only one there is. Without any that is said once; with several the
             span is counted as dropped ("no reporter") by one of them.
 
     Raises:
-        TypeError: A metadata value is of another kind.
+        TypeError: A value of the metadata or tags is of another kind.
     """
 
     __slots__ = (
         "_began",
-        "_entered",
+        "_metadata",
         "_outer",
+        "_parent",
+        "_report",
         "_reporter",
         "_request_json",
-        "_values",
+        "_started",
+        "_tags",
         "name",
         "request",
         "requested_at",
@@ -94,40 +115,27 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         "trace_id",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords
         self,
         name: str,
         *,
         request: Any = None,
         metadata: Mapping[str, MetadataValue] | None = None,
+        tags: Mapping[str, MetadataValue] | None = None,
+        report: bool = True,
         reporter: Reporter | None = None,
     ) -> None:
         self.name = name
         self.request = request
         self.response: Any = None
-        self._values = check_metadata(metadata or {})
+        self._metadata = check_values("metadata", metadata or {})
+        self._tags = check_values("tags", tags or {})
+        self._report = report
         self._reporter = reporter
-        self._entered = False
+        self._started = False
 
     def __enter__(self) -> Self:
-        if self._entered:
-            raise RuntimeError("a span serves one block; make another one")
-        self._entered = True
-        self._request_json = encode_json(self.request)
-        outer = scope.get()
-        self.trace_id = outer.trace_id or os.urandom(16).hex()
-        self.span_id = os.urandom(8).hex()
-        self._reporter = self._reporter or outer.reporter
-        self._outer = enter_scope(
-            self,
-            metadata={**outer.metadata, **self._values},
-            trace_id=self.trace_id,
-            span_id=self.span_id,
-            reporter=self._reporter,
-        )
-        _lifecycle.hook_exit()  # the process may end before this block does
-        self.requested_at = time.time()
-        self._began = time.perf_counter()
+        scope.set(self.start())
         return self
 
     def __exit__(
@@ -137,33 +145,129 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         trace: TracebackType | None,
     ) -> None:
         leave_scope(self)
-        guarded("reporting a span", self._report, error)
+        self.finish(error, self.response)
 
-    def _report(self, error: BaseException | None) -> None:
-        outer = self._outer
-        if not outer.report:
-            return
+    def __call__(self, function: _Function) -> _Function:
+        """Make each call of a function a span like this one."""
+        name_arguments = _naming(function)
+
+        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> span:
+            request = self.request
+            if request is None and self._report:
+                request = name_arguments(args, kwargs)
+            return span(
+                self.name,
+                request=request,
+                metadata=self._metadata,
+                tags=self._tags,
+                report=self._report,
+                reporter=self._reporter,
+            )
+
+        return decorate(function, begin)
+
+    def start(self) -> Scope:
+        """Begin, without putting anything in force; `with` does both."""
+        if self._started:
+            raise RuntimeError("a span serves one block; make another one")
+        self._started = True
+        self._request_json = encode_json(self.request)
+        self._outer = outer = scope.get()
+        self._parent = parent_of(outer)
+        self.trace_id = self._parent.trace_id or os.urandom(16).hex()
+        self.span_id = os.urandom(8).hex()
+        self._reporter = self._reporter or outer.reporter
+        self._report = self._report and outer.report
+        inner = inner_scope(
+            self,
+            metadata={**outer.metadata, **self._metadata},
+            trace_id=self.trace_id,
+            span_id=self.span_id,
+            report=self._report,
+            reporter=self._reporter,
+            foreign_span=self._parent.foreign,
+        )
+        _lifecycle.hook_exit()  # the process may end before this block does
+        self.requested_at = time.time()
+        self._began = time.perf_counter()
+        return inner
+
+    def finish(self, error: BaseException | str | None, result: Any) -> None:
+        """End, and report; `with` does it on leaving."""
+        if self._report:
+            guarded("reporting a span", self._submit, error, result)
+
+    def _submit(self, error: BaseException | str | None, result: Any) -> None:
         reporter = capturing[-1] if capturing else self._reporter or _default_reporter()
         if reporter is None or not reporter.settings.enabled:
             return
         seconds = time.perf_counter() - self._began
         trace = {"trace_id": self.trace_id, "span_id": self.span_id}
-        if outer.span_id is not None:
-            trace["parent_span_id"] = outer.span_id
+        if self._parent.span_id is not None:
+            trace["parent_span_id"] = self._parent.span_id
         fields: dict[str, Any] = {
             "requestedAt": round(self.requested_at * 1000),
             "receivedAt": round((self.requested_at + seconds) * 1000),
             "reqPayload": {
                 "name": self.name,
                 "input": None,
-                "metadata": {**outer.metadata, **self._values, **trace},
+                "metadata": {**self._outer.metadata, **self._metadata, **trace},
             },
-            "statusCode": 200 if error is None else 500,
-            "tags": {"$sdk": SDK, "$sdk.version": VERSION, "$endpoint": "span"},
+            "statusCode": 500 if isinstance(error, BaseException) else 200,
+            "tags": {**self._tags, "$sdk": SDK, "$sdk.version": VERSION, "$endpoint": "span"},
         }
         if error is not None:
-            fields["errorMessage"] = describe_error(error)
-        reporter.submit(_SpanSource(fields, self._request_json, encode_json(self.response)))
+            fields["errorMessage"] = error if isinstance(error, str) else describe_error(error)
+        reporter.submit(_SpanSource(fields, self._request_json, encode_json(result)))
+
+
+def _naming(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+    """Return what gives the arguments of a call by name, but for `self` and `cls`."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return lambda args, kwargs: {"args": args, "kwargs": kwargs}
+
+    def name_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            named = dict(signature.bind(*args, **kwargs).arguments)
+        except TypeError:  # the function will say so itself
+            return {"args": args, "kwargs": kwargs}
+        if next(iter(named), None) in {"self", "cls"}:
+            del named[next(iter(named))]
+        return named
+
+    return name_arguments
+
+
+def with_context(function: _Function) -> _Function:
+    """
+    Carry the metadata and span that are in force here to wherever a function is called.
+
+        with span("answer"), ThreadPoolExecutor() as pool:
+            pool.map(with_context(ask), questions)
+
+    Threads of a pool begin without them; tasks and `asyncio.to_thread` have them anyway.
+
+    Args:
+        function: A function, coroutine function, generator or async generator function.
+
+    Returns:
+        A function of the same kind; any number of threads may call it at once.
+    """
+    carried = _Carried(scope.get())
+    return decorate(function, lambda *_: carried)
+
+
+@dataclass(frozen=True)
+class _Carried:
+    inner: Scope
+
+    def start(self) -> Scope:
+        return self.inner
+
+    def finish(self, error: BaseException | str | None, result: Any) -> None:
+        pass
 
 
 def _default_reporter() -> Reporter | None:

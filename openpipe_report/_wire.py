@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
@@ -75,6 +75,18 @@ class Report(BaseModel):
     def to_json(self) -> bytes:
         """Encode `to_wire()` as RFC 8259 allows it, ASCII only."""
         return encode_json(self.to_wire())
+
+
+class ReportFields(TypedDict, total=False):
+    """The fields of `Report` as arguments; one that is left out is absent, not null."""
+
+    requestedAt: int | float
+    receivedAt: int | float
+    reqPayload: Any
+    respPayload: Any
+    statusCode: int | float
+    errorMessage: str
+    tags: dict[str, str | int | float | bool | None]
 
 
 class ReportResponse(BaseModel):

@@ -15,7 +15,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from openpipe_report._link import capturing
+from openpipe_report._lifecycle import capturing
 from openpipe_report._payload import encode_report
 from openpipe_report._reporter import Reporter
 from openpipe_report._settings import Settings

@@ -137,6 +137,16 @@ def test_module_level_call(module_client, scripted, reports):
     assert report.reqPayload["metadata"] == {"from": "module"}
 
 
+def test_module_level_openpipe_argument(module_client, scripted, reports):
+    """Module-level calls take `openpipe=` as those of a client do."""
+    scripted.json(chat_completion())
+    openpipe_report.chat.completions.create(
+        model="m", messages=[], openpipe={"tags": {"prompt_id": "p1"}}
+    )
+    assert scripted.requests[0].json() == {"model": "m", "messages": []}
+    assert reports[0].tags["prompt_id"] == "p1"
+
+
 def test_module_level_settings_change(module_client, scripted, reports):
     """A setting that is changed later holds for the next call."""
     for key in ("sk-1", "sk-2"):

@@ -1,0 +1,186 @@
+"""
+Running functions, coroutines and generators inside a scope, as decorators do.
+
+A generator has the scope while it runs, not while it waits for its next step: else it would be in
+force for whoever iterates over it. Arguments, results, `send()`, `throw()` and `close()` pass
+through.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from openpipe_report._context import Scope, scope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+MAX_ITEMS = 10_000
+"""Items of a generator that are kept; more are only counted by nobody."""
+
+
+class Work(Protocol):
+    """What goes on around one run of a decorated function."""
+
+    def start(self) -> Scope:
+        """Begin; return the scope for the run."""
+        ...
+
+    def finish(self, error: BaseException | str | None, result: Any) -> None:
+        """End, with an exception that left the run, what cut it short, or its result."""
+        ...
+
+
+class Within:
+    """Puts a scope in force for a block, any number of times; keeps what the block made of it."""
+
+    def __init__(self, inner: Scope) -> None:
+        self._inner = inner
+
+    def __enter__(self) -> Self:
+        self._outer = scope.get()
+        scope.set(self._inner)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._inner = scope.get()
+        scope.set(self._outer)
+
+
+def decorate(
+    function: _Function, begin: Callable[[tuple[Any, ...], dict[str, Any]], Work]
+) -> _Function:
+    """
+    Wrap a function of any kind; the wrapper is of the same kind.
+
+    Args:
+        function: A function, coroutine function, generator function or async generator function.
+        begin: Makes the work of a run from its arguments.
+    """
+    if inspect.isasyncgenfunction(function):
+        wrap: Any = _async_generator
+    elif inspect.isgeneratorfunction(function):
+        wrap = _generator
+    elif inspect.iscoroutinefunction(function):
+        wrap = _coroutine
+    else:
+        wrap = _plain
+    return cast("_Function", functools.wraps(function)(wrap(function, begin)))
+
+
+def _plain(function: Any, begin: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        work = begin(args, kwargs)
+        try:
+            with Within(work.start()):
+                result = function(*args, **kwargs)
+        except BaseException as error:
+            work.finish(error, None)
+            raise
+        work.finish(None, result)
+        return result
+
+    return run
+
+
+def _coroutine(function: Any, begin: Any) -> Any:
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        work = begin(args, kwargs)
+        try:
+            with Within(work.start()):
+                result = await function(*args, **kwargs)
+        except BaseException as error:
+            work.finish(error, None)
+            raise
+        work.finish(None, result)
+        return result
+
+    return run
+
+
+def _generator(function: Any, begin: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        work = begin(args, kwargs)
+        within = Within(work.start())
+        items: list[Any] = []
+        try:
+            with within:
+                generator = function(*args, **kwargs)
+            step = functools.partial(next, generator)
+            while True:
+                with within:
+                    item = step()
+                _keep(items, item)
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    with within:
+                        generator.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - thrown in, so it goes in
+                    step = functools.partial(generator.throw, error)
+                else:
+                    step = functools.partial(generator.send, sent)
+        except StopIteration as stop:
+            work.finish(None, items)
+            return stop.value
+        except GeneratorExit:
+            work.finish("left before its end", items)
+            raise
+        except BaseException as error:
+            work.finish(error, items)
+            raise
+
+    return run
+
+
+def _async_generator(function: Any, begin: Any) -> Any:
+    async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        work = begin(args, kwargs)
+        within = Within(work.start())
+        items: list[Any] = []
+        try:
+            with within:
+                generator = function(*args, **kwargs)
+            step = generator.__anext__
+            while True:
+                with within:
+                    item = await step()
+                _keep(items, item)
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    with within:
+                        await generator.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as above
+                    step = functools.partial(generator.athrow, error)
+                else:
+                    step = functools.partial(generator.asend, sent)
+        except StopAsyncIteration:
+            work.finish(None, items)
+        except GeneratorExit:
+            work.finish("left before its end", items)
+            raise
+        except BaseException as error:
+            work.finish(error, items)
+            raise
+
+    return run
+
+
+def _keep(items: list[Any], item: Any) -> None:
+    if len(items) < MAX_ITEMS:
+        items.append(item)
