@@ -258,6 +258,7 @@ def _run(
             task = None
         spool = reference() if task is None else task[0]
         if spool is None:
+            writer.settle(at_once=True)
             writer.leave()
             return
         try:
