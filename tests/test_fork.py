@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections import Counter
 
 import pytest
-from backend import OK, Backend, run_script
+from backend import HANG_GUARD, OK, Backend, Made, run_script
+
+from openpipe_report import Reporter
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
@@ -49,6 +53,55 @@ for child in children:
         done = run_script(backend.base_url, QUIET + script)
         assert backend.labels == list(range(9))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+STORM = """
+import openpipe_report._reporter
+openpipe_report._reporter._BACKLOG_PER_THREAD = 1
+if sys.argv[2]:
+    reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[2])
+over, counts = threading.Event(), []
+
+def keep_reporting():
+    count = 0
+    while not over.is_set():
+        reporter.submit(Made("parent"))
+        count += 1
+        if reporter.stats().pending > 20:
+            reporter.flush()
+    counts.append(count)
+
+threads = [threading.Thread(target=keep_reporting) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for number in range(30):
+    child = os.fork()
+    if child == 0:
+        reporter.submit(Made(number))
+        if number % 5 == 0:
+            sys.exit()
+        assert reporter.shutdown(60)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+over.set()
+for thread in threads:
+    thread.join()
+assert reporter.flush(60)
+print(sum(counts))
+"""
+
+
+@pytest.mark.parametrize("spooled", [False, True], ids=["memory", "spool"])
+def test_forks_of_a_busy_parent(spooled, tmp_path):
+    """However often a process forks while its threads report and send, each child can, too."""
+    with Backend() as backend:
+        path = str(tmp_path / "reports.spool") if spooled else ""
+        done = run_script(backend.base_url, QUIET + STORM, path)
+        assert (done.returncode, done.stderr) == (0, "")
+        label_of = {post.key: post.label for post in backend.posts}
+        found = Counter(label_of.values())
+        assert found == {"parent": int(done.stdout), **dict.fromkeys(range(30), 1)}
+        assert len(backend.posts) == len(label_of)
 
 
 def test_grandchild():
@@ -107,9 +160,13 @@ if __name__ == "__main__":
     for child in children:
         child.join()
         assert child.exitcode == 0
-    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        list(pool.map(report, [3, 4]))
-    report(5)
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+        list(pool.map(report, range(3, 10)))
+    pool = context.Pool(2)
+    pool.map(report, range(10, 20))
+    pool.close()
+    pool.join()
+    report(20)
 """
 
 
@@ -120,9 +177,61 @@ def test_multiprocessing(method, tmp_path):
     path.write_text(QUIET + MULTIPROCESSING)
     with Backend() as backend:
         done = run_script(backend.base_url, path, method)
-        assert backend.labels == [0, 1, 2, 3, 4, 5]
-        assert len({post.key for post in backend.posts}) == 6
+        assert backend.labels == list(range(21))
+        assert len({post.key for post in backend.posts}) == 21
     assert (done.returncode, done.stderr) == (0, "")
+
+
+POOL = """
+import multiprocessing, sys, threading
+from backend import Made
+from openpipe_report import Reporter
+
+reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[3], exit_timeout=0.5)
+
+def report(number):
+    reporter.submit(Made(number))
+    assert reporter._spool.sync(60)
+
+if __name__ == "__main__":
+    report(0)
+    with multiprocessing.get_context(sys.argv[2]).Pool(2) as pool:
+        pool.map(report, range(1, 41), chunksize=5)
+    if sys.argv[4] == "parent":
+        report("left")
+        while reporter.stats().delivered < 42:
+            threading.Event().wait(0.001)
+"""
+
+
+@pytest.mark.parametrize("heir", ["parent", "next"])
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_terminated_pool(method, heir, tmp_path):
+    """What the terminated workers of a Pool leave in a spool, the next to look there delivers."""
+    script, spool = tmp_path / "script.py", str(tmp_path / "reports.spool")
+    script.write_text(QUIET + POOL)
+    left = threading.Event()
+
+    def answer(post):
+        if post.label == "left":
+            left.set()
+        assert left.wait(HANG_GUARD)
+        return OK
+
+    with Backend() as backend:
+        backend.answer = answer
+        done = run_script(backend.base_url, script, method, spool, heir)
+        assert (done.returncode, done.stderr) == (0, "")
+        if heir == "next":
+            assert {post.label for post in backend.posts} < set(range(41))
+            left.set()
+            reporter = Reporter(base_url=backend.base_url, spool=spool)
+            reporter.submit(Made("left"))
+            while reporter.stats().delivered < 42:
+                threading.Event().wait(0.001)
+            assert reporter.shutdown()
+        label_of = {post.key: post.label for post in backend.posts}
+        assert Counter(label_of.values()) == Counter([*range(41), "left"])
 
 
 def test_parent_keeps_its_connection():
