@@ -19,6 +19,7 @@ from openpipe_report._instrument import instrument, uninstrument
 from openpipe_report._ledger import Flushed, Stats
 from openpipe_report._lifecycle import flush_all as flush
 from openpipe_report._lifecycle import shutdown_all as shutdown
+from openpipe_report._redact import chain, elide_media, mask_keys
 from openpipe_report._reporter import Reporter
 from openpipe_report._settings import Settings
 from openpipe_report._span import span, with_context
@@ -47,8 +48,11 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Stats",
+    "chain",
+    "elide_media",
     "flush",
     "instrument",
+    "mask_keys",
     "metadata",
     "shutdown",
     "span",
