@@ -227,8 +227,15 @@ class Call(Exchange):
         self.end(self._describe(error))
 
     def _describe(self, error: BaseException) -> str:
-        """Describe an error without the keys that were sent: httpx quotes a header it refuses."""
+        """
+        Describe an error without the keys that were sent.
+
+        httpx quotes a header that it refuses, and `raise_for_status()` the URL with its query.
+        """
         text = describe_error(error)
+        query = getattr(getattr(self._sent, "url", None), "query", b"").decode("ascii", "replace")
+        if query:
+            text = text.replace(query, "[query]")
         headers = getattr(self._sent, "headers", {})
         for name in ("authorization", "api-key", "x-api-key"):
             for secret in headers.get(name, "").split():
