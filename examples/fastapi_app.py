@@ -1,0 +1,45 @@
+"""
+A FastAPI application: one client for all requests, each call labelled with its user.
+
+    uvicorn fastapi_app:app --app-dir examples
+    curl 'http://127.0.0.1:8000/ask?user=u-42&question=Hi'
+
+What is reported leaves on threads of its own, so no request waits for it. At the end of the server
+`flush()` delivers what is left; the process's own exit would, too.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+from fastapi import FastAPI, Request
+
+from openpipe_report import AsyncOpenAI, flush, metadata
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Open the client with the server, and close it with it."""
+    async with AsyncOpenAI() as app.state.client:
+        yield
+    await anyio.to_thread.run_sync(flush)
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/ask")
+async def ask(request: Request, user: str, question: str) -> dict[str, str | None]:
+    """Ask the model on behalf of a user."""
+    with metadata(user=user, route="/ask"):
+        completion = await request.app.state.client.chat.completions.create(
+            model="gpt-4o-mini",
+            messages=[{"role": "user", "content": question}],
+            max_tokens=40,
+        )
+    return {"answer": completion.choices[0].message.content}
