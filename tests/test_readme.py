@@ -1,7 +1,8 @@
-"""What README.md says is so."""
+"""What README.md and docs/ say is so."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,10 +11,23 @@ from scripted_openai import Reply
 from shapes import chat_completion, completion
 
 from openpipe_report import Settings
+from openpipe_report._context import scope
 from openpipe_report._settings import variable_of
 
 README = Path(__file__).parent.parent / "README.md"
-SNIPPETS = re.findall(r"<!-- run -->\n```python\n(.*?)```", README.read_text(), re.DOTALL)
+PAGES = [README, *sorted((README.parent / "docs").glob("*.md"))]
+SNIPPETS = {
+    f"{page.stem}-{number}": snippet
+    for page in PAGES
+    for number, snippet in enumerate(
+        re.findall(r"<!-- run -->\n```python\n(.*?)```", page.read_text(), re.DOTALL), 1
+    )
+}
+LINKS = [
+    (page, target)
+    for page in PAGES
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+]
 
 
 def settings_table():
@@ -40,17 +54,21 @@ def test_settings_table():
 
 def test_there_are_snippets():
     """The pattern that finds the examples finds them."""
-    assert len(SNIPPETS) == 4
+    assert len(SNIPPETS) == 10
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS)
+@pytest.mark.parametrize("page, target", LINKS)
+def test_links(page, target):
+    """A link to another file leads to one."""
+    assert (page.parent / target).exists()
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS.values(), ids=SNIPPETS)
 def test_snippet(snippet, scripted, reports, monkeypatch):
     """An example runs as it is pasted."""
 
     def answer(request):
-        body = completion() if "chat" not in request.path else chat_completion()
-        import json
-
+        body = completion() if "chat" not in request.path else chat_completion("Hello")
         encoded = json.dumps(body).encode()
         return Reply([encoded], headers=[("Content-Type", "application/json")], length=len(encoded))
 
@@ -58,10 +76,15 @@ def test_snippet(snippet, scripted, reports, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     monkeypatch.setenv("OPENAI_BASE_URL", scripted.base_url)
     namespace = {}
-    exec(compile(snippet, "README.md", "exec"), namespace)
+    before = scope.get()
+    exec(compile(snippet, "a page", "exec"), namespace)
+    scope.set(before)
+    if "handler" in namespace:
+        assert namespace["handler"]({"question": "Hi"}, None) == "Hello"
+    captured = [*reports, *namespace.get("reports", ())]
+    assert len(captured) >= len(scripted.requests)
     if "client" in namespace:
         namespace["client"].close()
-        assert len(reports) > 0
 
 
 def test_changelog_has_the_version():
