@@ -89,7 +89,7 @@ def chain(*hooks: Hook) -> Hook:
 
 
 def _with_payloads(report: Report, change: Callable[[Any, str], Any]) -> Report:
-    update = {
+    update: dict[str, Any] = {
         name: change(getattr(report, name), "")
         for name in ("reqPayload", "respPayload")
         if name in report.model_fields_set

@@ -39,9 +39,9 @@ def reclass_resources(owner: object) -> None:
 def restore_resources(owner: object) -> None:
     """Give the resources of a client or resource their own class again."""
     for name in _NAMES:
-        resource = vars(owner).get(name)
-        if isinstance(resource, (SyncAPIResource, AsyncAPIResource)):
-            resource.__class__ = getattr(type(resource), "_openpipe_base", type(resource))
+        resource: Any = vars(owner).get(name)
+        if hasattr(type(resource), "_openpipe_base"):
+            resource.__class__ = resource._openpipe_base  # noqa: SLF001 - ours
             restore_resources(resource)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import TYPE_CHECKING, assert_type
 
 import openai
 from openai.types import Completion
@@ -23,12 +23,21 @@ from openpipe_report import (
     Reporter,
     Settings,
     Stats,
+    chain,
+    elide_media,
     flush,
+    instrument,
+    mask_keys,
     metadata,
     shutdown,
     span,
+    uninstrument,
+    with_context,
 )
 from openpipe_report.testing import captured_reports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class City(BaseModel):
@@ -80,6 +89,43 @@ def reporting() -> None:
         assert_type(reports, list[Report])
     with span("s", request=[1], metadata={"a": 1}, reporter=reporter), metadata(report=False):
         pass
+
+
+@span("rank", tags={"a": 1}, report=False)
+def rank(query: str, count: int = 3) -> list[str]:
+    return [query] * count
+
+
+@span("rank")
+async def rank_async(query: str) -> list[str]:
+    return [query]
+
+
+@span("steps")
+def steps(count: int) -> Iterator[int]:
+    yield count
+
+
+async def decorated() -> None:
+    assert_type(rank("q", count=1), list[str])
+    assert_type(await rank_async("q"), list[str])
+    assert_type(next(steps(1)), int)
+    assert_type(with_context(rank)("q"), list[str])
+    rank(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def by_hand(reporter: Reporter) -> None:
+    assert_type(reporter.report(statusCode=200, reqPayload={"a": [1]}, tags={"x": None}), bool)
+    reporter.report(status=200)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+
+
+def foreign(client: openai.AzureOpenAI) -> None:
+    assert_type(instrument(client, openpipe={"enabled": False}), openai.AzureOpenAI)
+    assert_type(uninstrument(client), openai.AzureOpenAI)
+
+
+def hooks() -> None:
+    Reporter(before_report=chain(elide_media, mask_keys("a", pattern="b"), redact))
 
 
 def redact(report: Report) -> Report | None:
