@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types wheel unit versions dropin faults bench
+.PHONY: demo test lint types wheel unit versions dropin integrations faults bench
 
 demo: $(VENV)/.demo  ## calls, a receiver and a real model, on this machine
 	@$(BIN)/python examples/demo.py --db $(VENV)/demo.db
@@ -29,6 +29,9 @@ versions: $(VENV)/.test  ## the tests on other Pythons and other openai versions
 
 dropin:  ## openai's own tests against our classes; ALL=1 for every version and every test
 	$(PYTHON) scripts/dropin.py $(if $(ALL),--all)
+
+integrations:  ## the libraries that call openai, with our client in them; LIBS="dspy litellm" for some
+	$(PYTHON) scripts/check_integrations.py $(LIBS)
 
 faults: $(VENV)/.test  ## outages, kills, exits and lost answers, for real; figures to docs/faults.md
 	$(BIN)/python faults/run.py --write docs/faults.md
