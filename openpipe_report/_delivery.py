@@ -20,7 +20,7 @@ from openpipe_report._guard import note_fault
 from openpipe_report._losses import Losses
 from openpipe_report._outcome import Delivered, Failed, Rejected
 from openpipe_report._payload import encode_report
-from openpipe_report._transport import Backoff, Transport
+from openpipe_report._transport import Backoff, CannotConnectError, Transport
 
 if TYPE_CHECKING:
     from openpipe_report._ledger import Ledger
@@ -67,6 +67,7 @@ class Delivery:
         self._backoff = Backoff(settings.retry_for)
         self._unanswered = 0
         self._retries_from = 0.0
+        self._sending: set[Queued] = set()
         self.closed = False
         self.spool: Spool[New, Queued] | None = None
 
@@ -101,7 +102,11 @@ class Delivery:
             self._put_back(queued, paused_until, waited)
             return
         queued.attempts += 1
-        self._settle(queued, queued.begun, self._try(queued, within))
+        self._sending.add(queued)
+        try:
+            self._settle(queued, queued.begun, self._try(queued, within))
+        finally:
+            self._sending.discard(queued)
 
     def build(self, queued: Queued) -> bool:
         """Turn the source into JSON; False if there is nothing to send after all."""
@@ -125,6 +130,8 @@ class Delivery:
     def _try(self, queued: Queued, within: float | None) -> Outcome:
         try:
             return self._connections().send(queued.body, queued.key, within)
+        except CannotConnectError as error:
+            return Failed(str(error), answered=False)
         except BaseException as error:  # noqa: BLE001 - whatever it was, it may work later
             note_fault("sending a report")
             return Failed(type(error).__name__, answered=False)
@@ -157,8 +164,11 @@ class Delivery:
             _host_paused_until[self._host] = max(self.paused_until, until)
         queued.answered = outcome.answered
         wait = self._next_wait(queued.attempts, now - begun, asked)
-        if wait is None and queued.stored and not outcome.answered:
-            wait = _UNREACHABLE_PAUSE  # it is safe, and nobody has seen it
+        if wait is None and queued.stored:  # it is safe, and may wait
+            if not outcome.answered:
+                wait = _UNREACHABLE_PAUSE
+            elif asked and now - begun < self._settings.retry_for:
+                wait = min(asked, LONGEST_PAUSE)
         if wait is None:
             self._lose(queued, "gave up")
             return
@@ -206,7 +216,9 @@ class Delivery:
     def write_off(self, spooled: int) -> None:
         """At the end of the process: count as lost all that has no end yet, and say so once."""
         queue = self._outbox.clear()
-        count = self._ledger.write_off("exit", spooled)
+        # What the file could not be asked for in time is in it all the same.
+        stored = sum(queued.stored for queued in (*queue, *list(self._sending)))
+        count = self._ledger.write_off("exit", max(spooled, stored))
         self._losses.tell("exit", count, self._why(queue) or "not answered in time")
         self.tell_losses()
 

@@ -2,8 +2,9 @@
 The ledger of one reporter: what is pending, what became of the rest, and who waits for it.
 
 Its lock is re-entrant, because a finalizer may admit a report in the midst of one of its methods.
-While holding it nobody waits, logs, calls out or sets an Event: an Event's own lock may be held by
-a waiting thread whose finalizer wants the ledger's.
+While holding it nobody waits, logs or calls out. Who waits has a plain lock of its own: an Event
+has one inside, which a signal handler or finalizer that comes in the midst of a wait would want
+again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from openpipe_report._guard import count_faults
@@ -19,19 +21,32 @@ from openpipe_report._guard import count_faults
 class Mark:
     """Counts the reports queued between two calls of `flush()`, so that it can wait for them."""
 
-    __slots__ = ("current", "done", "lost", "pending", "written_off")
+    __slots__ = ("current", "lost", "pending", "waiters", "written_off")
 
     def __init__(self) -> None:
         self.pending = 0
         self.lost: Counter[str] = Counter()
         self.current = True
         self.written_off = False
-        self.done = threading.Event()
+        self.waiters: list[threading.Lock] = []
 
     def tell(self) -> None:
-        """Wake who waits, if all has ended. Not to be called with the ledger's lock held."""
-        if not self.pending and not self.current:
-            self.done.set()
+        """Wake who waits, if all has ended."""
+        while not self.pending and not self.current:
+            try:
+                self.waiters.pop().release()
+            except IndexError:
+                return
+
+    def wait(self, timeout: float) -> None:
+        """Wait until all has ended, at most so many seconds."""
+        waiter = threading.Lock()
+        waiter.acquire()
+        self.waiters.append(waiter)
+        self.tell()  # all may have ended before
+        if not waiter.acquire(timeout=timeout):
+            with suppress(ValueError):
+                self.waiters.remove(waiter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +136,18 @@ class Ledger:
         """Whether reports became larger in the building than there is room for."""
         return self._bytes > self._max_bytes
 
-    def admit(self, size: int) -> Mark | None:
-        """Charge a report of `size` bytes; None, and a drop counted, when there is no room."""
+    def admit(self, size: int, *, is_new: bool = True) -> Mark | None:
+        """
+        Charge a report of `size` bytes; None when there is no room.
+
+        Args:
+            size: Its bytes.
+            is_new: Whether it is lost without room: then a drop is counted.
+        """
         with self._lock:
             if self._pending >= self._max_reports or self._bytes + size > self._max_bytes:
-                self._refuse("queue full")
+                if is_new:
+                    self._refuse("queue full")
                 return None
             self._pending += 1
             self._bytes += size
@@ -241,7 +263,7 @@ class Ledger:
             self._marks = [*marks, self._mark]
         for mark in marks:
             if mark.pending:
-                mark.done.wait(max(0.0, deadline - time.monotonic()))
+                mark.wait(max(0.0, deadline - time.monotonic()))
         with self._lock:
             # A mark stays until a flush has told of all its losses, were it the next one.
             self._marks = [mark for mark in self._marks if mark.pending or mark not in marks]

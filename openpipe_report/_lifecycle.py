@@ -30,6 +30,9 @@ _live: WeakSet[Reporter] = WeakSet()
 _shared: WeakSet[Reporter] = WeakSet()
 _lock = threading.RLock()
 
+_TO_CLOSE = 0.3
+"""Seconds beyond the budget in which all reporters together may close their spools."""
+
 capturing: list[Reporter] = []
 """Reporters of `testing.captured_reports()`: the innermost takes the reports of all others."""
 
@@ -141,13 +144,15 @@ def _drain(reporters: list[Reporter]) -> None:
     acts: list[Callable[[Reporter], None]] = [
         lambda reporter: reporter.sweep(at_exit=True),
         lambda reporter: reporter.drain(deadline),
-        lambda reporter: reporter.write_off(),
+        lambda reporter: reporter.write_off(deadline + _TO_CLOSE),
     ]
     try:
         for act in acts:
             for reporter in reporters:
                 try:
                     act(reporter)
+                except (KeyboardInterrupt, SystemExit):  # somebody will not wait any longer
+                    deadline = time.monotonic()
                 except Exception:  # noqa: BLE001 - the process ends all the same
                     note_fault("the exit hook")
     finally:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from openpipe_report import _lifecycle
 from openpipe_report._delivery import Delivery
 from openpipe_report._errors import SettingsError
-from openpipe_report._guard import guarded, note_fault
+from openpipe_report._guard import guarded, logger, note_fault
 from openpipe_report._ledger import Flushed, Ledger, Stats
 from openpipe_report._outbox import Outbox, Queued
 from openpipe_report._settings import Settings, load_settings
@@ -107,6 +107,12 @@ class Reporter:
 
     def reset(self) -> None:
         """Begin anew, as in a forked child: nothing queued, no thread, no connection."""
+        if self._inherited and self.settings.http_client is not None:
+            self.settings = self.settings.model_copy(update={"http_client": None})
+            logger.warning(
+                "openpipe_report: a forked process cannot share the connections of http_client=; "
+                "it sends over its own. Make the Reporter after the fork to use a client there"
+            )
         self.pid = os.getpid()
         self.open_calls: dict[int, Call] = {}
         self.ledger = Ledger(self.settings.max_queue_reports, self.settings.max_queue_bytes)
@@ -152,6 +158,9 @@ class Reporter:
             self.ledger.refuse("shutdown")
             if not self._threads:  # somebody has to tell of it
                 self._start_thread()
+            return False
+        if sys.is_finalizing():  # no thread runs any more, and nobody will come to look
+            self.ledger.refuse("exit")
             return False
         size = source.size
         mark = self.ledger.admit(size)
@@ -208,7 +217,7 @@ class Reporter:
     def adopt(self, stored: Stored) -> None:
         """Send a report that another process has left in the spool."""
         size = len(stored.body)
-        mark = self.ledger.admit(size)
+        mark = self.ledger.admit(size, is_new=False)
         if mark is None:
             assert self._spool is not None  # noqa: S101 - it asks
             self._spool.release(stored.key)
@@ -387,7 +396,7 @@ class Reporter:
         idle = self._outbox.is_idle(self._delivery.hold)
         return idle and self.ledger.pending <= self._outbox.waiting
 
-    def write_off(self) -> None:
-        """Count as lost what is still pending."""
-        spooled = 0 if self._spool is None else self._spool.close(_SPOOL_TIMEOUT)
-        self._delivery.write_off(spooled)
+    def write_off(self, deadline: float) -> None:
+        """Close the spool, within `deadline` (monotonic), and count as lost what is pending."""
+        left = max(0.0, deadline - time.monotonic())
+        self._delivery.write_off(0 if self._spool is None else self._spool.close(left))

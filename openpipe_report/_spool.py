@@ -9,6 +9,7 @@ again, with the same Idempotency-Key.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import weakref
@@ -162,6 +163,8 @@ class Spool(Generic[_New, _Kind]):
         return wish.done.wait(max(0.0, timeout))
 
     def _start(self) -> bool:
+        if sys.is_finalizing():  # start() would wait for ever for a thread that never runs
+            return False
         # Not waiting for the lock: this may be a finalizer, and its holder starts a thread anyway.
         if not self._starting.acquire(blocking=False):
             return True

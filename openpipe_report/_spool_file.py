@@ -32,6 +32,9 @@ _BUSY = 1.0
 
 _files: WeakSet[SpoolFile] = WeakSet()
 _files_lock = threading.RLock()
+_locks: dict[str, threading.RLock] = {}
+_forking: list[list[SpoolFile]] = []
+"""The files whose locks are held by a fork that is under way; empty without one."""
 _inherited: set[str] = set()
 """Paths that were open when this process was forked."""
 
@@ -49,7 +52,8 @@ class SpoolFile:
     def __init__(self, path: str | os.PathLike[str], max_bytes: int | None = None) -> None:
         # SQLite names the log after the path it is given: a link would give it two.
         self.path = os.path.realpath(os.path.expanduser(path))  # noqa: PTH111 - with realpath
-        self.lock = threading.RLock()
+        self.lock = _locks.setdefault(self.path, threading.RLock())
+        """One for all of this process that use the file: SQLite would only let them poll."""
         self.checkpointing = threading.Lock()
         """Held while a checkpoint has a connection of its own."""
         self._max_bytes = max_bytes
@@ -164,9 +168,20 @@ class SpoolFile:
         except OSError:
             return False
 
+    def _was_database(self) -> bool:
+        with open(self.path, "rb") as file:  # noqa: PTH123 - path is text
+            return file.read(16) in {b"SQLite format 3\0", bytes(16)}
+
     def set_aside(self) -> str:
-        """Give a corrupt file another name, which is returned; empty if somebody else did."""
+        """
+        Give a corrupt file another name, which is returned; empty if somebody else did.
+
+        Raises:
+            SpoolError: It never was a database, nor all zeros as after a crash of the machine.
+        """
         with self.lock:
+            if not self._salt and not self._was_database():
+                raise SpoolError(f"{self.path} is no spool, left as it is: give another file")
             self.close()
             if not self._is_in_place():
                 return ""
@@ -182,7 +197,8 @@ class SpoolFile:
 
 def _before_fork() -> None:
     _files_lock.acquire()
-    for file in list(_files):
+    _forking.append(list(_files))
+    for file in _forking[-1]:
         file.lock.acquire()
         file.checkpointing.acquire()
         with suppress(sqlite3.Error):
@@ -190,17 +206,19 @@ def _before_fork() -> None:
 
 
 def _after_fork() -> None:
-    for file in list(_files):
+    for file in _forking.pop():
         file.checkpointing.release()
         file.lock.release()
     _files_lock.release()
 
 
 def _in_child() -> None:
-    _inherited.update(file.path for file in list(_files) if file.is_open)
-    with suppress(RuntimeError):  # forked without the hook that acquires them
+    # A reporter may have made its new file by now: that one is not inherited.
+    inherited = _forking[-1] if _forking else [file for file in _files if file.is_open]
+    _inherited.update(file.path for file in inherited if file.is_open)
+    _files.difference_update(inherited)
+    if _forking:
         _after_fork()
-    _files.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -30,7 +30,7 @@ _LOOK_EVERY = 3.0
 """Seconds between two looks at what dead processes left."""
 _CLAIMED_AT_ONCE = 500
 _CHECKPOINT_EVERY = 4 * 1024 * 1024
-_PAUSE = 5.0
+_PAUSE, _PAUSE_IF_LOCKED = 5.0, 0.5
 """Seconds to leave a file alone that could not be written."""
 
 
@@ -203,7 +203,9 @@ class SpoolWriter:
             return
         if not isinstance(error, (sqlite3.Error, OSError, SpoolError)):
             note_fault("the spool")
-        pause = math.inf if isinstance(error, SpoolError) else _PAUSE
+        pause = _PAUSE_IF_LOCKED if "locked" in str(error) else _PAUSE
+        if isinstance(error, SpoolError):
+            pause = math.inf
         self._usable_from = time.monotonic() + pause
         reason = getattr(error, "strerror", None) or str(error)
         self._tell("reports are sent from memory only, and a crash would lose them: %s", reason)
@@ -216,7 +218,7 @@ class SpoolWriter:
         try:
             if name := self.file.set_aside():
                 self._tell("it was corrupt; it is kept as %s, and a new one begun", name)
-        except OSError as error:
+        except (OSError, SpoolError) as error:
             self._give_up(error)
 
     def _tell(self, what: str, detail: object) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from backend import HANG_GUARD, Backend, run_script
@@ -127,6 +129,71 @@ for number in range(3):
     lines = done.stderr.splitlines()
     assert len(lines) == 3
     assert all("20 report(s)" in line and "exit (not answered in time)" in line for line in lines)
+
+
+def test_interrupted():
+    """Ctrl-C ends the waiting at once; what is lost is named all the same."""
+    script = """
+reporter.shutdown()
+import signal
+reporter = Reporter(base_url=sys.argv[1], exit_timeout=3600)
+for number in range(20):
+    reporter.submit(Made(number))
+timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+timer.daemon = True
+timer.start()
+"""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
+        done = run_script(f"http://127.0.0.1:{silent.getsockname()[1]}", script)
+    assert done.returncode == 0
+    [line] = done.stderr.splitlines()
+    assert "20 report(s)" in line
+
+
+@pytest.mark.parametrize("spool", ["", "reports.spool"], ids=["memory", "spool"])
+def test_reported_by_a_finalizer_at_the_end(spool, tmp_path):
+    """What is reported when nothing runs any more neither hangs nor raises."""
+    script = """
+import builtins
+reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[2] or None)
+reporter.submit(Made(1))
+class Late:
+    def __del__(self):
+        print(reporter.submit(Made(2)), reporter.stats().dropped)
+builtins.late = Late()
+"""
+    with Backend() as backend:
+        path = str(tmp_path / spool) if spool else ""
+        done = run_script(backend.base_url, script, path)
+        assert backend.labels == [1]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout in {"", "False {'exit': 1}\n"}
+
+
+def test_locked_spool(tmp_path):
+    """A spool that somebody else keeps locked does not hold the exit, nor is it called empty."""
+    path = str(tmp_path / "reports.spool")
+    script = """
+import sqlite3
+reporters = [
+    Reporter(base_url=f"{sys.argv[1]}/{number}", spool=sys.argv[2], exit_timeout=0.1)
+    for number in range(3)
+]
+for reporter in reporters:
+    for number in range(10):
+        reporter.submit(Made(number))
+    assert reporter._spool.sync(60)
+locker = sqlite3.connect(sys.argv[2], isolation_level=None)
+locker.execute("BEGIN EXCLUSIVE")
+"""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/api/v1"
+        done = run_script(url, "reporter.shutdown()\n" + script, path)
+    assert done.returncode == 0
+    assert "lost" not in done.stderr
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM reports").fetchone() == (30,)
 
 
 def test_after_shutdown():

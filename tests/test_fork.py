@@ -234,6 +234,32 @@ def test_terminated_pool(method, heir, tmp_path):
         assert Counter(label_of.values()) == Counter([*range(41), "left"])
 
 
+def test_given_client():
+    """A child does not touch the connections of a client that the parent was given."""
+    script = """
+import httpx
+reporter = Reporter(base_url=sys.argv[1], http_client=httpx.Client(headers={"X-Of": "parent"}))
+for number in range(20):
+    reporter.submit(Made(number))
+assert reporter.flush()
+child = os.fork()
+for number in range(100):
+    reporter.submit(Made(number + 100 if child else number + 200))
+assert reporter.flush(), reporter.flush()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    sys.stderr.close()
+"""
+    with Backend() as backend:
+        done = run_script(backend.base_url, QUIET + script)
+        of_parent = [post.label for post in backend.posts if post.headers.get("x-of")]
+        assert backend.labels == [*range(20), *range(100, 300)]
+    assert sorted(of_parent) == [*range(20), *range(100, 200)]
+    assert done.returncode == 0
+    [line] = done.stderr.splitlines()
+    assert "cannot share the connections of http_client=" in line
+
+
 def test_parent_keeps_its_connection():
     """A child's end does not disturb the connection that the parent goes on to use."""
     script = """

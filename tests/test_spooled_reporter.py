@@ -13,6 +13,7 @@ from backend import HANG_GUARD, OK, PRELUDE, Backend, Made, run_script
 
 import openpipe_report
 from openpipe_report import Reporter
+from openpipe_report._spool_rows import Stored
 
 CRASHING = """
 reporter = Reporter(base_url=sys.argv[1], api_key="opk_secret", spool=sys.argv[2])
@@ -126,6 +127,25 @@ print(reporter.stats().spooled)
 """
     done = run_script(url, script, path)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "52\n")
+
+
+def test_no_room_for_what_others_left(path, reporter_of):
+    """Reports of a dead process that a full queue has no room for are not counted as lost."""
+    with Backend() as backend:
+        backend.answer = lambda post: (500, b"", {})
+        crash(backend, path, "SIGKILL")
+        reporter = reporter_of(backend, max_queue_bytes=20_000)
+        while reporter.submit(Made(1000, size=5_000)):
+            pass
+        for _ in range(3):
+            reporter._spool._writer._next_look = 0.0
+            assert reporter._spool.sync(HANG_GUARD)
+            reporter.adopt(Stored("key", b"x" * 20_000))
+        assert reporter.stats().dropped == {"queue full": 1}
+        backend.answer = lambda post: OK
+        while len(set(backend.labels)) < 201:
+            pass
+        assert reporter.stats().dropped == {"queue full": 1}
 
 
 def test_rejected_is_a_dead_letter(path, reporter_of):
