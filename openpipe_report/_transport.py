@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - resolving a name would import it, see _delivery.py
 import logging
+import os
 import sys
 import threading
 import time
@@ -53,6 +54,10 @@ _mine = _Mine()
 _own_requests = _OwnRequests()
 
 
+class CannotConnectError(Exception):
+    """The environment's proxy or certificates cannot be used; the text is for users."""
+
+
 class Transport:
     """Posts reports to one URL. Safe for threads, not for use in a forked child."""
 
@@ -63,15 +68,7 @@ class Transport:
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_own_requests)
         if self._client is None:
-            proxy = proxy_for(settings.report_url)
-            with _unobserved():  # httpx before 0.28 logs what certificates it loads
-                self._pool = httpx.HTTPTransport(
-                    proxy=httpx.Proxy(proxy) if proxy else None,
-                    limits=httpx.Limits(
-                        max_connections=settings.senders + 1,
-                        max_keepalive_connections=settings.senders + 1,
-                    ),
-                )
+            self._pool = _pool(settings)
         self._timeouts = (settings.connect_timeout, settings.read_timeout)
         self._headers = {
             "Content-Type": "application/json",
@@ -112,6 +109,14 @@ class Transport:
                     return Failed(_describe(error), answered=False)
             except httpx.TransportError as error:
                 return Failed(_describe(error), answered=False)
+            except httpx.HTTPStatusError as error:  # by a hook of a given client
+                return judge(error.response.status_code, error.response.headers, b"", self._secret)
+            except UnicodeError:
+                return Failed("the host name of the base URL is not one", answered=False)
+            except RuntimeError:
+                if self._client is None or not self._client.is_closed:
+                    raise
+                return Failed("the given http_client is closed", answered=False)
 
     def _request(self, body: bytes, key: str, connect: float, read: float) -> httpx.Request:
         if self._client is not None:  # its own headers and cookies go along
@@ -149,6 +154,33 @@ class Transport:
         if self._pool is not None:
             with _unobserved():
                 self._pool.close()
+
+
+def _pool(settings: Settings) -> httpx.HTTPTransport:
+    """
+    Make connections as the environment wants them.
+
+    Raises:
+        CannotConnectError: It names a proxy or certificates that cannot be used.
+    """
+    size = settings.senders + 1
+    limits = httpx.Limits(max_connections=size, max_keepalive_connections=size)
+    try:
+        proxy = proxy_for(settings.report_url)
+        with _unobserved():  # httpx before 0.28 logs what certificates it loads
+            return httpx.HTTPTransport(proxy=httpx.Proxy(proxy) if proxy else None, limits=limits)
+    except OSError as error:
+        named = ", ".join(filter(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+        raise CannotConnectError(
+            f"cannot load certificates ({error.strerror or error}): look at "
+            f"{named or 'those of the system'}"
+        ) from None
+    except ImportError as error:  # httpx says which package a proxy needs
+        raise CannotConnectError(str(error)) from None
+    except ValueError:  # its text may hold a password
+        raise CannotConnectError(
+            "the proxy's URL is wrong: look at HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
+        ) from None
 
 
 def _read(response: httpx.Response, deadline: float) -> bytes:

@@ -172,7 +172,7 @@ def test_report_false(reports):
 
 
 def test_generator(reports):
-    """The scope is in force while it runs, not for its reader; send, throw and return go through."""
+    """The scope is in force while it runs, not for its reader; send, throw, return go through."""
     with metadata(step="outer"):
         stream = generator("a", "b", "c")
         assert next(stream) == ("inner", "a")

@@ -287,6 +287,32 @@ def test_redirect_to_another_server(status, make_client):
     assert other.connections == 0
 
 
+@pytest.mark.parametrize(
+    "status, headers, outcome",
+    [(400, {}, Rejected("HTTP 400")), (429, {"Retry-After": "30"}, None), (200, {}, Delivered())],
+)
+def test_hook_that_raises_for_status(status, headers, outcome):
+    """A given client whose hook raises for the status changes nothing about what becomes of it."""
+    answer = httpx.Response(status, json={"status": "ok"}, headers=headers)
+    client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: answer),
+        event_hooks={"response": [lambda response: response.raise_for_status()]},
+    )
+    found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
+    if status == 429:
+        assert (found.reason, found.retry_after) == ("HTTP 429", 30)
+    else:
+        assert found == outcome
+
+
+def test_closed_client():
+    """A given client that was closed is named as what is wrong."""
+    client = httpx.Client()
+    client.close()
+    found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
+    assert found == Failed("the given http_client is closed", answered=False)
+
+
 def test_backoff_is_full_jitter():
     """The n-th wait is evenly spread between 0 and 0.5 s doubled n-1 times, at the most 5 s."""
     backoff = Backoff(600)

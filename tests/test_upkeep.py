@@ -141,11 +141,11 @@ def make_foreign(path):
     [
         (None, [], "Give --spool"),
         (None, ["--spool", "missing"], "there is no spool missing"),
-        (lambda path: path.write_bytes(b"x" * 999), ["--spool", "reports.spool"], "damaged"),
+        (lambda path: path.write_bytes(b"x" * 999), ["--spool", "reports.spool"], "it is no spool"),
         (make_foreign, ["--spool", "reports.spool"], "another program"),
         (None, ["--base-url", "ftp://x"], "base_url: must be an http(s) URL"),
     ],
-    ids=["none", "missing", "damaged", "foreign", "wrong-setting"],
+    ids=["none", "missing", "no-spool", "foreign", "wrong-setting"],
 )
 def test_resend_refuses(run, path, make, arguments, told):
     """What is wrong with the file or the settings is said in one line, with the remedy."""
@@ -220,6 +220,25 @@ def test_doctor_says_what_is_wrong(run, backend, answer, told):
     assert ended.returncode == 1
     assert "was not delivered" in ended.stdout
     assert told in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "environment, told",
+    [
+        ({"SSL_CERT_FILE": "/nonexistent.pem"}, "look at SSL_CERT_FILE"),
+        ({"HTTPS_PROXY": "socks5://u:s3cret@127.0.0.1:1"}, "socksio"),
+        ({"HTTPS_PROXY": "foo://u:s3cret@127.0.0.1:1"}, "the proxy's URL is wrong"),
+        ({"OPENPIPE_BASE_URL": "https://a..b/api"}, "the host name of the base URL"),
+    ],
+    ids=["certificates", "socks", "proxy", "host"],
+)
+def test_doctor_says_what_is_wrong_here(run, environment, told):
+    """What the environment has wrong is named, without a password."""
+    ended = run("doctor", "--send", **{"OPENPIPE_BASE_URL": "https://127.0.0.1:9", **environment})
+    assert ended.returncode == 1
+    assert told in ended.stdout
+    assert "s3cret" not in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_doctor_refused_and_proxy(run):

@@ -14,7 +14,7 @@ from uuid import uuid4
 from openpipe_report._outcome import Delivered
 from openpipe_report._proxy import proxy_for
 from openpipe_report._settings import ARGUMENT_ONLY, Settings, variable_of
-from openpipe_report._transport import Transport
+from openpipe_report._transport import CannotConnectError, Transport
 from openpipe_report._version import VERSION
 from openpipe_report._wire import Report, encode_json
 
@@ -117,7 +117,10 @@ def send_test(settings: Settings) -> str:
         },
         tags={"$sdk": "openpipe-report", "$sdk.version": VERSION, "$endpoint": "doctor"},
     )
-    transport = Transport(settings)
+    try:
+        transport = Transport(settings)
+    except CannotConnectError as error:
+        return f"{error}."
     try:
         outcome = transport.send(encode_json(report.to_wire()), str(uuid4()))
     finally:
@@ -125,6 +128,8 @@ def send_test(settings: Settings) -> str:
     if isinstance(outcome, Delivered):
         return ""
     remedy = next((told for sign, told in _REMEDIES if sign in outcome.reason), "")
+    if "refused" in outcome.reason and (proxy := proxy_in_use(settings)):
+        remedy = f"Nothing listens at {proxy}, or nothing where that proxy looked."
     if (
         not remedy
         and urlsplit(settings.report_url).scheme == "http"

@@ -53,6 +53,7 @@ def resend(
     settings = _settings(base_url=base_url, api_key=api_key)
     if spool is None:
         fail("which spool? Give --spool, or set OPENPIPE_REPORT_SPOOL")
+    spool = spool.expanduser()
     if not spool.is_file():
         fail(f"there is no spool {spool}: give the file of your programs' setting with --spool")
     with _spool_errors(spool):
@@ -118,14 +119,17 @@ def _holdings(file: SpoolFile) -> list[Holding]:
 @contextmanager
 def _spool_errors(spool: Path) -> Generator[None]:
     from openpipe_report._spool_schema import SpoolError, is_corrupt  # noqa: PLC0415
+    from openpipe_report._transport import CannotConnectError  # noqa: PLC0415
 
     try:
         yield
-    except SpoolError as error:
+    except (SpoolError, CannotConnectError) as error:
         fail(str(error))
     except (sqlite3.Error, OSError) as error:
         remedy = "it is damaged; keep it, and let your program begin a new one"
-        if not is_corrupt(error):
+        if "not a database" in str(error):
+            remedy = "it is no spool"
+        elif not is_corrupt(error):
             remedy = "check its folder, rights and disk space, and who uses it"
         fail(f"cannot use {spool} ({error}): {remedy}")
 
