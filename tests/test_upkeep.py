@@ -141,11 +141,12 @@ def make_foreign(path):
     [
         (None, [], "Give --spool"),
         (None, ["--spool", "missing"], "there is no spool missing"),
+        (None, ["--spool", "."], "is a folder"),
         (lambda path: path.write_bytes(b"x" * 999), ["--spool", "reports.spool"], "it is no spool"),
         (make_foreign, ["--spool", "reports.spool"], "another program"),
         (None, ["--base-url", "ftp://x"], "base_url: must be an http(s) URL"),
     ],
-    ids=["none", "missing", "no-spool", "foreign", "wrong-setting"],
+    ids=["none", "missing", "folder", "no-spool", "foreign", "wrong-setting"],
 )
 def test_resend_refuses(run, path, make, arguments, told):
     """What is wrong with the file or the settings is said in one line, with the remedy."""
@@ -156,6 +157,16 @@ def test_resend_refuses(run, path, make, arguments, told):
     assert ended.stderr.startswith("Error: ")
     assert told in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("columns", ["24", "40", "80"])
+@pytest.mark.parametrize("command", ["resend", "doctor", "serve", "logs", "show"])
+def test_help_on_a_narrow_terminal(run, command, columns):
+    """The help names every option and variable whole, however narrow the terminal is."""
+    ended = run(command, "--help", COLUMNS=columns)
+    assert ended.returncode == 0
+    assert "…" not in ended.stdout
+    assert "--help" in ended.stdout
 
 
 # doctor

@@ -28,6 +28,7 @@ commands = typer.Typer(
     epilog="Start with `openpipe-report serve`; it says what to set in your program.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # its boxes crop names where the terminal is narrow
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

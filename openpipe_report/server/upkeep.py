@@ -54,6 +54,8 @@ def resend(
     if spool is None:
         fail("which spool? Give --spool, or set OPENPIPE_REPORT_SPOOL")
     spool = spool.expanduser()
+    if spool.is_dir():
+        fail(f"{spool} is a folder: give the spool's file with --spool")
     if not spool.is_file():
         fail(f"there is no spool {spool}: give the file of your programs' setting with --spool")
     with _spool_errors(spool):
