@@ -2,16 +2,14 @@
 Reporter: takes what is to be reported, and delivers it in the background.
 
 What it guarantees: `submit()` never waits, never raises, and takes no lock that a finalizer could
-deadlock on (the ledger's is re-entrant, the queue a SimpleQueue). No thread waits out a backoff:
-a report between attempts lies in a heap by due time, and new reports take turns with due ones.
-What it gives up: the order of delivery.
+deadlock on (the ledger's is re-entrant, the queue a SimpleQueue). What it gives up: the order of
+delivery.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from openpipe_report import _lifecycle
 from openpipe_report._delivery import Delivery
 from openpipe_report._errors import SettingsError
-from openpipe_report._guard import guarded, logger, note_fault
+from openpipe_report._guard import guarded, logger
 from openpipe_report._ledger import Flushed, Ledger, Stats
 from openpipe_report._outbox import Outbox, Queued
 from openpipe_report._settings import Settings, load_settings
 from openpipe_report._wire import Report, parse_json
+from openpipe_report._workers import Workers, delivering, is_delivering
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -34,14 +33,9 @@ if TYPE_CHECKING:
     from openpipe_report._spool_rows import Stored
     from openpipe_report._wire import ReportFields
 
-_IDLE = 10.0
-"""Seconds after which a thread ends for want of work."""
 
 _SPOOL_TIMEOUT = 2.0
-"""Seconds that the end may wait for the spool to write what it has."""
-
-_BACKLOG_PER_THREAD = 16
-"""How many new reports one thread may leave lying before a caller starts another."""
+"""Seconds that `shutdown()` may wait for the spool to write what it has."""
 
 
 class Handmade:
@@ -53,14 +47,6 @@ class Handmade:
 
     def build(self) -> Report:
         return Report(**parse_json(self._body))
-
-
-class _Here(threading.local):
-    delivering = False
-    """Whether this thread delivers: were it to wait for a delivery, it would wait for itself."""
-
-
-_here = _Here()
 
 
 class Reporter:
@@ -122,8 +108,9 @@ class Reporter:
         # The parent's connections are kept, unused: closing them could be felt at their other end.
         self._inherited.append(self._delivery)
         self._spool = self._delivery.spool = self._make_spool()
-        self._threads: set[threading.Thread] = set()
-        self._leaving = threading.Lock()
+        self._workers = Workers(
+            self.settings.senders, self.ledger, self._outbox, self._delivery, self
+        )
 
     def _make_spool(self) -> Spool[New, Queued] | None:
         settings = self.settings
@@ -156,8 +143,7 @@ class Reporter:
         """Queue what is to be reported; when the queue is full, drop and count it: False."""
         if self._closed:
             self.ledger.refuse("shutdown")
-            if not self._threads:  # somebody has to tell of it
-                self._start_thread()
+            self._workers.ensure()  # somebody has to tell of it
             return False
         if sys.is_finalizing():  # no thread runs any more, and nobody will come to look
             self.ledger.refuse("exit")
@@ -176,38 +162,17 @@ class Reporter:
             _lifecycle.after_submit(self)
         return True
 
-    def _start_thread(self) -> None:
-        """Start a thread if there may be another; while the interpreter exits there may not."""
-        if sys.is_finalizing():  # start() would wait for ever for a thread that never runs
-            return
-        thread = threading.Thread(target=self._work, name="openpipe-report", daemon=True)
-        self._threads.add(thread)
-        _lifecycle.hook_exit()
-        try:
-            thread.start()
-        except RuntimeError:
-            self._threads.discard(thread)
-
     # What the spool's thread asks for.
 
     def build(self, new: New) -> Queued | None:
         """Turn what was submitted into JSON; None if there is nothing to send after all."""
-        outer, _here.delivering = _here.delivering, True
-        try:
+        with delivering():
             queued = Queued(*new)
             return queued if self._delivery.build(queued) else None
-        finally:
-            _here.delivering = outer
 
     def pass_on(self, queued: New | Queued) -> None:
         """Let the sending threads have a report: a new one, or one that went through the spool."""
-        self._outbox.put(queued)
-        threads = len(self._threads)
-        if not threads or (
-            threads < self.settings.senders
-            and self._outbox.backlog() >= threads * _BACKLOG_PER_THREAD
-        ):
-            self._start_thread()
+        self._workers.pass_on(queued)
 
     def room(self) -> tuple[int, int]:
         """How much may be taken over from dead processes: half, so that new calls find room."""
@@ -223,54 +188,6 @@ class Reporter:
             self._spool.release(stored.key)
             return
         self.pass_on(Queued(None, size, mark, body=stored.body, key=stored.key, stored=True))
-
-    # What the sending threads do.
-
-    def _work(self) -> None:
-        _here.delivering = True
-        waiting_first = False
-        while True:
-            waiting_first = not waiting_first
-            try:
-                if not self._step(waiting_first=waiting_first) and self._may_end():
-                    return
-            except BaseException:  # noqa: BLE001 - a thread that dies delivers nothing
-                note_fault("a sending thread")
-
-    def _step(self, *, waiting_first: bool) -> bool:
-        """Advance one report; False if there was none."""
-        queued = self._outbox.take(
-            waiting_first=waiting_first, idle=_IDLE, hold=self._delivery.hold
-        )
-        self._delivery.tell_losses()
-        if queued is None:
-            return False
-        if self._outbox.backlog() and len(self._threads) < self.settings.senders:
-            self._start_thread()
-        self._delivery.advance(queued)
-        return True
-
-    def _may_end(self) -> bool:
-        """Leave, unless there is something to do."""
-        me = threading.current_thread()
-        with self._leaving:
-            if self.ledger.pending and not self._closed:
-                return False
-            if len(self._threads) == 1:
-                self._delivery.close()
-            self._threads.discard(me)
-            # `submit()` may have put a report in and still have seen this thread; it looks for
-            # threads after it has put, so here the order is the other way round.
-            if self._closed:
-                self._abandon()
-            elif self.ledger.pending and not self._threads:
-                self._threads.add(me)
-                return False
-        return True
-
-    def _abandon(self) -> None:
-        self._delivery.abandon("shutdown")
-        self._outbox.wake(len(self._threads))
 
     # What a user asks for.
 
@@ -315,10 +232,10 @@ class Reporter:
             True if all of it was delivered, else how many are pending or lost, and why.
         """
         self.sweep()
-        if self.ledger.pending and not self._threads:
-            self._start_thread()
-        flushed = self.ledger.wait(0.0 if _here.delivering else timeout)
-        if not _here.delivering:
+        if self.ledger.pending:
+            self._workers.ensure()
+        flushed = self.ledger.wait(0.0 if is_delivering() else timeout)
+        if not is_delivering():
             self._delivery.tell_losses()
         if flushed.pending:
             reasons = (flushed.reason, self._outbox.why() or "not answered yet")
@@ -344,57 +261,23 @@ class Reporter:
         """
         flushed = self.flush(timeout)
         self._closed = self._delivery.closed = True
-        self._abandon()
+        self._workers.abandon()
         if self._spool is not None:
             self._spool.close(_SPOOL_TIMEOUT)
-        if not self._threads:
-            self._delivery.close()
         return flushed
 
     def stats(self) -> Stats:
         """Count what became of the reports so far."""
-        return self.ledger.stats(open_streams=len(self.open_calls), threads=len(self._threads))
+        return self.ledger.stats(open_streams=len(self.open_calls), threads=len(self._workers))
 
     # What the end of the process asks for.
 
     def drain(self, deadline: float) -> None:
-        """
-        Wait until what is pending was delivered or tried once more, or `deadline` (monotonic).
-
-        The sending threads do it, for one look-up of a name can take longer than there is time.
-        Only where there is none, and none can be started, does this thread; a `Retry-After` that
-        ends in time is waited for.
-        """
-        outer, _here.delivering = _here.delivering, True
-        try:
+        """Wait until what is pending was delivered or tried, or `deadline` (monotonic)."""
+        with delivering():
             if self._spool is not None:
                 self._spool.sync(deadline - time.monotonic())
-            self._delivery.hurry()
-            if self.ledger.pending and not self._threads:
-                self._start_thread()
-            while self.ledger.pending and (left := deadline - time.monotonic()) > 0:
-                if self._is_tried(deadline):
-                    break
-                if self._threads:
-                    time.sleep(min(left, 0.005))
-                    continue
-                pause = min(left, 0.02)
-                hold = self._delivery.hold
-                queued = self._outbox.take(waiting_first=True, idle=pause, hold=hold)
-                if queued is not None:
-                    self._delivery.advance(queued, within=left)
-            if not self._threads:
-                self._delivery.close()
-        finally:
-            _here.delivering = outer
-
-    def _is_tried(self, deadline: float) -> bool:
-        """Whether all that is pending waits for a time that will not come."""
-        resumed = self._delivery.paused_until
-        if time.monotonic() < resumed < deadline:
-            return False
-        idle = self._outbox.is_idle(self._delivery.hold)
-        return idle and self.ledger.pending <= self._outbox.waiting
+            self._workers.drain(deadline)
 
     def write_off(self, deadline: float) -> None:
         """Close the spool, within `deadline` (monotonic), and count as lost what is pending."""

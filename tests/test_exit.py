@@ -45,8 +45,8 @@ def test_backlog_is_delivered(ending, code):
         "reporter.submit(Made(1)); reporter.flush(); atexit.register(reporter.submit, Made(2))",
         "atexit.register(lambda: (reporter.submit(Made(1)), reporter.submit(Made(2))))",
         """
-import openpipe_report._reporter
-openpipe_report._reporter._IDLE = 0.0
+import openpipe_report._workers
+openpipe_report._workers._IDLE = 0.0
 reporter.submit(Made(1))
 while reporter.stats().threads:
     pass

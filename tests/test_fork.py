@@ -56,8 +56,8 @@ for child in children:
 
 
 STORM = """
-import openpipe_report._reporter
-openpipe_report._reporter._BACKLOG_PER_THREAD = 1
+import openpipe_report._workers
+openpipe_report._workers._BACKLOG_PER_THREAD = 1
 if sys.argv[2]:
     reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[2])
 over, counts = threading.Event(), []

@@ -17,9 +17,9 @@ COMMON = """
 import asyncio, gc, os, sys, threading, tracemalloc
 from collections import Counter
 import openpipe_report
-from openpipe_report import AsyncOpenAI, OpenAI, Reporter, _lifecycle, _reporter
+from openpipe_report import AsyncOpenAI, OpenAI, Reporter, _lifecycle, _workers
 
-_reporter._IDLE = 0.05
+_workers._IDLE = 0.05
 KINDS = (OpenAI, AsyncOpenAI, Reporter)
 GIVEN = {"api_key": "sk-test", "base_url": sys.argv[2], "max_retries": 0}
 

@@ -82,7 +82,7 @@ def make(server, **settings):
 def settle(reporter):
     """Wait until each report has ended or waits for another attempt."""
     deadline = time.monotonic() + HANG_GUARD
-    while not reporter._is_tried(0.0) and reporter.ledger.pending:
+    while not reporter._workers.is_tried(0.0) and reporter.ledger.pending:
         assert time.monotonic() < deadline
         threading.Event().wait(0.001)
 
@@ -559,7 +559,7 @@ def test_what_json_cannot_say(value):
 
 def test_threads_end_when_idle(monkeypatch):
     """With nothing to do there is no thread, and the next report starts one again."""
-    monkeypatch.setattr("openpipe_report._reporter._IDLE", 0.01)
+    monkeypatch.setattr("openpipe_report._workers._IDLE", 0.01)
     reporter = make(Server())
     for _ in range(2):
         reporter.submit(Made())
@@ -571,7 +571,7 @@ def test_threads_end_when_idle(monkeypatch):
 
 def test_no_report_is_lost_between_threads(monkeypatch):
     """A report that comes while the last thread leaves is delivered."""
-    monkeypatch.setattr("openpipe_report._reporter._IDLE", 0.0)
+    monkeypatch.setattr("openpipe_report._workers._IDLE", 0.0)
     reporter = make(Server())
     for _ in range(300):
         reporter.submit(Made())
