@@ -14,6 +14,7 @@ import openai as _openai
 
 from openpipe_report import _module
 from openpipe_report._context import metadata
+from openpipe_report._decorating import with_context
 from openpipe_report._errors import OpenPipeError, SettingsError
 from openpipe_report._instrument import instrument, uninstrument
 from openpipe_report._ledger import Flushed, Stats
@@ -22,7 +23,7 @@ from openpipe_report._lifecycle import shutdown_all as shutdown
 from openpipe_report._redact import chain, elide_media, mask_keys
 from openpipe_report._reporter import Reporter
 from openpipe_report._settings import Settings
-from openpipe_report._span import span, with_context
+from openpipe_report._span import span
 from openpipe_report._version import VERSION as __version__  # noqa: N811 - the usual name
 from openpipe_report._wire import Report
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from openpipe_report._context import Scope, scope
@@ -184,3 +185,52 @@ def _async_generator(function: Any, begin: Any) -> Any:
 def _keep(items: list[Any], item: Any) -> None:
     if len(items) < MAX_ITEMS:
         items.append(item)
+
+
+def naming(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+    """Return what gives the arguments of a call by name, but for `self` and `cls`."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return lambda args, kwargs: {"args": args, "kwargs": kwargs}
+
+    def name_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            named = dict(signature.bind(*args, **kwargs).arguments)
+        except TypeError:  # the function will say so itself
+            return {"args": args, "kwargs": kwargs}
+        if next(iter(named), None) in {"self", "cls"}:
+            del named[next(iter(named))]
+        return named
+
+    return name_arguments
+
+
+def with_context(function: _Function) -> _Function:
+    """
+    Carry the metadata and span that are in force here to wherever a function is called.
+
+        with span("answer"), ThreadPoolExecutor() as pool:
+            pool.map(with_context(ask), questions)
+
+    Threads of a pool begin without them; tasks and `asyncio.to_thread` have them anyway.
+
+    Args:
+        function: A function, coroutine function, generator or async generator function.
+
+    Returns:
+        A function of the same kind; any number of threads may call it at once.
+    """
+    carried = _Carried(scope.get())
+    return decorate(function, lambda *_: carried)
+
+
+@dataclass(frozen=True)
+class _Carried:
+    inner: Scope
+
+    def start(self) -> Scope:
+        return self.inner
+
+    def finish(self, error: BaseException | str | None, result: Any) -> None:
+        pass

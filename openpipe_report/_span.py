@@ -4,7 +4,6 @@ span(): reports a piece of work that no client makes, and labels the calls insid
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from openpipe_report._context import (
     leave_scope,
     scope,
 )
-from openpipe_report._decorating import decorate
+from openpipe_report._decorating import decorate, naming
 from openpipe_report._guard import guarded, logger
 from openpipe_report._lifecycle import capturing
 from openpipe_report._link import make_link
@@ -149,7 +148,7 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
 
     def __call__(self, function: _Function) -> _Function:
         """Make each call of a function a span like this one."""
-        name_arguments = _naming(function)
+        name_arguments = naming(function)
 
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> span:
             request = self.request
@@ -219,55 +218,6 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         if error is not None:
             fields["errorMessage"] = error if isinstance(error, str) else describe_error(error)
         reporter.submit(_SpanSource(fields, self._request_json, encode_json(result)))
-
-
-def _naming(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
-    """Return what gives the arguments of a call by name, but for `self` and `cls`."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return lambda args, kwargs: {"args": args, "kwargs": kwargs}
-
-    def name_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        try:
-            named = dict(signature.bind(*args, **kwargs).arguments)
-        except TypeError:  # the function will say so itself
-            return {"args": args, "kwargs": kwargs}
-        if next(iter(named), None) in {"self", "cls"}:
-            del named[next(iter(named))]
-        return named
-
-    return name_arguments
-
-
-def with_context(function: _Function) -> _Function:
-    """
-    Carry the metadata and span that are in force here to wherever a function is called.
-
-        with span("answer"), ThreadPoolExecutor() as pool:
-            pool.map(with_context(ask), questions)
-
-    Threads of a pool begin without them; tasks and `asyncio.to_thread` have them anyway.
-
-    Args:
-        function: A function, coroutine function, generator or async generator function.
-
-    Returns:
-        A function of the same kind; any number of threads may call it at once.
-    """
-    carried = _Carried(scope.get())
-    return decorate(function, lambda *_: carried)
-
-
-@dataclass(frozen=True)
-class _Carried:
-    inner: Scope
-
-    def start(self) -> Scope:
-        return self.inner
-
-    def finish(self, error: BaseException | str | None, result: Any) -> None:
-        pass
 
 
 def _default_reporter() -> Reporter | None:
