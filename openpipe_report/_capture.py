@@ -8,13 +8,13 @@ Nothing here decodes or waits; whoever calls a method here on a caller's thread 
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from openpipe_report import _lifecycle
+from openpipe_report._describing import describe_body, describe_error, describe_leaving
 from openpipe_report._payload import Exchange
 from openpipe_report._tee import LEFT, is_async_stream, tee
 from openpipe_report._trace import parent_of
@@ -22,7 +22,6 @@ from openpipe_report._version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import FrameType
 
     from openpipe_report._context import Scope
     from openpipe_report._reporter import Reporter
@@ -264,47 +263,3 @@ def _nobody() -> None:
 
 def _is_alive(ident: int) -> bool:
     return any(thread.ident == ident for thread in threading.enumerate())
-
-
-def describe_error(error: BaseException) -> str:
-    """Name an exception, its text, and what caused it."""
-    told = _tell(error)
-    cause = error.__cause__
-    return told if cause is None else f"{told} ({_tell(cause)})"
-
-
-def _tell(error: BaseException) -> str:
-    name = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - somebody else's __str__
-        return name
-    return f"{name}: {text}" if text else name
-
-
-def describe_leaving() -> str | None:
-    """Name the exception with which a `with` around the stream is being left, if so."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to see who closes
-    for _ in range(12):
-        if frame is None:
-            return None
-        code = frame.f_code
-        if code.co_name in {"__exit__", "__aexit__"} and code.co_argcount > 2:  # noqa: PLR2004
-            error = frame.f_locals.get(code.co_varnames[2])
-            if not isinstance(error, BaseException) or isinstance(error, GeneratorExit):
-                return None
-            return describe_error(error)
-        frame = frame.f_back
-    return None
-
-
-def describe_body(options: Any) -> Any:
-    """Say what was to be sent, where there are no bytes to keep: JSON as given, or its kind."""
-    body = options.json_data
-    extra = options.extra_json
-    content = getattr(options, "content", None)  # since openai 2
-    if body is None and content is not None:
-        return f"<{type(content).__name__}, not kept>"
-    if isinstance(body, dict) and isinstance(extra, dict):
-        return {**body, **extra}
-    return body

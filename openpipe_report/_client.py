@@ -1,27 +1,23 @@
 """
-The drop-in classes: openai's own, with three methods overridden.
+What a client that reports has different from openai's: three methods, overridden.
 
 `request()` is one logical call, openai's retries inside; `_build_request()` makes the HTTP request
 of each attempt; `_process_response()` gets the response that counted. Everything a client can do
-goes through these three, so nothing else is touched. This is the one module that knows openai's
-inside; it is tried on every openai that the package allows.
+goes through these three, so nothing else is touched. What knows openai's inside is here, in
+`_classes`, `_resources` and `_module`, and is tried on every openai that the package allows.
 """
 
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Mapping
-from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
-
-from openai._base_client import SyncAPIClient
 
 from openpipe_report._capture import Call
 from openpipe_report._context import current_call, scope
 from openpipe_report._guard import guarded, note_fault
 from openpipe_report._link import Link, inheriting, make_link, note_websocket
-from openpipe_report._resources import lazy_resources, reclass_resources
+from openpipe_report._resources import reclass_resources
 
 if TYPE_CHECKING:
     from openpipe_report._reporter import Reporter
@@ -123,7 +119,7 @@ def _begin_call(link: Link, path: str, metadata: Any, ours: Any) -> Call | None:
     return Call(reporter, path, around, labels, tags if isinstance(tags, Mapping) else _NOTHING)
 
 
-class _Reporting:
+class Reporting:
     """What sync and async clients share."""
 
     _openpipe_link: Link
@@ -181,7 +177,7 @@ class _Reporting:
         return request
 
 
-class _SyncReporting(_Reporting):
+class SyncReporting(Reporting):
     def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         call, options = begin(self._openpipe_link, options)
         outer = current_call.get()
@@ -206,7 +202,7 @@ class _SyncReporting(_Reporting):
         return super()._process_response(response=response, **kwargs)  # type: ignore[misc]
 
 
-class _AsyncReporting(_Reporting):
+class AsyncReporting(Reporting):
     async def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         call, options = begin(self._openpipe_link, options)
         outer = current_call.get()
@@ -229,87 +225,3 @@ class _AsyncReporting(_Reporting):
         if call is not None:
             guarded("taking a response", call.on_response, response, kwargs.get("retries_taken", 0))
         return await super()._process_response(response=response, **kwargs)  # type: ignore[misc]
-
-
-def is_reporting(client: object) -> bool:
-    """Whether a client is one of ours, or was instrumented."""
-    return "_openpipe_link" in vars(client)
-
-
-def _with_signatures(cls: type, base: type) -> type:
-    """Let `inspect.signature` show the parameters of `base` and our two."""
-    ours = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
-        for name in ("openpipe", "reporter")
-    ]
-    for name in ("__init__", "copy"):
-        original = getattr(base, name)
-        signature = inspect.signature(original)
-        parameters = list(signature.parameters.values())
-        last = len(parameters)
-        if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
-            last -= 1
-        signature = signature.replace(parameters=[*parameters[:last], *ours, *parameters[last:]])
-        setattr(cls, name, _signed(getattr(cls, name), original, signature))
-    cls.with_options = cls.copy  # type: ignore[attr-defined]
-    return cls
-
-
-def _signed(method: Any, original: Any, signature: inspect.Signature) -> Any:
-    @functools.wraps(original)
-    def signed(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(self, *args, **kwargs)
-
-    signed.__signature__ = signature  # type: ignore[attr-defined]
-    return signed
-
-
-def reporting_class(base: type, *, derived_from: type | None = None) -> type:
-    """
-    Make the drop-in class for one of openai's client classes.
-
-    It keeps the name of the one it stands for: openai's User-Agent is made of it.
-
-    Args:
-        base: A client class of openai's.
-        derived_from: Our class for the one that `base` derives from, so that `isinstance` holds
-            between ours as it does between openai's.
-    """
-    bases = (derived_from or _mixin_for(base), base)
-    body = {"__doc__": base.__doc__, "__module__": "openpipe_report", **lazy_resources(base)}
-    return _with_signatures(type(base.__name__, bases, body), base)
-
-
-def replacing_class(base: type) -> type:
-    """
-    Make the class that existing instances of `base`, a client class, can be given.
-
-    Python allows that only where the first base is the same, so it has a copy of each method that
-    a drop-in inherits.
-    """
-    same = {name: getattr(base, name) for name in ("__doc__", "__module__", "__qualname__")}
-    made = type(base.__name__, (base,), {**same, **lazy_resources(base)})
-    for kind in (_Reporting, _mixin_for(base)):
-        for name, member in vars(kind).items():
-            if isinstance(member, FunctionType):
-                setattr(made, name, _copied(member, made))
-            elif isinstance(member, property):
-                setattr(made, name, member)
-    return _with_signatures(made, base)
-
-
-def _mixin_for(base: type) -> type:
-    return _SyncReporting if issubclass(base, SyncAPIClient) else _AsyncReporting
-
-
-def _copied(method: FunctionType, owner: type) -> FunctionType:
-    """Copy a method for another class: `super()` in it goes by the cell of its class."""
-    copied = FunctionType(
-        method.__code__,
-        method.__globals__,
-        method.__name__,
-        method.__defaults__,
-        (CellType(owner),) if method.__code__.co_freevars == ("__class__",) else method.__closure__,
-    )
-    copied.__kwdefaults__ = method.__kwdefaults__
-    return copied

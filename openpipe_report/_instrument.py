@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import openai
 
-from openpipe_report._client import is_reporting, replacing_class
+from openpipe_report._classes import is_reporting, replacing_class
 from openpipe_report._link import make_link
 from openpipe_report._resources import reclass_resources, restore_resources
 

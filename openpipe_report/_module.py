@@ -19,7 +19,7 @@ from openai._client import OpenAIWithRawResponse, OpenAIWithStreamedResponse
 from openai._resource import SyncAPIResource
 from openai._utils import LazyProxy
 
-from openpipe_report._client import reporting_class
+from openpipe_report._classes import reporting_class
 from openpipe_report._link import make_link
 from openpipe_report._resources import reclass_resources
 

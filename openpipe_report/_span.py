@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from openpipe_report import _lifecycle
-from openpipe_report._capture import describe_error
 from openpipe_report._context import (
     Block,
     MetadataValue,
@@ -21,6 +20,7 @@ from openpipe_report._context import (
     scope,
 )
 from openpipe_report._decorating import decorate, naming
+from openpipe_report._describing import describe_error
 from openpipe_report._guard import guarded, logger
 from openpipe_report._lifecycle import capturing
 from openpipe_report._link import make_link
