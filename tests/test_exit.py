@@ -135,13 +135,16 @@ def test_interrupted():
     """Ctrl-C ends the waiting at once; what is lost is named all the same."""
     script = """
 reporter.shutdown()
-import signal
+import signal, time
+from openpipe_report._lifecycle import Exit
 reporter = Reporter(base_url=sys.argv[1], exit_timeout=3600)
 for number in range(20):
     reporter.submit(Made(number))
-timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-timer.daemon = True
-timer.start()
+def interrupt():
+    while not Exit.draining:
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt, daemon=True).start()
 """
     with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
         done = run_script(f"http://127.0.0.1:{silent.getsockname()[1]}", script)
