@@ -7,14 +7,16 @@ A scope is a value: entering makes a new one, leaving puts the old one back by v
 
 from __future__ import annotations
 
+import asyncio
 import math
+import threading
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -22,6 +24,25 @@ if TYPE_CHECKING:
     from openpipe_report._reporter import Reporter
 
 MetadataValue = str | int | float | bool | None
+
+
+class Entry:
+    """One entering of a block, by one thread or task."""
+
+    __slots__ = ("over", "owner")
+
+    def __init__(self) -> None:
+        self.owner = _here()
+        self.over = False
+
+
+def _here() -> tuple[int, int]:
+    """Name the thread and task that run."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return threading.get_ident(), 0 if task is None else id(task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +56,8 @@ class Scope:
     reporter: Reporter | None = None
     foreign_span: int = 0
     """OpenTelemetry's span that was active when the innermost span of ours began."""
-    block: object = None
-    """The block that put it in force, and what was in force before."""
+    entry: Entry | None = None
+    """The entering of a block that put it in force, and what was in force before."""
     outer: Scope | None = None
 
 
@@ -53,7 +74,11 @@ def check_values(what: str, values: Mapping[str, Any]) -> dict[str, MetadataValu
     Raises:
         TypeError: A value is of another kind; the message names its key, never the value.
     """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{what} must be a mapping, got {type(values).__name__}")
     for key, value in values.items():
+        if not isinstance(key, str):
+            raise TypeError(f"{what} must have strings as keys, got {key!r}")
         if not (value is None or isinstance(value, (str, int, float))):
             raise TypeError(
                 f"{what}[{key!r}] must be a string, number, boolean or None, "
@@ -64,20 +89,36 @@ def check_values(what: str, values: Mapping[str, Any]) -> dict[str, MetadataValu
     return dict(values)
 
 
-def inner_scope(block: object, **changes: Any) -> Scope:
+def in_force() -> Scope:
+    """
+    Return what is in force here.
+
+    A block may be left elsewhere: a generator's by another task, or before blocks that a second
+    generator has entered meanwhile. Then it is still in this context, and is skipped, but not by
+    the tasks that were started inside it.
+    """
+    current = scope.get()
+    if current.entry is None or not current.entry.over:
+        return current
+    here = _here()
+    while current.entry is not None and current.entry.over and current.entry.owner == here:
+        current = current.outer or Scope()
+    scope.set(current)
+    return current
+
+
+def inner_scope(entry: Entry, **changes: Any) -> Scope:
     """Return what is to be in force in a block: what is now, but for the changes."""
-    outer = scope.get()
-    return replace(outer, block=block, outer=outer, **changes)
+    outer = in_force()
+    return replace(outer, entry=entry, outer=outer, **changes)
 
 
-def leave_scope(block: object) -> None:
-    """Bring back what was in force before the block, if this context is inside it at all."""
-    current: Scope | None = scope.get()
-    while current is not None:
-        if current.block is block:
-            scope.set(current.outer or Scope())
-            return
-        current = current.outer
+def leave_scope(entry: Entry) -> None:
+    """Bring back what was in force before the block; where it is not the innermost, later."""
+    entry.over = True
+    current = scope.get()
+    if current.entry is entry:
+        scope.set(current.outer or Scope())
 
 
 class Block(ABC):
@@ -127,17 +168,19 @@ class metadata(Block):  # noqa: N801 - used as a function: `with metadata(user="
         TypeError: A value is of another kind.
     """
 
-    __slots__ = ("_report", "_values")
+    __slots__ = ("_entries", "_report", "_values")
 
-    def __init__(self, *, report: bool = True, **values: MetadataValue) -> None:
+    def __init__(self, /, *, report: bool = True, **values: MetadataValue) -> None:
         self._values = check_values("metadata", values)
         self._report = report
+        self._entries: list[Entry] = []
 
     def __enter__(self) -> Self:
-        outer = scope.get()
+        outer = in_force()
         joined = {**outer.metadata, **self._values}
-        report = outer.report and self._report
-        scope.set(inner_scope(self, metadata=joined, report=report))
+        entry = Entry()
+        self._entries.append(entry)
+        scope.set(inner_scope(entry, metadata=joined, report=outer.report and self._report))
         return self
 
     def __exit__(
@@ -146,4 +189,11 @@ class metadata(Block):  # noqa: N801 - used as a function: `with metadata(user="
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        leave_scope(self)
+        entries = self._entries
+        current: Scope | None = scope.get()
+        while current is not None and current.entry not in entries:
+            current = current.outer
+        entry = entries[-1] if current is None else current.entry
+        if entry is not None:  # the one of this context, else the last
+            entries.remove(entry)
+            leave_scope(entry)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from openpipe_report._context import Scope, scope
+from openpipe_report._context import Scope, in_force, scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 MAX_ITEMS = 10_000
-"""Items of a generator that are kept; more are only counted by nobody."""
+"""Items of a generator that are kept as its result."""
+LEFT_EARLY = "left before its end"
+"""What is said of a generator that was closed before it was done."""
 
 
 class Work(Protocol):
@@ -70,11 +72,18 @@ def decorate(
         function: A function, coroutine function, generator function or async generator function.
         begin: Makes the work of a run from its arguments.
     """
-    if inspect.isasyncgenfunction(function):
+    if not callable(function) or isinstance(function, (type, staticmethod, classmethod)):
+        raise TypeError(
+            f"only functions can be decorated, got {type(function).__name__}: put the decorator "
+            "below @staticmethod, @classmethod and @property, and on methods, not on classes"
+        )
+    code: Any = function if hasattr(function, "__code__") else type(function).__call__
+    kinds = (function, code)
+    if any(map(inspect.isasyncgenfunction, kinds)):
         wrap: Any = _async_generator
-    elif inspect.isgeneratorfunction(function):
+    elif any(map(inspect.isgeneratorfunction, kinds)):
         wrap = _generator
-    elif inspect.iscoroutinefunction(function):
+    elif any(map(inspect.iscoroutinefunction, kinds)):
         wrap = _coroutine
     else:
         wrap = _plain
@@ -138,7 +147,7 @@ def _generator(function: Any, begin: Any) -> Any:
             work.finish(None, items)
             return stop.value
         except GeneratorExit:
-            work.finish("left before its end", items)
+            work.finish(LEFT_EARLY, items)
             raise
         except BaseException as error:
             work.finish(error, items)
@@ -173,7 +182,7 @@ def _async_generator(function: Any, begin: Any) -> Any:
         except StopAsyncIteration:
             work.finish(None, items)
         except GeneratorExit:
-            work.finish("left before its end", items)
+            work.finish(LEFT_EARLY, items)
             raise
         except BaseException as error:
             work.finish(error, items)
@@ -221,7 +230,8 @@ def with_context(function: _Function) -> _Function:
     Returns:
         A function of the same kind; any number of threads may call it at once.
     """
-    carried = _Carried(scope.get())
+    # A copy: it holds even when the block it is of is over.
+    carried = _Carried(replace(in_force(), entry=None))
     return decorate(function, lambda *_: carried)
 
 

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from openpipe_report import _lifecycle
 from openpipe_report._context import (
     Block,
+    Entry,
     MetadataValue,
     Scope,
     check_values,
+    in_force,
     inner_scope,
     leave_scope,
     scope,
 )
-from openpipe_report._decorating import decorate, naming
+from openpipe_report._decorating import LEFT_EARLY, decorate, naming
 from openpipe_report._describing import describe_error
 from openpipe_report._guard import guarded, logger
 from openpipe_report._lifecycle import capturing
@@ -98,6 +100,7 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
 
     __slots__ = (
         "_began",
+        "_entry",
         "_metadata",
         "_outer",
         "_parent",
@@ -124,6 +127,8 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         report: bool = True,
         reporter: Reporter | None = None,
     ) -> None:
+        if not isinstance(name, str):
+            raise TypeError('a span needs a name: span("work"), or @span("work")')
         self.name = name
         self.request = request
         self.response: Any = None
@@ -143,11 +148,17 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        leave_scope(self)
-        self.finish(error, self.response)
+        leave_scope(self._entry)
+        self.finish(LEFT_EARLY if isinstance(error, GeneratorExit) else error, self.response)
 
     def __call__(self, function: _Function) -> _Function:
-        """Make each call of a function a span like this one."""
+        """
+        Make each call of a function a span like this one.
+
+        Raises:
+            TypeError: It is no function: put `@span(...)` below `@staticmethod`, `@classmethod`
+                and `@property`, and on methods, not on classes.
+        """
         name_arguments = naming(function)
 
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> span:
@@ -171,14 +182,15 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
             raise RuntimeError("a span serves one block; make another one")
         self._started = True
         self._request_json = encode_json(self.request)
-        self._outer = outer = scope.get()
+        self._outer = outer = in_force()
+        self._entry = Entry()
         self._parent = parent_of(outer)
         self.trace_id = self._parent.trace_id or os.urandom(16).hex()
         self.span_id = os.urandom(8).hex()
         self._reporter = self._reporter or outer.reporter
         self._report = self._report and outer.report
         inner = inner_scope(
-            self,
+            self._entry,
             metadata={**outer.metadata, **self._metadata},
             trace_id=self.trace_id,
             span_id=self.span_id,

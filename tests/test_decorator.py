@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -154,6 +155,52 @@ def test_nested(reports):
     inner_report, outer_report = (report.reqPayload["metadata"] for report in reports)
     assert inner_report["trace_id"] == outer_report["trace_id"]
     assert inner_report["parent_span_id"] == outer_report["span_id"]
+
+
+@pytest.mark.parametrize(
+    "misuse, told",
+    [
+        (lambda: span(function), "a span needs a name"),
+        (lambda: span("x")(staticmethod(function)), "below @staticmethod"),
+        (lambda: span("x")(property(function)), "got property"),
+        (lambda: span("x")(Report), "not on classes"),
+        (lambda: with_context("x"), "got str"),
+    ],
+)
+def test_misuse(misuse, told):
+    """What cannot be decorated is refused at once, with the remedy."""
+    with pytest.raises(TypeError, match=told):
+        misuse()
+
+
+def test_callable_objects(reports):
+    """Objects that are called, sync and async, and partial functions are as functions."""
+
+    class Ask:
+        async def __call__(self, question):
+            await asyncio.sleep(0)
+            return question.upper()
+
+    assert asyncio.run(span("ask")(Ask())("hi")) == "HI"
+    assert asyncio.run(span("part")(functools.partial(coroutine, 1))()) == ["inner", 1, 2]
+    assert span("len")(len)([1, 2]) == 2
+    assert [report.respPayload for report in reports[:1]] == ["HI"]
+    assert [report.reqPayload["name"] for report in reports] == ["ask", "function", "part", "len"]
+
+
+def test_arguments_that_cannot_be_read(reports):
+    """Whatever arguments do when they are looked at, the function runs."""
+
+    class Odd(dict):
+        def items(self):
+            raise KeyError("odd")
+
+    @span("work")
+    def work(value):
+        return 1
+
+    assert work(Odd(a=1)) == 1
+    assert reports[0].respPayload == 1
 
 
 def test_report_false(reports):
@@ -335,13 +382,15 @@ def test_handmade_report():
         ({"unknown": 1}, "unknown"),
         ({"tags": {"a": []}}, "tags"),
         ({"requestedAt": None}, "must not be null"),
+        ({"requestedAt": 10**5000}, "requestedAt"),
     ],
 )
 def test_wrong_handmade_report(reports, fields, told):
     """What the API would not take is told to whoever made it."""
     reporter = Reporter(base_url="http://127.0.0.1:9")
-    with pytest.raises(ValidationError, match=told):
+    with pytest.raises(ValidationError, match=told) as raised:
         reporter.report(**fields)
+    assert "input_value" not in str(raised.value)
     assert reporter.stats().pending == 0
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, model_serializer
 
 import openpipe_report
 from openpipe_report import Reporter, metadata, span
-from openpipe_report._context import scope
+from openpipe_report._context import in_force, scope
 from openpipe_report.testing import captured_reports
 
 HEX_32, HEX_16 = IsStr(regex="[0-9a-f]{32}"), IsStr(regex="[0-9a-f]{16}")
@@ -141,6 +141,113 @@ async def test_tasks(reports):
     labels = [report.reqPayload["metadata"] for report in reports]
     assert sorted(label["number"] for label in labels) == list(range(5))
     assert all(label["outer"] for label in labels)
+
+
+def labels():
+    return in_force().metadata.get("of"), in_force().report
+
+
+def test_interleaved_generators():
+    """A generator's block that is left first takes nothing of another's with it."""
+
+    def one():
+        with span("one", metadata={"of": "one"}):
+            yield
+
+    def other():
+        with metadata(of="other", report=False):
+            for _ in range(3):
+                yield labels()
+
+    first, second = one(), other()
+    next(first)
+    seen = [next(second)]
+    first.close()
+    seen += list(second)
+    assert seen == [("other", False)] * 3
+    assert labels() == (None, True)
+
+
+async def test_abandoned_generators():
+    """Async generators that are left with `break` leave nothing behind."""
+
+    async def steps():
+        with metadata(report=False, of="steps"):
+            yield labels()
+            yield labels()
+
+    with metadata(of="outer"):
+        for _ in range(50):
+            async for found in steps():
+                assert found == ("steps", False)
+                break
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert labels() == ("outer", True)
+        depth, current = 0, scope.get()
+        while current.outer is not None:
+            depth, current = depth + 1, current.outer
+        assert depth < 4
+    assert labels() == (None, True)
+
+
+async def test_generator_closed_by_another_task():
+    """An undecorated one that another task closes leaves nothing behind in its reader's."""
+
+    async def steps():
+        with span("steps", metadata={"of": "steps"}), metadata(report=False):
+            yield labels()
+
+    stream = steps()
+    assert await anext(stream) == ("steps", False)
+    await asyncio.create_task(stream.aclose())
+    assert labels() == (None, True)
+
+
+async def test_tasks_outlive_their_block():
+    """A task that was started inside a block keeps its labels after the block."""
+    ended = asyncio.Event()
+
+    async def work():
+        await ended.wait()
+        return labels()
+
+    with metadata(of="block"):
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+    assert labels() == (None, True)
+    ended.set()
+    assert await task == ("block", True)
+
+
+def test_generator_with_a_span_closed_early(reports):
+    """A block in a generator that is closed early says so, and is no error."""
+
+    def steps():
+        with span("steps"):
+            yield
+
+    stream = steps()
+    next(stream)
+    stream.close()
+    assert (reports[0].statusCode, reports[0].errorMessage) == (200, "left before its end")
+
+
+@pytest.mark.parametrize(
+    "values, told",
+    [({1: 2}, "strings as keys, got 1"), ([("a", 1)], "must be a mapping, got list")],
+)
+def test_wrong_keys(values, told):
+    """What is no mapping of names is refused at once."""
+    for argument in ("metadata", "tags"):
+        with pytest.raises(TypeError, match=told):
+            span("work", **{argument: values})
+
+
+def test_any_name():
+    """Labels may be called `self`."""
+    with metadata(self="x"):
+        assert in_force().metadata == {"self": "x"}
 
 
 def test_report_false(reports):
