@@ -14,6 +14,7 @@ from typing import Any
 from openai._base_client import SyncAPIClient
 
 from openpipe_report._client import AsyncReporting, Reporting, SyncReporting
+from openpipe_report._link import inheriting
 from openpipe_report._resources import lazy_resources
 
 
@@ -28,6 +29,7 @@ def _with_signatures(cls: type, base: type) -> type:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
         for name in ("openpipe", "reporter")
     ]
+    aliased = getattr(base, "with_options", None) is getattr(base, "copy", None)
     for name in ("__init__", "copy"):
         original = getattr(base, name)
         signature = inspect.signature(original)
@@ -35,10 +37,23 @@ def _with_signatures(cls: type, base: type) -> type:
         last = len(parameters)
         if parameters and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
             last -= 1
-        signature = signature.replace(parameters=[*parameters[:last], *ours, *parameters[last:]])
+        new = [parameter for parameter in ours if parameter.name not in signature.parameters]
+        signature = signature.replace(parameters=[*parameters[:last], *new, *parameters[last:]])
         setattr(cls, name, _signed(getattr(cls, name), original, signature))
-    cls.with_options = cls.copy  # type: ignore[attr-defined]
+    own = cls.copy if aliased else _inheriting(base.with_options)  # type: ignore[attr-defined]
+    cls.with_options = own  # type: ignore[attr-defined]
     return cls
+
+
+def _inheriting(original: Any) -> Any:
+    """Let the copies that a class makes in its own way report as their original."""
+
+    @functools.wraps(original)
+    def with_options(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with inheriting(vars(self)["_openpipe_link"]):
+            return original(self, *args, **kwargs)
+
+    return with_options
 
 
 def _signed(method: Any, original: Any, signature: inspect.Signature) -> Any:

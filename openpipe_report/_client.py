@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._capture import Call
-from openpipe_report._context import current_call, scope
+from openpipe_report._context import current_call, in_force
 from openpipe_report._guard import guarded, note_fault
 from openpipe_report._link import Link, inheriting, make_link, note_websocket
 from openpipe_report._resources import reclass_resources
@@ -107,7 +107,7 @@ def _begin_call(link: Link, path: str, metadata: Any, ours: Any) -> Call | None:
     reporter = link.reporter
     if reporter is None:
         return None
-    around = scope.get()
+    around = in_force()
     if not around.report or _PATHS[path] not in link.settings.endpoints:
         return None
     if not isinstance(ours, Mapping):
@@ -116,7 +116,9 @@ def _begin_call(link: Link, path: str, metadata: Any, ours: Any) -> Call | None:
         return None
     labels, tags = ours.get("metadata"), ours.get("tags")
     labels = {**(labels if isinstance(labels, Mapping) else {}), **(metadata or {})}
-    return Call(reporter, path, around, labels, tags if isinstance(tags, Mapping) else _NOTHING)
+    return Call(
+        reporter, path, around, labels, dict(tags) if isinstance(tags, Mapping) else _NOTHING
+    )
 
 
 class Reporting:
@@ -151,7 +153,7 @@ class Reporting:
         with inheriting(link):
             made = super().copy(*args, **kwargs)  # type: ignore[misc]
         if asked:  # whatever the constructor of a subclass chose
-            made._openpipe_link = link.for_client(made.base_url)  # noqa: SLF001 - a client of ours
+            vars(made)["_openpipe_link"] = link.for_client(made.base_url)
         return made
 
     with_options = copy

@@ -57,19 +57,19 @@ def instrument(
     if not isinstance(client, _CLIENTS):
         raise TypeError(f"instrument() takes a client of openai's, got {kind.__name__}")
     reports = is_reporting(client)
-    if reports and openpipe is None and reporter is None:
+    link = vars(client)["_openpipe_link"] if reports else None
+    if link is not None and link.own_reporter and openpipe is None and reporter is None:
         return client
+    made = kind if reports else _replacing(kind)
     vars(client)["_openpipe_link"] = make_link(openpipe, reporter).for_client(client.base_url)
-    if not reports:
-        object.__setattr__(client, "__class__", _replacing(kind))
-        reclass_resources(client)
+    object.__setattr__(client, "__class__", made)
+    reclass_resources(client)
     return client
 
 
 def _replacing(kind: type) -> type:
-    if kind not in _instrumented:
-        _instrumented[kind] = replacing_class(kind)
-    return _instrumented[kind]
+    # Of several threads' classes one stays.
+    return _instrumented.get(kind) or _instrumented.setdefault(kind, replacing_class(kind))
 
 
 def uninstrument(client: _Client) -> _Client:

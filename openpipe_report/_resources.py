@@ -32,17 +32,25 @@ def lazy_resources(cls: type) -> dict[str, Any]:
 
 def reclass_resources(owner: object) -> None:
     """Re-class the resources that exist already: all of them until openai 1.67."""
+    _forget_wrappers(owner)
     for name in _NAMES:
         _reclass(vars(owner).get(name))
 
 
 def restore_resources(owner: object) -> None:
     """Give the resources of a client or resource their own class again."""
+    _forget_wrappers(owner)
     for name in _NAMES:
         resource: Any = vars(owner).get(name)
         if hasattr(type(resource), "_openpipe_base"):
             resource.__class__ = resource._openpipe_base  # noqa: SLF001 - ours
             restore_resources(resource)
+
+
+def _forget_wrappers(owner: object) -> None:
+    """Let `with_raw_response` be made anew: it has bound methods of the class that was."""
+    for name in ("with_raw_response", "with_streaming_response"):
+        vars(owner).pop(name, None)
 
 
 class _Lazy:
@@ -76,20 +84,23 @@ def _subclass(kind: type) -> type:
         "_openpipe_base": kind,
         **lazy_resources(kind),
     }
+    made = type(kind.__name__, (kind,), body)
     for name in _METHODS:
         if hasattr(kind, name):
-            body[name] = _with_openpipe(getattr(kind, name))
-    return type(kind.__name__, (kind,), body)
+            setattr(made, name, _with_openpipe(made, name, getattr(kind, name)))
+    return made
 
 
-def _with_openpipe(original: Any) -> Any:
+def _with_openpipe(owner: type, name: str, original: Any) -> Any:
+    """Make the method; what it calls is looked up anew, since openai's may be patched by then."""
+
     @functools.wraps(original)
     def method(self: Any, *args: Any, openpipe: Any = None, **kwargs: Any) -> Any:
         if openpipe is not None:
             body = kwargs.get("extra_body")
             if body is None or isinstance(body, Mapping):
                 kwargs["extra_body"] = {**(body or {}), "openpipe": openpipe}
-        return original(self, *args, **kwargs)
+        return getattr(super(owner, self), name)(*args, **kwargs)
 
     if not inspect.iscoroutinefunction(original):
         return method

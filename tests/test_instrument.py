@@ -68,6 +68,50 @@ def test_reports_in_place(make_caller, scripted, reports, package):
         assert (client.seen, client.extra) == ("/chat/completions", "none")
 
 
+def test_parameters_of_its_own(make_caller, scripted, reports):
+    """A class that has parameters of our names, or its own with_options, keeps them."""
+
+    class Own(openai.OpenAI):
+        def __init__(self, *, reporter=None, **kwargs):
+            super().__init__(**kwargs)
+            self.theirs = reporter
+
+        def with_options(self, **kwargs):
+            copy = super().with_options(**kwargs)
+            copy.theirs = "copied"
+            return copy
+
+    client = instrument(Own(api_key="k", base_url=scripted.base_url))
+    copy = client.with_options(timeout=3)
+    assert copy.theirs == "copied"
+    scripted.json(chat_completion())
+    copy.chat.completions.create(**CHAT)
+    assert len(reports) == 1
+    client.close()
+
+
+def test_wrappers_that_were_made_before(make_caller, scripted, reports):
+    """Raw wrappers that a resource made before take `openpipe=`, and no more afterwards."""
+    caller = make_caller(package=openai)
+    for name in ("with_raw_response", "with_streaming_response"):
+        getattr(caller.client.chat.completions, name)
+    instrument(caller.client)
+    scripted.json(chat_completion())
+    caller("chat.completions.with_raw_response.create", **CHAT, openpipe={"tags": {"a": 1}})
+    assert reports[0].tags["a"] == 1
+    uninstrument(caller.client)
+    with pytest.raises(TypeError):
+        caller("chat.completions.with_raw_response.create", **CHAT, openpipe={})
+
+
+def test_on_after_off(make_caller, monkeypatch):
+    """A client that was instrumented without a destination gets one when there is one."""
+    client = instrument(make_caller(package=openai).client)
+    assert client._openpipe_link.reporter is None
+    monkeypatch.setenv("OPENPIPE_BASE_URL", DESTINATION["base_url"])
+    assert instrument(client)._openpipe_link.reporter is not None
+
+
 def test_twice_is_once(make_caller, scripted, reports):
     """Instrumenting again changes nothing, nor does it for a client of ours."""
     for package in (openai, openpipe_report):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from unittest import mock
 
 import openai
 import pytest
+from openai import resources
 from pydantic import BaseModel
 from shapes import (
     chat_chunks,
@@ -16,7 +18,7 @@ from shapes import (
     response_events,
 )
 
-from openpipe_report import instrument
+from openpipe_report import _resources, instrument
 from openpipe_report.testing import captured_reports
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -105,6 +107,21 @@ def test_stream_helper(make_caller, scripted, reports, method, arguments, events
     caller.leave(manager)
     assert b"openpipe" not in scripted.requests[0].body
     assert reports[0].tags["prompt_id"] == "p1"
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["made-before", "made-inside"])
+def test_patched_openai(make_caller, scripted, first):
+    """Who patches openai's own method is heard, and only as long as the patch lasts."""
+    caller = make_caller()
+    kind = resources.chat.AsyncCompletions if caller.is_async else resources.chat.Completions
+    _resources._subclass.cache_clear()
+    if first:
+        caller.client.chat.completions  # noqa: B018 - makes it
+    with mock.patch.object(kind, "create", return_value="mocked"):
+        assert caller.client.chat.completions.create(**CHAT) == "mocked"
+    scripted.json(chat_completion())
+    assert caller("chat.completions.create", **CHAT).id == chat_completion()["id"]
+    _resources._subclass.cache_clear()
 
 
 def test_beside_an_extra_body(caller, scripted, reports):
