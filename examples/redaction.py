@@ -10,6 +10,7 @@ what could not be redacted is never sent.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from openpipe_report import OpenAI, Report, Reporter, chain, elide_media, mask_keys
 
@@ -17,15 +18,21 @@ CARD = re.compile(r"\b(?:\d[ -]?){13,16}\b")
 
 
 def mask_cards(report: Report) -> Report:
-    """Mask what looks like a card number in the messages of a request."""
-    payload = dict(report.reqPayload)
-    payload["messages"] = [
-        {**message, "content": CARD.sub("[card]", message["content"])}
-        if isinstance(message["content"], str)
-        else message
-        for message in payload.get("messages", [])
-    ]
-    return report.model_copy(update={"reqPayload": payload})
+    """Mask what looks like a card number in any string of the payloads."""
+    names = report.model_fields_set & {"reqPayload", "respPayload"}
+    payloads = {name: mask(getattr(report, name)) for name in names}
+    return report.model_copy(update=payloads)
+
+
+def mask(value: Any) -> Any:
+    """Mask one value, and what is in it."""
+    if isinstance(value, str):
+        return CARD.sub("[card]", value)
+    if isinstance(value, dict):
+        return {key: mask(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [mask(item) for item in value]
+    return value
 
 
 reporter = Reporter(

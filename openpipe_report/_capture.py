@@ -21,12 +21,14 @@ from openpipe_report._trace import parent_of
 from openpipe_report._version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
     from openpipe_report._context import Scope
     from openpipe_report._reporter import Reporter
     from openpipe_report._wire import Report
 
+_SECRET = 8
+"""Characters from which on something that was sent in place of a key can be one."""
 _RESERVE = 64 * 1024
 """An open stream reserves memory in steps of so many bytes."""
 
@@ -130,6 +132,9 @@ class Call(Exchange):
         except Exception:  # noqa: BLE001 - not read yet (ResponseNotRead of either httpx)
             self._open(response)
             return
+        if self.status >= 400:  # noqa: PLR2004 - some servers quote the key that they refuse
+            for secret in self._secrets():
+                content = content.replace(secret.encode(), b"[key]")
         self.content = content
         if content[:1] not in (b"{", b"["):
             self.content_type = response.headers.get("content-type", "")
@@ -235,12 +240,21 @@ class Call(Exchange):
         query = getattr(getattr(self._sent, "url", None), "query", b"").decode("ascii", "replace")
         if query:
             text = text.replace(query, "[query]")
+        for secret in self._secrets():
+            text = text.replace(secret, "[key]")
+        return text
+
+    def _secrets(self) -> Generator[str]:
+        """The keys that were sent."""
+        url = getattr(self._sent, "url", None)
+        for value in url.params.values() if url is not None and url.query else ():
+            if len(value) >= _SECRET:
+                yield value
         headers = getattr(self._sent, "headers", {})
         for name in ("authorization", "api-key", "x-api-key"):
             for secret in headers.get(name, "").split():
-                if secret.lower() != "bearer":
-                    text = text.replace(secret, "[key]")
-        return text
+                if len(secret) >= _SECRET:
+                    yield secret
 
     def is_left(self) -> bool:
         """Whether this thread or task opened the stream, or the one that did has ended."""

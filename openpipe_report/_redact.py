@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 
 MASK = "[masked]"
 
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[\w=.+\"-]+)*);base64,([A-Za-z0-9+/_=-]*)")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}\s*")
+_DATA_URL = re.compile(
+    r"data:([^,;]{0,80})(?:;\s*(?!base64,)(?:\"[^\"]{0,80}\"|[^,;\"]){0,80}){0,8};\s*base64,\s*"
+    # White space only within: where a line of base64 follows.
+    r"((?:[a-z0-9+/_=%-]|\s{1,2}(?=[a-z0-9+/_=%-]{24}))*)",
+    re.IGNORECASE,
+)
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]{40,}\s+)*[A-Za-z0-9+/_-]*={0,2}\s*")
+_SHORTEST = 64
 _MEDIA_KEYS = frozenset({"b64_json", "data", "file_data", "partial_image_b64", "result", "audio"})
 
 
@@ -30,9 +36,9 @@ def elide_media(report: Report) -> Report:
     """
     Replace base64 media - images, audio, files - by what it was, as `<image/png, 3072 bytes>`.
 
-    Data URLs are found in any string; bare base64 (of 64 characters or more) under the keys that
-    OpenAI's API has it under: `b64_json`, `data`, `file_data`, `partial_image_b64`, `result`,
-    `audio`.
+    Data URLs are found in any string of the payloads; bare base64 (of 64 characters or more) under
+    the keys that OpenAI's API has it under: `b64_json`, `data`, `file_data`, `partial_image_b64`,
+    `result`, `audio`.
     """
     return _with_payloads(report, _without_media)
 
@@ -104,15 +110,17 @@ def _without_media(value: Any, key: str) -> Any:
         return [_without_media(item, key) for item in value]
     if not isinstance(value, str):
         return value
-    if key in _MEDIA_KEYS and _BASE64.fullmatch(value):
+    if key in _MEDIA_KEYS and len(value) >= _SHORTEST and _BASE64.fullmatch(value):
         return f"<base64, {_size(value)} bytes>"
-    if ";base64," in value:
-        return _DATA_URL.sub(
-            lambda match: f"<{match[1] or 'data'}, {_size(match[3])} bytes>", value
-        )
+    if "base64," in value.lower():
+        return _DATA_URL.sub(_describe, value)
     return value
+
+
+def _describe(match: re.Match[str]) -> str:
+    return f"<{match[1].strip() or 'data'}, {_size(match[2])} bytes>"
 
 
 def _size(base64: str) -> int:
     """How many bytes base64 stands for."""
-    return len(base64.rstrip("= \n\r")) * 3 // 4
+    return len("".join(base64.split()).rstrip("=")) * 3 // 4

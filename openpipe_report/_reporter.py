@@ -39,14 +39,14 @@ _SPOOL_TIMEOUT = 2.0
 
 
 class Handmade:
-    """A report that a user made, as JSON: what it was made of may change afterwards."""
+    """A report that a user made; nobody else has its payloads."""
 
-    def __init__(self, body: bytes) -> None:
-        self._body = body
+    def __init__(self, body: bytes, report: Report) -> None:
+        self._report = report
         self.size = len(body)
 
     def build(self) -> Report:
-        return Report(**parse_json(self._body))
+        return self._report
 
 
 class Reporter:
@@ -213,7 +213,8 @@ class Reporter:
         Raises:
             pydantic.ValidationError: A field is unknown, or of the wrong type.
         """
-        source = Handmade(Report(**fields).to_json())
+        body = Report(**fields).to_json()
+        source = Handmade(body, Report(**parse_json(body)))
         reporter = _lifecycle.capturing[-1] if _lifecycle.capturing else self
         return reporter.settings.enabled and reporter.submit(source)
 

@@ -43,7 +43,7 @@ class Report(BaseModel):
     null there.
     """
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
     requestedAt: Annotated[Number | None, _NotNull] = None
     """When the call began: Unix time in milliseconds."""
@@ -155,8 +155,11 @@ def encode_json(value: object) -> bytes:
     """Encode as JSON in ASCII; what JSON cannot say (NaN, objects) travels as its string."""
     try:
         return _dump(value)
-    except (ValueError, TypeError, RecursionError):
-        return _dump(_Plainer().plain(value))
+    except Exception:  # noqa: BLE001 - what it is not made for, and whatever its values do
+        try:
+            return _dump(_Plainer().plain(value))
+        except Exception:  # noqa: BLE001 - not even its kind can be told
+            return _dump(f"<{type(value).__name__}>")
 
 
 def _dump(value: object) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
 
 import openai
 import pytest
 from backend import HANG_GUARD, OK, Backend
-from scripted_openai import Fault
+from scripted_openai import Fault, Reply
 from shapes import api_error, chat_chunks, chat_completion
 
 import openpipe_report
@@ -55,13 +56,22 @@ def refuse(response):
         raise ValueError(f"no luck with {response.request.url}")
 
 
+def quote(request):
+    """A server that quotes the keys it refuses."""
+    where = request.target + "".join(value for _, value in request.headers)
+    keys = [key for name, key in KEYS.items() if key in where and name != "organization"]
+    assert keys
+    body = json.dumps(api_error(f"wrong: {', '.join(keys)}")).encode()
+    return Reply([body], 401, [("Content-Type", "application/json")], length=len(body))
+
+
 def one_of_each(scripted):
     """Answers of every kind, each followed by the call that gets it."""
     scripted.json(chat_completion())
     yield {}
     scripted.stream(chat_chunks("One"))
     yield {"stream": True}
-    scripted.json(api_error("no"), 401)
+    scripted.otherwise = quote
     yield {}
     scripted.json(api_error("no"), 500)
     yield {"stream": True}

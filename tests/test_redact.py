@@ -14,6 +14,7 @@ from openpipe_report import OpenAI, Report, Reporter, chain, elide_media, mask_k
 
 PIXELS = bytes(range(256)) * 12
 BASE64 = base64.b64encode(PIXELS).decode()
+WRAPPED = base64.encodebytes(PIXELS).decode()
 URL = f"data:image/png;base64,{BASE64}"
 
 
@@ -36,6 +37,18 @@ def redact(hook, payload):
             {"url": "<text/plain, 2 bytes>"},
         ),
         ({"url": "data:;base64,SGk="}, {"url": "<data, 2 bytes>"}),
+        (
+            {"url": f"DATA:image/png;charset=x y;BASE64, {BASE64}"},
+            {"url": "<image/png, 3072 bytes>"},
+        ),
+        (
+            {"url": f'data:video/webm;codecs="vp8, opus";base64,{BASE64} and on'},
+            {"url": "<video/webm, 3072 bytes> and on"},
+        ),
+        (
+            {"url": f"data:image/png;base64,{WRAPPED}", "data": WRAPPED},
+            {"url": "<image/png, 3072 bytes>\n", "data": "<base64, 3072 bytes>"},
+        ),
         ([{"b64_json": BASE64}], [{"b64_json": "<base64, 3072 bytes>"}]),
         (
             {"input_audio": {"data": BASE64, "format": "wav"}},
