@@ -126,13 +126,14 @@ class Call(Exchange):
             self._finish()
 
     def _take(self, response: Any) -> None:
-        self.status = response.status_code
+        status: int = response.status_code
+        self.status = status
         try:
             content: bytes = response.content
         except Exception:  # noqa: BLE001 - not read yet (ResponseNotRead of either httpx)
             self._open(response)
             return
-        if self.status >= 400:  # noqa: PLR2004 - some servers quote the key that they refuse
+        if status >= 400:  # noqa: PLR2004 - some servers quote the key that they refuse
             for secret in self._secrets():
                 content = content.replace(secret.encode(), b"[key]")
         self.content = content
