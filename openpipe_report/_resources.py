@@ -32,25 +32,27 @@ def lazy_resources(cls: type) -> dict[str, Any]:
 
 def reclass_resources(owner: object) -> None:
     """Re-class the resources that exist already: all of them until openai 1.67."""
-    _forget_wrappers(owner)
     for name in _NAMES:
         _reclass(vars(owner).get(name))
+    _renew_wrappers(owner)
 
 
 def restore_resources(owner: object) -> None:
     """Give the resources of a client or resource their own class again."""
-    _forget_wrappers(owner)
     for name in _NAMES:
         resource: Any = vars(owner).get(name)
         if hasattr(type(resource), "_openpipe_base"):
             resource.__class__ = resource._openpipe_base  # noqa: SLF001 - ours
             restore_resources(resource)
+    _renew_wrappers(owner)
 
 
-def _forget_wrappers(owner: object) -> None:
-    """Let `with_raw_response` be made anew: it has bound methods of the class that was."""
+def _renew_wrappers(owner: object) -> None:
+    """Make `with_raw_response` anew, or let it be: it has bound methods of the class that was."""
     for name in ("with_raw_response", "with_streaming_response"):
-        vars(owner).pop(name, None)
+        made = vars(owner).pop(name, None)
+        if made is not None and not hasattr(type(owner), name):  # made by the constructor
+            vars(owner)[name] = type(made)(owner)
 
 
 class _Lazy:

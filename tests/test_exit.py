@@ -137,6 +137,7 @@ def test_interrupted():
 reporter.shutdown()
 import signal, time
 from openpipe_report._lifecycle import Exit
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in background jobs
 reporter = Reporter(base_url=sys.argv[1], exit_timeout=3600)
 for number in range(20):
     reporter.submit(Made(number))
