@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -154,6 +155,8 @@ def main() -> None:
     if given.serve:
         serve(given.serve, given.port)
         return
+    # As Ctrl-C does, which background jobs ignore.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         with local_model(port=given.port, verbose=given.verbose) as base_url:
             print(f"Listening on {base_url} (Ctrl-C stops it)", flush=True)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -98,7 +97,7 @@ def local_model(interpreter: Path) -> Iterator[str]:
                 sys.exit("error: the local model did not start")
             yield line.split()[2]
         finally:
-            server.send_signal(signal.SIGINT)
+            server.terminate()
 
 
 def show_versions(interpreter: Path, libraries: list[str]) -> None:
