@@ -248,8 +248,8 @@ class Call(Exchange):
     def _secrets(self) -> Generator[str]:
         """The keys that were sent."""
         url = getattr(self._sent, "url", None)
-        for value in url.params.values() if url is not None and url.query else ():
-            if len(value) >= _SECRET:
+        for name, value in url.params.items() if url is not None and url.query else ():
+            if len(value) >= _SECRET and name != "api-version":  # Azure's is in its answers, too
                 yield value
         headers = getattr(self._sent, "headers", {})
         for name in ("authorization", "api-key", "x-api-key"):

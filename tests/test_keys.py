@@ -124,6 +124,19 @@ def test_no_key_anywhere(scripted, library, tmp_path, monkeypatch, caplog):
     assert not [text[:300] for text in others if KEYS["openpipe"] in text]
 
 
+def test_what_is_no_key_stays(scripted, reports):
+    """An API version in the query is no key: an answer that names it is kept as it came."""
+    scripted.json(api_error("2024-10-21 is not supported"), 400)
+    with (
+        openpipe_report.AzureOpenAI(
+            api_key=KEYS["azure"], azure_endpoint=scripted.root, api_version="2024-10-21"
+        ) as client,
+        pytest.raises(openai.BadRequestError),
+    ):
+        client.chat.completions.create(**CHAT)
+    assert reports[0].errorMessage == "2024-10-21 is not supported"
+
+
 def files_in(folder):
     return [file.read_bytes().decode("latin-1") for file in folder.iterdir()]
 
