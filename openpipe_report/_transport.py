@@ -100,13 +100,11 @@ class Transport:
         deadline = time.monotonic() + connect + read
         with _unobserved():
             try:
-                return self._attempt(request, deadline)
-            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-                # Most often a pooled connection that the server has closed meanwhile.
                 try:
                     return self._attempt(request, deadline)
-                except httpx.TransportError as error:
-                    return Failed(_describe(error), answered=False)
+                except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+                    # Most often a pooled connection that the server has closed meanwhile.
+                    return self._attempt(request, deadline)
             except httpx.TransportError as error:
                 return Failed(_describe(error), answered=False)
             except httpx.HTTPStatusError as error:  # by a hook of a given client

@@ -305,6 +305,24 @@ def test_hook_that_raises_for_status(status, headers, outcome):
         assert found == outcome
 
 
+def test_hook_that_raises_after_a_stale_connection():
+    """The immediate repeat on a connection that was closed is judged in the same way."""
+    answers = iter([httpx.RemoteProtocolError("stale"), httpx.Response(429)])
+
+    def answer(request):
+        found = next(answers)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    client = httpx.Client(
+        transport=httpx.MockTransport(answer),
+        event_hooks={"response": [lambda response: response.raise_for_status()]},
+    )
+    found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
+    assert found == Failed("HTTP 429", answered=True)
+
+
 def test_closed_client():
     """A given client that was closed is named as what is wrong."""
     client = httpx.Client()
