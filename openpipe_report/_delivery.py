@@ -163,7 +163,7 @@ class Delivery:
             until = now + min(asked, LONGEST_PAUSE)
             _host_paused_until[self._host] = max(self.paused_until, until)
         queued.answered = outcome.answered
-        wait = self._next_wait(queued.attempts, now - begun, asked)
+        wait = self._backoff.next_wait(queued.attempts, now - begun, asked)
         if wait is None and queued.stored:  # it is safe, and may wait
             if not outcome.answered:
                 wait = _UNREACHABLE_PAUSE
@@ -176,9 +176,6 @@ class Delivery:
         if self._unanswered > self._settings.senders:
             self._retries_from = max(self._retries_from, now + wait)
         self._put_back(queued, now + wait, 0.0)
-
-    def _next_wait(self, attempts: int, since_first: float, at_least: float) -> float | None:
-        return self._backoff.next_wait(attempts, since_first, at_least)
 
     def _put_back(self, queued: Queued, due: float, since_first: float) -> None:
         if self.closed:

@@ -157,7 +157,7 @@ class Reporter:
             if not _lifecycle.Exit.hooked:
                 _lifecycle.hook_exit()
         else:
-            self.pass_on((source, size, mark))
+            self._workers.pass_on((source, size, mark))
         if _lifecycle.Exit.thread is not None:
             _lifecycle.after_submit(self)
         return True

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from openpipe_report._spool_rows import Destination, Rows, Stored
 
 _SETTLE_WITHIN = 0.1
-"""Seconds within which deliveries are noted, were there no new report to note them with."""
+"""Seconds within which ends are written down."""
 _LOOK_EVERY = 3.0
 """Seconds between two looks at what dead processes left."""
 _CLAIMED_AT_ONCE = 500
@@ -199,8 +199,12 @@ class SpoolWriter:
     def _give_up(self, error: Exception) -> None:
         """Do without the file for a while, or for good."""
         if is_corrupt(error):
-            self._set_aside()
-            return
+            try:
+                self._set_aside()
+            except (OSError, SpoolError) as problem:
+                error = problem
+            else:
+                return
         if not isinstance(error, (sqlite3.Error, OSError, SpoolError)):
             note_fault("the spool")
         pause = _PAUSE_IF_LOCKED if "locked" in str(error) else _PAUSE
@@ -215,11 +219,8 @@ class SpoolWriter:
             note_fault("closing the spool")
 
     def _set_aside(self) -> None:
-        try:
-            if name := self.file.set_aside():
-                self._tell("it was corrupt; it is kept as %s, and a new one begun", name)
-        except (OSError, SpoolError) as error:
-            self._give_up(error)
+        if name := self.file.set_aside():
+            self._tell("it was corrupt; it is kept as %s, and a new one begun", name)
 
     def _tell(self, what: str, detail: object) -> None:
         if what not in self._told:
