@@ -2,9 +2,7 @@
 Delivery: brings one report a step further - built, tried, settled or put back for later.
 
 Nobody waits here. Three things say that a report may not be tried yet: its own backoff; a
-`Retry-After`, which stops all sends to that host; and an outage - more attempts in a row without
-any answer than can be in flight at once - in which waiting reports do not try one after the other
-in vain: one look every few seconds does, or a new report that gets through.
+`Retry-After`, which stops all sends to that host; and an outage, in which only one at a time is.
 """
 
 from __future__ import annotations
@@ -16,11 +14,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from openpipe_report._backoff import LONGEST_BACKOFF, Backoff, Outage
 from openpipe_report._guard import note_fault
 from openpipe_report._losses import Losses
 from openpipe_report._outcome import Delivered, Failed, Rejected
 from openpipe_report._payload import encode_report
-from openpipe_report._transport import Backoff, CannotConnectError, Transport
+from openpipe_report._transport import CannotConnectError, Transport
 
 if TYPE_CHECKING:
     from openpipe_report._ledger import Ledger
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 
 LONGEST_PAUSE = 3600.0
 """Seconds that a `Retry-After` is honoured at the most: a mistaken one must not end reporting."""
-
-_UNREACHABLE_PAUSE = 5.0
-"""Seconds between attempts of a spooled report after `retry_for`, while nothing answers."""
 
 _host_paused_until: dict[str, float] = {}
 """By host: the monotonic time before which it asked (`Retry-After`) not to be called."""
@@ -65,8 +61,7 @@ class Delivery:
         self._losses = Losses(host, settings.on_drop)
         self._transport: Transport | None = None
         self._backoff = Backoff(settings.retry_for)
-        self._unanswered = 0
-        self._retries_from = 0.0
+        self._outage = Outage(settings.senders, self._backoff)
         self._sending: set[Queued] = set()
         self.closed = False
         self.spool: Spool[New, Queued] | None = None
@@ -78,8 +73,8 @@ class Delivery:
 
     @property
     def hold(self) -> float:
-        """The monotonic time before which nothing that waits may be tried again."""
-        return max(self.paused_until, self._retries_from)
+        """The monotonic time before which nothing is to be tried."""
+        return max(self.paused_until, self._outage.next_look)
 
     def advance(self, queued: Queued, within: float | None = None) -> None:
         """
@@ -92,21 +87,30 @@ class Delivery:
         if queued.source is not None and not self.build(queued):
             return
         now = time.monotonic()
-        if queued.begun is None:
-            queued.begun = now
-        paused_until = self.paused_until
-        if now < paused_until:
-            queued.reason = queued.reason or "the server asked to wait (Retry-After)"
-            # What was never tried waits as long as it takes; the queue's bounds hold for it.
-            waited = paused_until - queued.begun if queued.attempts else 0.0
-            self._put_back(queued, paused_until, waited)
+        if now < self.hold:
+            self._hold_back(queued, now)
             return
+        self._outage.look(now)
+        if not queued.attempts:
+            queued.begun = now
         queued.attempts += 1
         self._sending.add(queued)
         try:
-            self._settle(queued, queued.begun, self._try(queued, within))
+            self._settle(queued, self._try(queued, within))
         finally:
             self._sending.discard(queued)
+
+    def _hold_back(self, queued: Queued, now: float) -> None:
+        """Put back what may not be tried; if it never was, it waits as long as it takes."""
+        paused_until = self.paused_until
+        if now < paused_until:
+            queued.reason = queued.reason or "the server asked to wait (Retry-After)"
+            waited = paused_until - queued.begun if queued.attempts else 0.0
+            self._put_back(queued, paused_until, waited)
+        else:
+            queued.reason = queued.reason or self._outage.reason
+            queued.answered = False
+            self._put_back(queued, self._outage.next_look, 0.0)
 
     def build(self, queued: Queued) -> bool:
         """Turn the source into JSON; False if there is nothing to send after all."""
@@ -143,12 +147,17 @@ class Delivery:
                     self._transport = Transport(self._settings)
         return self._transport
 
-    def _settle(self, queued: Queued, begun: float, outcome: Outcome) -> None:
+    def _settle(self, queued: Queued, outcome: Outcome) -> None:
+        now = time.monotonic()
+        if isinstance(outcome, Failed) and not outcome.answered:
+            self._outage.unanswered(now, outcome.reason)
+        elif self._outage.end():
+            self._outbox.make_due(unanswered_only=True)
+            self._outbox.wake(self._settings.senders)
         if isinstance(outcome, Delivered):
             if queued.stored and self.spool is not None:
                 self.spool.remove(queued.key)
             self._ledger.delivered(queued.mark, queued.size)
-            self._after_success()
             return
         queued.reason = outcome.reason
         if isinstance(outcome, Rejected):
@@ -157,24 +166,21 @@ class Delivery:
             self._losses.tell("rejected", 1, outcome.reason)
             self._ledger.rejected(queued.mark, queued.size)
             return
-        now = time.monotonic()
         asked = outcome.retry_after or 0.0
         if asked:
             until = now + min(asked, LONGEST_PAUSE)
             _host_paused_until[self._host] = max(self.paused_until, until)
         queued.answered = outcome.answered
-        wait = self._backoff.next_wait(queued.attempts, now - begun, asked)
+        since_first = now - queued.begun
+        wait = self._backoff.next_wait(queued.attempts, since_first, asked)
         if wait is None and queued.stored:  # it is safe, and may wait
             if not outcome.answered:
-                wait = _UNREACHABLE_PAUSE
-            elif asked and now - begun < self._settings.retry_for:
+                wait = LONGEST_BACKOFF
+            elif asked and since_first < self._settings.retry_for:
                 wait = min(asked, LONGEST_PAUSE)
         if wait is None:
             self._lose(queued, "gave up")
             return
-        self._unanswered = 0 if outcome.answered else self._unanswered + 1
-        if self._unanswered > self._settings.senders:
-            self._retries_from = max(self._retries_from, now + wait)
         self._put_back(queued, now + wait, 0.0)
 
     def _put_back(self, queued: Queued, due: float, since_first: float) -> None:
@@ -187,17 +193,9 @@ class Delivery:
         else:
             self._outbox.put_back(queued, due)
 
-    def _after_success(self) -> None:
-        """After an outage, make due at once what waits because the server was out of reach."""
-        outage, self._unanswered = self._unanswered > self._settings.senders, 0
-        if outage:
-            self._retries_from = 0.0
-            self._outbox.make_due(unanswered_only=True)
-            self._outbox.wake(self._settings.senders)
-
     def hurry(self) -> None:
         """At exit: let all that waits be tried once more, unless the host asked for a pause."""
-        self._retries_from = 0.0
+        self._outage.end()
         self._outbox.make_due(unanswered_only=False)
         self._outbox.wake(self._settings.senders)
 

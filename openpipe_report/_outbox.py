@@ -40,13 +40,13 @@ class Queued:
     key: str = ""
     """The Idempotency-Key, one for all attempts."""
     attempts: int = 0
-    begun: float | None = None
-    """When it could first have been tried (monotonic)."""
+    begun: float = 0.0
+    """When it was first tried (monotonic)."""
     due: float = 0.0
     reason: str = ""
     """Why it waits."""
     answered: bool = True
-    """Whether its last attempt got an HTTP answer."""
+    """False if it waits because the server is out of reach."""
     stored: bool = False
     """Whether the spool has it."""
 

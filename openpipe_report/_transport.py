@@ -1,9 +1,8 @@
 """
-One attempt to deliver a report, and when the next is due.
+One attempt to deliver a report.
 
-httpx makes the attempt through its transports, not through its Client, which would log every
-request and costs half as much again; tenacity's wait and stop say when the next one is due; nobody
-sleeps here.
+httpx makes it through its transports, not through its Client, which would log every request and
+costs half as much again.
 
 httpx is imported with this package, not at the first report: openai 3 looks into
 `sys.modules["httpx"]`, and a half-imported one makes the user's own calls fail (tried).
@@ -21,7 +20,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from tenacity import RetryCallState, stop_before_delay, wait_random_exponential
 
 from openpipe_report._outcome import Failed, judge
 from openpipe_report._proxy import proxy_for
@@ -201,29 +199,6 @@ def _read(response: httpx.Response, deadline: float) -> bytes:
 def _describe(error: Exception) -> str:
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-class Backoff:
-    """When a report is tried again: full jitter, 0.5 s doubling to 5 s, for `retry_for` seconds."""
-
-    def __init__(self, retry_for: float) -> None:
-        self._wait = wait_random_exponential(multiplier=0.5, max=5)
-        self._stop = stop_before_delay(retry_for)
-
-    def next_wait(self, attempts: int, since_first: float, at_least: float) -> float | None:
-        """
-        Seconds to wait, or None when `retry_for` would be over by then.
-
-        Args:
-            attempts: How many have failed.
-            since_first: Seconds since the first of them began.
-            at_least: Seconds that the server asked for.
-        """
-        state: Any = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
-        state.attempt_number = attempts
-        state.outcome_timestamp = state.start_time + since_first
-        state.upcoming_sleep = max(self._wait(state), at_least)
-        return None if self._stop(state) else state.upcoming_sleep
 
 
 @contextmanager

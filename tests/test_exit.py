@@ -67,8 +67,8 @@ def test_what_waits_gets_a_last_attempt():
     """At exit what waits for another attempt is tried once more at once."""
     script = """
 import tenacity
-import openpipe_report._transport as transport
-transport.wait_random_exponential = lambda **_: tenacity.wait_fixed(300)
+import openpipe_report._backoff as backoff
+backoff.wait_random_exponential = lambda **_: tenacity.wait_fixed(300)
 reporter.submit(Made(1))
 while not reporter._outbox.waiting:
     pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import random
 import socket
 import threading
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from tenacity import wait_none
 
 from openpipe_report import Reporter, Settings, _outcome
 from openpipe_report._outcome import Delivered, Failed, Rejected, judge, retry_after
-from openpipe_report._transport import Backoff, Transport
+from openpipe_report._transport import Transport
 
 URL = "http://receiver.test/api/v1"
 FOREIGN = "HTTP 200 with an answer that is not the API's; is base_url right?"
@@ -257,9 +256,7 @@ def following():
 @pytest.mark.parametrize("make_client", [None, httpx.Client, retrying, following])
 def test_retries(make_client, monkeypatch):
     """With our own connections and with any client given, attempts share one Idempotency-Key."""
-    monkeypatch.setattr(
-        "openpipe_report._transport.wait_random_exponential", lambda **_: wait_none()
-    )
+    monkeypatch.setattr("openpipe_report._backoff.wait_random_exponential", lambda **_: wait_none())
     with Backend() as backend, ExitStack() as stack:
         answers = iter([(500, b"", {}), (500, b"", {"X-Hang-Up": "1"}), OK])
         backend.answer = lambda _: next(answers)
@@ -329,29 +326,3 @@ def test_closed_client():
     client.close()
     found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
     assert found == Failed("the given http_client is closed", answered=False)
-
-
-def test_backoff_is_full_jitter():
-    """The n-th wait is evenly spread between 0 and 0.5 s doubled n-1 times, at the most 5 s."""
-    backoff = Backoff(600)
-    for attempts, top in enumerate([0.5, 1, 2, 4, 5, 5], start=1):
-        random.seed(1)
-        share = random.random()
-        random.seed(1)
-        assert backoff.next_wait(attempts, 0, 0) == pytest.approx(share * top)
-    assert 0 <= backoff.next_wait(10_000, 0, 0) <= 5
-
-
-def test_backoff_honours_the_server():
-    """A wait is at least what the server asked for."""
-    assert Backoff(600).next_wait(1, 0, 30) == 30
-
-
-@pytest.mark.parametrize(
-    "retry_for, since_first, at_least",
-    [(600, 599, 2), (600, 600, 0), (0, 0, 0), (600, 0, float("inf"))],
-    ids=["would-be-over", "over", "no-retries", "endless"],
-)
-def test_backoff_gives_up(retry_for, since_first, at_least):
-    """No wait goes beyond retry_for."""
-    assert Backoff(retry_for).next_wait(1, since_first, at_least) is None

@@ -1,0 +1,87 @@
+"""
+When an attempt may be made again: a report's own backoff, and an outage, which is everybody's.
+
+tenacity's wait and stop say when; nobody sleeps here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenacity import RetryCallState, stop_before_delay, wait_random_exponential
+
+LONGEST_BACKOFF = 5.0
+"""Seconds between two attempts at the most, unless the server asks for more."""
+
+
+class Backoff:
+    """When a report is tried again: full jitter, 0.5 s doubling to 5 s, for `retry_for` seconds."""
+
+    def __init__(self, retry_for: float) -> None:
+        self._wait = wait_random_exponential(multiplier=0.5, max=LONGEST_BACKOFF)
+        self._stop = stop_before_delay(retry_for)
+
+    def next_wait(self, attempts: int, since_first: float, at_least: float) -> float | None:
+        """
+        Seconds to wait, or None when `retry_for` would be over by then.
+
+        Args:
+            attempts: How many have failed.
+            since_first: Seconds since the first of them began.
+            at_least: Seconds that the server asked for.
+        """
+        state = _after(attempts)
+        state.outcome_timestamp = state.start_time + since_first
+        state.upcoming_sleep = max(self._wait(state), at_least)
+        return None if self._stop(state) else state.upcoming_sleep
+
+    def wait(self, attempts: int) -> float:
+        """Seconds to wait after so many attempts have failed."""
+        return self._wait(_after(attempts))
+
+
+class Outage:
+    """
+    More attempts in a row without any answer than can be in flight at once.
+
+    While it lasts, reports do not try one after the other in vain, which would take the
+    interpreter's lock from the callers: one at a time looks whether it is over, every few seconds.
+    Threads share it without a lock; where two of them look at once, no harm is done.
+
+    Args:
+        senders: How many attempts can be in flight at once.
+        backoff: Says how long to wait between two looks.
+    """
+
+    def __init__(self, senders: int, backoff: Backoff) -> None:
+        self._senders = senders
+        self._backoff = backoff
+        self._unanswered = 0
+        self.next_look = 0.0
+        """The monotonic time before which nothing is to be tried."""
+        self.reason = ""
+        """Why the last look got no answer."""
+
+    def look(self, now: float) -> None:
+        """Note that an attempt begins: in an outage it is given some time before another does."""
+        if self._unanswered > self._senders:
+            self.next_look = now + LONGEST_BACKOFF
+
+    def unanswered(self, now: float, reason: str) -> None:
+        """Note that an attempt got no answer."""
+        self._unanswered += 1
+        if self._unanswered > self._senders:
+            self.reason = reason
+            self.next_look = now + self._backoff.wait(self._unanswered - self._senders)
+
+    def end(self) -> bool:
+        """Note that the server answered, or that all may be tried anew; whether it was out."""
+        was_out, self._unanswered = self._unanswered > self._senders, 0
+        self.next_look = 0.0
+        return was_out
+
+
+def _after(attempts: int) -> Any:
+    state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+    state.attempt_number = attempts
+    return state
