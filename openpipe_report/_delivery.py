@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from openpipe_report._backoff import LONGEST_BACKOFF, Backoff, Outage
+from openpipe_report._concurrency import Turn
 from openpipe_report._guard import note_fault
 from openpipe_report._losses import Losses
 from openpipe_report._outcome import Delivered, Failed, Rejected
@@ -63,6 +64,7 @@ class Delivery:
         self._backoff = Backoff(settings.retry_for)
         self._outage = Outage(settings.senders, self._backoff)
         self._sending: set[Queued] = set()
+        self._turns = threading.Lock()
         self.closed = False
         self.spool: Spool[New, Queued] | None = None
 
@@ -84,8 +86,13 @@ class Delivery:
             queued: The report.
             within: Seconds that are left, at exit.
         """
-        if queued.source is not None and not self.build(queued):
-            return
+        with Turn(self._turns) as turn:
+            if self._settings.before_report is not None:  # it takes as long as it likes
+                turn.pass_on()
+            if queued.source is None or self.build(queued):
+                self._attempt(queued, within, turn)
+
+    def _attempt(self, queued: Queued, within: float | None, turn: Turn) -> None:
         now = time.monotonic()
         if now < self.hold:
             self._hold_back(queued, now)
@@ -96,7 +103,7 @@ class Delivery:
         queued.attempts += 1
         self._sending.add(queued)
         try:
-            self._settle(queued, self._try(queued, within))
+            self._settle(queued, self._try(queued, within, turn))
         finally:
             self._sending.discard(queued)
 
@@ -131,9 +138,9 @@ class Delivery:
             return True
         return False
 
-    def _try(self, queued: Queued, within: float | None) -> Outcome:
+    def _try(self, queued: Queued, within: float | None, turn: Turn) -> Outcome:
         try:
-            return self._connections().send(queued.body, queued.key, within)
+            return self._connections().send(queued.body, queued.key, within, turn.pass_on)
         except CannotConnectError as error:
             return Failed(str(error), answered=False)
         except BaseException as error:  # noqa: BLE001 - whatever it was, it may work later

@@ -25,12 +25,22 @@ from openpipe_report._outcome import Failed, judge
 from openpipe_report._proxy import proxy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from openpipe_report._outcome import Outcome
     from openpipe_report._settings import Settings
 
 _MAX_ANSWER = 64 * 1024
+_SENT_AT_ONCE = 16 * 1024
+"""Bytes that a socket takes without waiting for the other end."""
+
+_SENDING = frozenset(
+    f"http11.send_request_{part}.{step}"
+    for part in ("headers", "body")
+    for step in ("started", "complete")
+)
+"""What httpcore's `trace` extension calls the steps in which nothing is waited for."""
+
 _LOGGERS = (
     "httpx",
     *(f"httpcore.{p}" for p in ("connection", "http11", "http2", "proxy", "socks")),
@@ -81,7 +91,13 @@ class Transport:
         # What every request has in common is made once: that is 10 of 180 us.
         self._raw_headers = [(b"Host", self._url.netloc), *httpx.Headers(self._headers).raw]
 
-    def send(self, body: bytes, key: str, within: float | None = None) -> Outcome:
+    def send(
+        self,
+        body: bytes,
+        key: str,
+        within: float | None = None,
+        on_wait: Callable[[], object] = lambda: None,
+    ) -> Outcome:
         """
         Make one attempt.
 
@@ -89,11 +105,16 @@ class Transport:
             body: The report's JSON.
             key: The Idempotency-Key; the same for every attempt of one report.
             within: Seconds that are left, where fewer than the timeouts allow.
+            on_wait: Called, once or more, when it begins to wait for the network.
         """
         connect, read = self._timeouts
         if within is not None:
             connect, read = min(connect, within / 2), min(read, within / 2)
         request = self._request(body, key, connect, read)
+        if self._pool is None or len(body) > _SENT_AT_ONCE:
+            on_wait()
+        else:
+            request.extensions["trace"] = lambda event, _: event in _SENDING or on_wait()
         deadline = time.monotonic() + connect + read
         with _unobserved():
             try:

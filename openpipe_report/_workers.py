@@ -1,13 +1,15 @@
 """
 Workers: the threads that send the reports of one reporter.
 
-They start as the backlog grows, are daemons, and end when there is nothing to do. No thread waits
-out a backoff: a report between attempts lies in the outbox's heap, and new reports take turns with
-due ones. At the end of the process, where no thread can be started, the exiting one does the work.
+They start as the backlog grows: as many as the network keeps waiting, and one that stands by for
+when no answer comes. They are daemons, and end when there is nothing to do. No thread waits out a
+backoff: a report between attempts lies in the outbox's heap, and new reports take turns with due
+ones. At the end of the process, where no thread can be started, the exiting one does the work.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from openpipe_report import _lifecycle
+from openpipe_report._concurrency import Concurrency
 from openpipe_report._guard import note_fault
 
 if TYPE_CHECKING:
@@ -29,7 +32,13 @@ _IDLE = 10.0
 """Seconds after which a thread ends for want of work."""
 
 _BACKLOG_PER_THREAD = 16
-"""How many new reports one thread may leave lying before a caller starts another."""
+"""How many new reports one thread may leave lying before a caller looks for another."""
+
+_STUCK = 0.25
+"""Seconds on one report after which a thread counts no more, and another takes its place."""
+
+
+_READY, _STANDBY = math.inf, -math.inf
 
 
 class _Here(threading.local):
@@ -74,7 +83,12 @@ class Workers:
         self._outbox = outbox
         self._delivery = delivery
         self._owner = ref(owner)
-        self._threads: set[threading.Thread] = set()
+        self._concurrency = Concurrency(senders)
+        self._threads: dict[threading.Thread, float] = {}
+        """
+        Each thread, and when (monotonic) it took what it is at: `_READY` if it waits for work,
+        `_STANDBY` if it waits for one that is stuck.
+        """
         self._leaving = threading.Lock()
 
     def __len__(self) -> int:
@@ -85,14 +99,27 @@ class Workers:
         self._outbox.put(queued)
         threads = len(self._threads)
         if not threads or (
-            threads < self._senders and self._outbox.backlog() >= threads * _BACKLOG_PER_THREAD
+            threads < self._senders
+            and self._outbox.backlog() >= threads * _BACKLOG_PER_THREAD
+            and self._missing() > 0
         ):
             self._start()
 
     def ensure(self) -> None:
-        """Start a thread if there is none."""
-        if not self._threads:
+        """Start a thread if there is none, or none that gets anywhere, or none to stand by."""
+        threads = len(self._threads)
+        if not threads or (
+            threads < self._senders and (not self._has_standby() or self._missing() > 0)
+        ):
             self._start()
+
+    def _missing(self) -> int:
+        """How many more threads are worth having; negative if there are too many."""
+        since = time.monotonic() - _STUCK
+        return self._concurrency.wanted - sum(took > since for took in [*self._threads.values()])
+
+    def _has_standby(self) -> bool:
+        return _STANDBY in [*self._threads.values()]
 
     def _start(self) -> None:
         """Start a thread if there may be another; while the interpreter exits there may not."""
@@ -101,12 +128,12 @@ class Workers:
         thread = threading.Thread(
             target=self._work, args=(self._owner(),), name="openpipe-report", daemon=True
         )
-        self._threads.add(thread)
+        self._threads[thread] = _READY
         _lifecycle.hook_exit()
         try:
             thread.start()
         except RuntimeError:
-            self._threads.discard(thread)
+            self._threads.pop(thread, None)
 
     def _work(self, _owner: object) -> None:
         _here.delivering = True
@@ -114,6 +141,8 @@ class Workers:
         while True:
             waiting_first = not waiting_first
             try:
+                if self._missing() < 0 and self._stand_by():
+                    return
                 if not self._step(waiting_first=waiting_first) and self._may_end():
                     return
             except BaseException:  # noqa: BLE001 - a thread that dies delivers nothing
@@ -121,16 +150,38 @@ class Workers:
 
     def _step(self, *, waiting_first: bool) -> bool:
         """Advance one report; False if there was none."""
+        me = threading.current_thread()
         queued = self._outbox.take(
             waiting_first=waiting_first, idle=_IDLE, hold=self._delivery.hold
         )
         self._delivery.tell_losses()
         if queued is None:
             return False
-        if self._outbox.backlog() and len(self._threads) < self._senders:
-            self._start()
-        self._delivery.advance(queued)
+        begun, computed = time.monotonic(), time.thread_time()
+        self._threads[me] = begun
+        try:
+            if self._outbox.backlog():
+                self.ensure()
+            self._delivery.advance(queued)
+        finally:
+            self._threads[me] = _READY
+        self._concurrency.note(time.monotonic() - begun, time.thread_time() - computed)
         return True
+
+    def _stand_by(self) -> bool:
+        """Rest while the others get along; True if one does so already, and this one is to end."""
+        me = threading.current_thread()
+        with self._leaving:
+            if self._missing() >= 0:
+                return False
+            if self._has_standby():
+                del self._threads[me]
+                return True
+            self._threads[me] = _STANDBY
+        while self._missing() <= 0 and self._ledger.pending and not self._delivery.closed:
+            time.sleep(_STUCK)
+        self._threads[me] = _READY
+        return False
 
     def _may_end(self) -> bool:
         """Leave, unless there is something to do."""
@@ -140,13 +191,13 @@ class Workers:
                 return False
             if len(self._threads) == 1:
                 self._delivery.close()
-            self._threads.discard(me)
+            del self._threads[me]
             # `pass_on()` may have put a report in and still have seen this thread; it looks for
             # threads after it has put, so here the order is the other way round.
             if self._delivery.closed:
                 self.abandon()
             elif self._ledger.pending and not self._threads:
-                self._threads.add(me)
+                self._threads[me] = _READY
                 return False
         return True
 
@@ -172,6 +223,7 @@ class Workers:
             if self.is_tried(deadline):
                 break
             if self._threads:
+                self.ensure()
                 time.sleep(min(left, 0.005))
                 continue
             hold = self._delivery.hold

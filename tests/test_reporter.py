@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import math
 import random
@@ -573,6 +574,38 @@ def test_threads_end_when_idle(monkeypatch):
         while reporter.stats().threads:
             threading.Event().wait(0.001)
     assert reporter.stats().delivered == 2
+
+
+def test_threads_for_a_server_that_keeps_them_waiting():
+    """Where answers take their time, as many are waited for at once as there may be threads."""
+    together = threading.Barrier(4)
+    count = itertools.count()
+
+    def answer(request):
+        if next(count) < 4:
+            together.wait(HANG_GUARD)
+        return 200
+
+    reporter = make(Server(answer), senders=4)
+    for _ in range(400):
+        reporter.submit(Made())
+    assert reporter.flush()
+    assert reporter.stats().delivered == 400
+
+
+def test_an_answer_that_does_not_come_delays_nobody():
+    """While one report gets no answer, the others are delivered."""
+    gate = Gate()
+    count = itertools.count()
+    server = Server(lambda request: gate(request) if next(count) in (0, 50) else 200)
+    reporter = make(server, senders=8)
+    for _ in range(400):
+        reporter.submit(Made())
+    while reporter.stats().delivered < 398:
+        threading.Event().wait(0.001)
+    assert reporter.stats().pending == 2
+    gate.opened.set()
+    assert reporter.flush()
 
 
 def test_no_report_is_lost_between_threads(monkeypatch):
