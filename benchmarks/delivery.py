@@ -193,7 +193,7 @@ def main() -> None:
     with loopback_server() as server:
         cpu_per_report(server, 20 if quick else 3_000)
         throughput(server, 0, 50 if quick else 2_000, 2 if quick else 8)
-        throughput(server, 50, 50 if quick else 800, 2 if quick else 4)
+        throughput(server, 50, 50 if quick else 400, 2 if quick else 12)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ if they take turns (measured).
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import threading
-
     from typing_extensions import Self
 
 _SHARE = 0.9
@@ -22,7 +21,7 @@ _SHARE = 0.9
 _SMOOTHING = 8
 """Over how many attempts the averages run, about."""
 
-_PATIENCE = 0.05
+_PATIENCE = 0.01
 """Seconds after which a thread goes on out of turn: whatever holds up one must not hold up all."""
 
 
@@ -39,6 +38,7 @@ class Concurrency:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._wall = self._cpu = 0.0
+        self._turns = threading.Lock()
         self.wanted = limit
         """How many threads are worth having, from one to the limit."""
 
@@ -57,32 +57,40 @@ class Concurrency:
         fitting = int(room / self._cpu) if self._cpu * self._limit > room else self._limit
         self.wanted = max(1, fitting)
 
+    def turn(self) -> Turn:
+        """Return the block in which a thread builds and sends a report."""
+        return Turn(self._turns if self.wanted > 1 else None)
+
 
 class Turn:
     """
     One thread's turn to build and send a report; while it waits for the answer, others have theirs.
 
-        with Turn(lock) as turn:
+        with concurrency.turn() as turn:
             ...
             turn.pass_on()  # from here on it waits for the network
             ...
+
+    Args:
+        lock: Whoever holds it has the turn; None if nobody else is there.
     """
 
     __slots__ = ("_is_mine", "_lock")
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: threading.Lock | None) -> None:
         self._lock = lock
         self._is_mine = False
 
     def __enter__(self) -> Self:
-        self._is_mine = self._lock.acquire(timeout=_PATIENCE)
+        if self._lock is not None:
+            self._is_mine = self._lock.acquire(timeout=_PATIENCE)
         return self
 
     def __exit__(self, *_: object) -> None:
         self.pass_on()
 
     def pass_on(self) -> None:
-        """Let another thread have its turn; no more than once."""
-        if self._is_mine:
+        """Let another thread have its turn, if this one still has it."""
+        if self._is_mine and self._lock is not None:
             self._is_mine = False
             self._lock.release()

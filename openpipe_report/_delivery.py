@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from openpipe_report._backoff import LONGEST_BACKOFF, Backoff, Outage
-from openpipe_report._concurrency import Turn
+from openpipe_report._concurrency import Concurrency
 from openpipe_report._guard import note_fault
 from openpipe_report._losses import Losses
 from openpipe_report._outcome import Delivered, Failed, Rejected
@@ -23,6 +23,7 @@ from openpipe_report._payload import encode_report
 from openpipe_report._transport import CannotConnectError, Transport
 
 if TYPE_CHECKING:
+    from openpipe_report._concurrency import Turn
     from openpipe_report._ledger import Ledger
     from openpipe_report._outbox import New, Outbox, Queued
     from openpipe_report._outcome import Outcome
@@ -64,7 +65,7 @@ class Delivery:
         self._backoff = Backoff(settings.retry_for)
         self._outage = Outage(settings.senders, self._backoff)
         self._sending: set[Queued] = set()
-        self._turns = threading.Lock()
+        self.concurrency = Concurrency(settings.senders)
         self.closed = False
         self.spool: Spool[New, Queued] | None = None
 
@@ -86,7 +87,7 @@ class Delivery:
             queued: The report.
             within: Seconds that are left, at exit.
         """
-        with Turn(self._turns) as turn:
+        with self.concurrency.turn() as turn:
             if self._settings.before_report is not None:  # it takes as long as it likes
                 turn.pass_on()
             if queued.source is None or self.build(queued):

@@ -25,7 +25,7 @@ from openpipe_report._outcome import Failed, judge
 from openpipe_report._proxy import proxy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from openpipe_report._outcome import Outcome
     from openpipe_report._settings import Settings
@@ -33,13 +33,6 @@ if TYPE_CHECKING:
 _MAX_ANSWER = 64 * 1024
 _SENT_AT_ONCE = 16 * 1024
 """Bytes that a socket takes without waiting for the other end."""
-
-_SENDING = frozenset(
-    f"http11.send_request_{part}.{step}"
-    for part in ("headers", "body")
-    for step in ("started", "complete")
-)
-"""What httpcore's `trace` extension calls the steps in which nothing is waited for."""
 
 _LOGGERS = (
     "httpx",
@@ -64,6 +57,20 @@ _own_requests = _OwnRequests()
 
 class CannotConnectError(Exception):
     """The environment's proxy or certificates cannot be used; the text is for users."""
+
+
+class _Body(httpx.SyncByteStream):
+    """A request's body that knows when it has been sent, as often as it is."""
+
+    def __init__(self, body: bytes, on_sent: Callable[[], object]) -> None:
+        self._body = body
+        self._on_sent = on_sent
+
+    def __iter__(self) -> Iterator[bytes]:
+        if len(self._body) > _SENT_AT_ONCE:
+            self._on_sent()
+        yield self._body
+        self._on_sent()
 
 
 class Transport:
@@ -105,16 +112,12 @@ class Transport:
             body: The report's JSON.
             key: The Idempotency-Key; the same for every attempt of one report.
             within: Seconds that are left, where fewer than the timeouts allow.
-            on_wait: Called, once or more, when it begins to wait for the network.
+            on_wait: Called, once or more, when there is nothing left but to wait for the answer.
         """
         connect, read = self._timeouts
         if within is not None:
             connect, read = min(connect, within / 2), min(read, within / 2)
-        request = self._request(body, key, connect, read)
-        if self._pool is None or len(body) > _SENT_AT_ONCE:
-            on_wait()
-        else:
-            request.extensions["trace"] = lambda event, _: event in _SENDING or on_wait()
+        request = self._request(body, key, connect, read, on_wait)
         deadline = time.monotonic() + connect + read
         with _unobserved():
             try:
@@ -134,8 +137,11 @@ class Transport:
                     raise
                 return Failed("the given http_client is closed", answered=False)
 
-    def _request(self, body: bytes, key: str, connect: float, read: float) -> httpx.Request:
+    def _request(
+        self, body: bytes, key: str, connect: float, read: float, on_wait: Callable[[], object]
+    ) -> httpx.Request:
         if self._client is not None:  # its own headers and cookies go along
+            on_wait()
             return self._client.build_request(
                 "POST",
                 self._url,
@@ -147,8 +153,12 @@ class Transport:
         return httpx.Request(
             "POST",
             self._url,
-            headers=[*self._raw_headers, (b"Idempotency-Key", key.encode())],
-            content=body,
+            headers=[
+                *self._raw_headers,
+                (b"Idempotency-Key", key.encode()),
+                (b"Content-Length", b"%d" % len(body)),
+            ],
+            stream=_Body(body, on_wait),
             extensions={"timeout": timeout},
         )
 

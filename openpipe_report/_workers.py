@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from openpipe_report import _lifecycle
-from openpipe_report._concurrency import Concurrency
 from openpipe_report._guard import note_fault
 
 if TYPE_CHECKING:
@@ -83,7 +82,6 @@ class Workers:
         self._outbox = outbox
         self._delivery = delivery
         self._owner = ref(owner)
-        self._concurrency = Concurrency(senders)
         self._threads: dict[threading.Thread, float] = {}
         """
         Each thread, and when (monotonic) it took what it is at: `_READY` if it waits for work,
@@ -116,7 +114,8 @@ class Workers:
     def _missing(self) -> int:
         """How many more threads are worth having; negative if there are too many."""
         since = time.monotonic() - _STUCK
-        return self._concurrency.wanted - sum(took > since for took in [*self._threads.values()])
+        get_anywhere = sum(took > since for took in [*self._threads.values()])
+        return self._delivery.concurrency.wanted - get_anywhere
 
     def _has_standby(self) -> bool:
         return _STANDBY in [*self._threads.values()]
@@ -165,7 +164,7 @@ class Workers:
             self._delivery.advance(queued)
         finally:
             self._threads[me] = _READY
-        self._concurrency.note(time.monotonic() - begun, time.thread_time() - computed)
+        self._delivery.concurrency.note(time.monotonic() - begun, time.thread_time() - computed)
         return True
 
     def _stand_by(self) -> bool:

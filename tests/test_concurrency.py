@@ -79,3 +79,12 @@ def test_nobody_waits_long_for_a_turn(monkeypatch):
         assert went_on.wait(HANG_GUARD)
         thread.join()
         assert lock.locked()
+
+
+def test_a_thread_alone_takes_no_turns(monkeypatch):
+    """Where one thread does it all, nobody waits for its turn."""
+    monkeypatch.setattr(_concurrency, "_PATIENCE", HANG_GUARD)
+    concurrency = Concurrency(8)
+    concurrency.note(0.0005, 0.0004)
+    with concurrency.turn(), concurrency.turn():
+        pass
