@@ -107,9 +107,8 @@ def in_force() -> Scope:
     return current
 
 
-def inner_scope(entry: Entry, **changes: Any) -> Scope:
-    """Return what is to be in force in a block: what is now, but for the changes."""
-    outer = in_force()
+def inner_scope(outer: Scope, entry: Entry, **changes: Any) -> Scope:
+    """Return what is to be in force in a block: what is around it, but for the changes."""
     return replace(outer, entry=entry, outer=outer, **changes)
 
 
@@ -177,10 +176,11 @@ class metadata(Block):  # noqa: N801 - used as a function: `with metadata(user="
 
     def __enter__(self) -> Self:
         outer = in_force()
-        joined = {**outer.metadata, **self._values}
         entry = Entry()
         self._entries.append(entry)
-        scope.set(inner_scope(entry, metadata=joined, report=outer.report and self._report))
+        joined = {**outer.metadata, **self._values}
+        report = outer.report and self._report
+        scope.set(inner_scope(outer, entry, metadata=joined, report=report))
         return self
 
     def __exit__(

@@ -17,7 +17,6 @@ from openpipe_report._context import Scope, in_force, scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -25,8 +24,6 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 MAX_ITEMS = 10_000
 """Items of a generator that are kept as its result."""
-LEFT_EARLY = "left before its end"
-"""What is said of a generator that was closed before it was done."""
 
 
 class Work(Protocol):
@@ -36,8 +33,8 @@ class Work(Protocol):
         """Begin; return the scope for the run."""
         ...
 
-    def finish(self, error: BaseException | str | None, result: Any) -> None:
-        """End, with an exception that left the run, what cut it short, or its result."""
+    def finish(self, error: BaseException | None, result: Any) -> None:
+        """End, with the exception that left the run, and its result or what there is of it."""
         ...
 
 
@@ -52,12 +49,7 @@ class Within:
         scope.set(self._inner)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._inner = scope.get()
         scope.set(self._outer)
 
@@ -90,32 +82,37 @@ def decorate(
     return cast("_Function", functools.wraps(function)(wrap(function, begin)))
 
 
+class _Run:
+    """One run of a function or coroutine, as a block."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._within = Within(work.start())
+        self.result: Any = None
+
+    def __enter__(self) -> Self:
+        self._within.__enter__()
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._within.__exit__()
+        self._work.finish(error, self.result)
+
+
 def _plain(function: Any, begin: Any) -> Any:
     def run(*args: Any, **kwargs: Any) -> Any:
-        work = begin(args, kwargs)
-        try:
-            with Within(work.start()):
-                result = function(*args, **kwargs)
-        except BaseException as error:
-            work.finish(error, None)
-            raise
-        work.finish(None, result)
-        return result
+        with _Run(begin(args, kwargs)) as this:
+            this.result = function(*args, **kwargs)
+        return this.result
 
     return run
 
 
 def _coroutine(function: Any, begin: Any) -> Any:
     async def run(*args: Any, **kwargs: Any) -> Any:
-        work = begin(args, kwargs)
-        try:
-            with Within(work.start()):
-                result = await function(*args, **kwargs)
-        except BaseException as error:
-            work.finish(error, None)
-            raise
-        work.finish(None, result)
-        return result
+        with _Run(begin(args, kwargs)) as this:
+            this.result = await function(*args, **kwargs)
+        return this.result
 
     return run
 
@@ -146,9 +143,6 @@ def _generator(function: Any, begin: Any) -> Any:
         except StopIteration as stop:
             work.finish(None, items)
             return stop.value
-        except GeneratorExit:
-            work.finish(LEFT_EARLY, items)
-            raise
         except BaseException as error:
             work.finish(error, items)
             raise
@@ -181,9 +175,6 @@ def _async_generator(function: Any, begin: Any) -> Any:
                     step = functools.partial(generator.asend, sent)
         except StopAsyncIteration:
             work.finish(None, items)
-        except GeneratorExit:
-            work.finish(LEFT_EARLY, items)
-            raise
         except BaseException as error:
             work.finish(error, items)
             raise
@@ -242,5 +233,5 @@ class _Carried:
     def start(self) -> Scope:
         return self.inner
 
-    def finish(self, error: BaseException | str | None, result: Any) -> None:
+    def finish(self, error: BaseException | None, result: Any) -> None:
         pass

@@ -21,7 +21,7 @@ from openpipe_report._context import (
     leave_scope,
     scope,
 )
-from openpipe_report._decorating import LEFT_EARLY, decorate, naming
+from openpipe_report._decorating import decorate, naming
 from openpipe_report._describing import describe_error
 from openpipe_report._guard import guarded, logger
 from openpipe_report._lifecycle import capturing
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from openpipe_report._reporter import Reporter
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+_LEFT_EARLY = "left before its end"
+"""What is said of a generator or coroutine that was closed before it was done."""
 
 _lost_said = False
 
@@ -101,13 +104,12 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
     __slots__ = (
         "_began",
         "_entry",
+        "_inner",
         "_metadata",
-        "_outer",
-        "_parent",
+        "_parent_span_id",
         "_report",
         "_reporter",
         "_request_json",
-        "_started",
         "_tags",
         "name",
         "request",
@@ -136,7 +138,7 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         self._tags = check_values("tags", tags or {})
         self._report = report
         self._reporter = reporter
-        self._started = False
+        self._inner: Scope | None = None
 
     def __enter__(self) -> Self:
         scope.set(self.start())
@@ -149,7 +151,7 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         trace: TracebackType | None,
     ) -> None:
         leave_scope(self._entry)
-        self.finish(LEFT_EARLY if isinstance(error, GeneratorExit) else error, self.response)
+        self.finish(error, self.response)
 
     def __call__(self, function: _Function) -> _Function:
         """
@@ -178,57 +180,58 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
 
     def start(self) -> Scope:
         """Begin, without putting anything in force; `with` does both."""
-        if self._started:
+        if self._inner is not None:
             raise RuntimeError("a span serves one block; make another one")
-        self._started = True
-        self._request_json = encode_json(self.request)
-        self._outer = outer = in_force()
-        self._entry = Entry()
-        self._parent = parent_of(outer)
-        self.trace_id = self._parent.trace_id or os.urandom(16).hex()
+        outer = in_force()
+        parent = parent_of(outer)
+        self.trace_id = parent.trace_id or os.urandom(16).hex()
         self.span_id = os.urandom(8).hex()
-        self._reporter = self._reporter or outer.reporter
-        self._report = self._report and outer.report
-        inner = inner_scope(
+        self._parent_span_id = parent.span_id
+        self._entry = Entry()
+        self._inner = inner_scope(
+            outer,
             self._entry,
             metadata={**outer.metadata, **self._metadata},
             trace_id=self.trace_id,
             span_id=self.span_id,
-            report=self._report,
-            reporter=self._reporter,
-            foreign_span=self._parent.foreign,
+            report=self._report and outer.report,
+            reporter=self._reporter or outer.reporter,
+            foreign_span=parent.foreign,
         )
-        _lifecycle.hook_exit()  # the process may end before this block does
+        if self._inner.report:
+            self._request_json = encode_json(self.request)
+            _lifecycle.hook_exit()  # the process may end before this block does
         self.requested_at = time.time()
         self._began = time.perf_counter()
-        return inner
+        return self._inner
 
-    def finish(self, error: BaseException | str | None, result: Any) -> None:
+    def finish(self, error: BaseException | None, result: Any) -> None:
         """End, and report; `with` does it on leaving."""
-        if self._report:
-            guarded("reporting a span", self._submit, error, result)
+        if self._inner is not None and self._inner.report:
+            guarded("reporting a span", self._submit, self._inner, error, result)
 
-    def _submit(self, error: BaseException | str | None, result: Any) -> None:
-        reporter = capturing[-1] if capturing else self._reporter or _default_reporter()
+    def _submit(self, inner: Scope, error: BaseException | None, result: Any) -> None:
+        reporter = capturing[-1] if capturing else inner.reporter or _default_reporter()
         if reporter is None or not reporter.settings.enabled:
             return
         seconds = time.perf_counter() - self._began
         trace = {"trace_id": self.trace_id, "span_id": self.span_id}
-        if self._parent.span_id is not None:
-            trace["parent_span_id"] = self._parent.span_id
+        if self._parent_span_id is not None:
+            trace["parent_span_id"] = self._parent_span_id
+        left_early = isinstance(error, GeneratorExit)
         fields: dict[str, Any] = {
             "requestedAt": round(self.requested_at * 1000),
             "receivedAt": round((self.requested_at + seconds) * 1000),
             "reqPayload": {
                 "name": self.name,
                 "input": None,
-                "metadata": {**self._outer.metadata, **self._metadata, **trace},
+                "metadata": {**inner.metadata, **trace},
             },
-            "statusCode": 500 if isinstance(error, BaseException) else 200,
+            "statusCode": 200 if error is None or left_early else 500,
             "tags": {**self._tags, "$sdk": SDK, "$sdk.version": VERSION, "$endpoint": "span"},
         }
         if error is not None:
-            fields["errorMessage"] = error if isinstance(error, str) else describe_error(error)
+            fields["errorMessage"] = _LEFT_EARLY if left_early else describe_error(error)
         reporter.submit(_SpanSource(fields, self._request_json, encode_json(result)))
 
 

@@ -255,6 +255,19 @@ async def test_async_generator(reports):
     assert (report.statusCode, report.errorMessage) == (200, None)
 
 
+def test_coroutine_left_early(reports):
+    """A coroutine that is closed before it is done says so, as a generator does."""
+
+    @span("work")
+    async def work():
+        await asyncio.sleep(0)
+
+    coroutine = work()
+    coroutine.send(None)
+    coroutine.close()
+    assert (reports[0].statusCode, reports[0].errorMessage) == (200, "left before its end")
+
+
 async def test_generators_left_early(reports):
     """A generator that is closed says so, with what it had given; one never begun says nothing."""
     generator("a")

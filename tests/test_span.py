@@ -257,6 +257,38 @@ def test_report_false(reports):
     assert reports == []
 
 
+def test_report_false_costs_nothing(reports):
+    """What is not reported is not turned into JSON either."""
+
+    asked = []
+
+    class Odd(BaseModel):
+        @model_serializer
+        def plain(self):
+            asked.append(self)
+            return {}
+
+    with metadata(report=False), span("work", request=Odd()) as work:
+        work.response = Odd()
+    with span("work", request=Odd(), report=False):
+        pass
+    assert (reports, asked) == ([], [])
+
+
+def test_where_a_span_was_made_does_not_count(reports):
+    """A span that served a block that is not reported still decorates functions that are."""
+    work = span("work")
+    with metadata(report=False), work:
+        pass
+
+    @work
+    def function():
+        return 1
+
+    function()
+    assert [report.respPayload for report in reports] == [1]
+
+
 def test_reporter_of_a_span(monkeypatch):
     """The argument, else the enclosing span's, else the environment's, else the only one."""
     taken = []
