@@ -66,7 +66,7 @@ def mask_keys(*names: str, pattern: str | None = None) -> Hook:
     def is_masked(key: str) -> bool:
         return key.casefold() in exact or bool(found(key))
 
-    def mask(value: Any, _: str = "") -> Any:
+    def mask(value: Any) -> Any:
         if isinstance(value, dict):
             return {k: MASK if is_masked(str(k)) else mask(item) for k, item in value.items()}
         if isinstance(value, list):
@@ -94,16 +94,16 @@ def chain(*hooks: Hook) -> Hook:
     return chained
 
 
-def _with_payloads(report: Report, change: Callable[[Any, str], Any]) -> Report:
+def _with_payloads(report: Report, change: Callable[[Any], Any]) -> Report:
     update: dict[str, Any] = {
-        name: change(getattr(report, name), "")
+        name: change(getattr(report, name))
         for name in ("reqPayload", "respPayload")
         if name in report.model_fields_set
     }
     return report.model_copy(update=update)
 
 
-def _without_media(value: Any, key: str) -> Any:
+def _without_media(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         return {name: _without_media(item, str(name)) for name, item in value.items()}
     if isinstance(value, list):
