@@ -8,14 +8,13 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from world import ROOT, Row, Way, compare_numbers, free_port, limit
+from world import BUDGET, ROOT, Row, Way, compare_numbers, free_port, limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from world import World
 
-BUDGET = 5.0
 CODES = {"sys.exit": 3, "unhandled exception": 1}
 PYTEST = """
 import json, sys

@@ -9,15 +9,13 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, ClassVar
 
-from world import Row, Way, compare_numbers, limit, until
+from world import BUDGET, Row, Way, compare_numbers, limit, until
 
 if TYPE_CHECKING:
     from backend import Post
     from world import World
 
 Answer = tuple[int, bytes, dict[str, str]]
-BUDGET = 5.0
-"""Seconds that an exit may take."""
 TIMEOUT = 15.0
 """Seconds without an answer that are certainly more than a reporter waits."""
 

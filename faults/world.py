@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 HANG_GUARD = 300.0
 """Seconds after which something counts as hanging."""
 
+BUDGET = 5.0
+"""Seconds that an exit may take."""
+
 
 @dataclass
 class Row:
