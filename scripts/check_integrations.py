@@ -14,14 +14,14 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from environments import ROOT, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-VENVS = ROOT / ".venvs"
 TESTS = ROOT / "tests" / "integrations"
 TOOLS = ["pytest", "pytest-asyncio"]
 LENIENT = ["-W", "default", "-W", "ignore::ResourceWarning", "--disable-warnings"]
@@ -62,20 +62,6 @@ before 3, and litellm 1.106 imports mcp, which it does not require, as soon as t
 """
 
 MODEL = "integrations-model"
-
-
-def prepare(name: str, *steps: list[str]) -> Path:
-    """Make an environment with `pip install` of each step, unless it was made so already."""
-    folder = VENVS / name
-    interpreter = folder / "bin" / "python"
-    marker = folder / ".made"
-    if not marker.exists() or marker.read_text() != repr(steps):
-        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)  # noqa: S603
-        pip = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        for step in steps:
-            subprocess.run([*pip, *step], check=True)  # noqa: S603
-        marker.write_text(repr(steps))
-    return interpreter
 
 
 def prepare_libraries(name: str) -> Path:

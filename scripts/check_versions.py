@@ -15,9 +15,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-VENVS = ROOT / ".venvs"
-TESTS = ["--group", f"{ROOT}/pyproject.toml:test"]
+from environments import ROOT, prepare
+
+TESTS = ["--group", f"{ROOT}/pyproject.toml:test", "-e", f"{ROOT}[server]"]
 
 LEFT_OUT = [f"--ignore=tests/{name}.py" for name in ("test_cli", "test_server", "test_store")]
 """The receiver knows neither openai nor what differs between Pythons; `make test` has its tests."""
@@ -38,21 +38,6 @@ def find_python(version: str) -> str | None:
     return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
-def prepare(python: str, version: str, requirements: list[str]) -> Path:
-    """Make the environment of a combination, unless it is there."""
-    name = "-".join([version, *requirements]).replace("==", "")
-    folder = VENVS / name
-    interpreter = folder / "bin" / "python"
-    if not (folder / ".made").exists():
-        subprocess.run([python, "-m", "venv", "--clear", folder], check=True)  # noqa: S603
-        install = [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, "pip>=25.1"], check=True)  # noqa: S603
-        wanted = [*requirements, *TESTS, "-e", f"{ROOT}[server]"]
-        subprocess.run([*install, *wanted], check=True)  # noqa: S603
-        (folder / ".made").touch()
-    return interpreter
-
-
 def main() -> int:
     """Run all; return how many combinations failed."""
     failed = []
@@ -64,7 +49,9 @@ def main() -> int:
                 failed.append(f"{title}: no such Python here")
                 continue
             print(f"==> {title}", flush=True)  # noqa: T201
-            interpreter = prepare(python, version, requirements)
+            name = "-".join([version, *requirements]).replace("==", "")
+            steps = ["pip>=25.1"], [*requirements, *TESTS]
+            interpreter = prepare(name, *steps, python=python)
             command = [interpreter, "-m", "pytest", "-q", *LEFT_OUT, *sys.argv[1:]]
             command += ["-o", f"cache_dir={interpreter.parent.parent / 'cache'}"]
             # What fails beside others is tried once more alone: a machine under load is no version.

@@ -28,7 +28,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from environments import ROOT, prepare
+
 WORK = ROOT / ".venvs" / "dropin"
 PLUGINS = ["dropin_outcomes", "dropin_swap"]
 
@@ -85,11 +86,6 @@ RETRIES = 4
 def say(text: str = "", *, end: str = "\n") -> None:
     """Print at once."""
     print(text, end=end, flush=True)  # noqa: T201 - a script
-
-
-def call(*command: str | Path, **options: object) -> None:
-    """Run a command that has to succeed."""
-    subprocess.run([str(part) for part in command], check=True, **options)  # type: ignore[call-overload]  # noqa: S603
 
 
 @dataclass
@@ -190,8 +186,9 @@ def fetch(version: str) -> tuple[str, Path]:
         requirement = NEWEST if version == "newest" else f"openai=={version}"
         fresh = WORK / "fresh"
         shutil.rmtree(fresh, ignore_errors=True)
-        pip = (sys.executable, "-m", "pip", "download", "-qq", "--disable-pip-version-check")
-        call(*pip, "--no-deps", "--no-binary", "openai", "--dest", fresh, requirement)
+        download = ["pip", "download", "-qq", "--disable-pip-version-check", "--no-deps"]
+        what = ["--no-binary", "openai", "--dest", str(fresh), requirement]
+        subprocess.run([sys.executable, "-m", *download, *what], check=True)  # noqa: S603
         (found,) = fresh.glob("openai-*.tar.gz")
         sdists.mkdir(parents=True, exist_ok=True)
         archive = found.replace(sdists / found.name)
@@ -206,22 +203,16 @@ def fetch(version: str) -> tuple[str, Path]:
     return name.removeprefix("openai-"), source
 
 
-def prepare(version: str) -> Suite:
+def prepare_suite(version: str) -> Suite:
     """Make the environment of a release, unless it is there."""
     version, source = fetch(version)
-    folder = WORK / f"openai-{version}"
-    suite = Suite(version, source, folder / "bin" / "python")
+    name = f"openai-{version}"
     wanted = [f"openai[{EXTRAS}]=={version}", *TEST_TOOLS, *OLDER_TOOLS.get(version, [])]
     wanted += ["httpx", "tenacity"]  # our own
-    made = folder / ".made"
-    if not made.exists() or made.read_text("utf-8") != "\n".join(wanted):
-        say(f"    installing openai {version} and what its tests need")
-        call(sys.executable, "-m", "venv", "--clear", folder)
-        pip = (suite.python, "-m", "pip", "install", "-qq", "--disable-pip-version-check")
-        call(*pip, *wanted)
-        made.write_text("\n".join(wanted), "utf-8")
+    say(f"    openai {version} and what its tests need are installed, unless they are there")
+    suite = Suite(version, source, prepare(f"{WORK.name}/{name}", wanted))
     # A copy of the working tree: what is edited during a run does not mix with it.
-    ours = folder / "ours"
+    ours = WORK / name / "ours"
     shutil.rmtree(ours, ignore_errors=True)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "openpipe_report", ours / "openpipe_report", ignore=ignored)
@@ -294,7 +285,7 @@ def run(suite: Suite, name: str, tests: list[str], *, swapped: bool, workers: in
 def verify(version: str, tests: list[str] | None, workers: int, *, quick: bool) -> Verdict:
     """Run a version's tests bare and swapped, and compare."""
     say(f"==> openai {version}{', the files that matter' if quick else ''}")
-    suite = prepare(version)
+    suite = prepare_suite(version)
     if suite.version != version:
         say(f"    the newest is {suite.version}")
     if tests is None:
