@@ -102,10 +102,12 @@ class Receiver:
         return Counter(number for (number,) in found)
 
     def _select(self, query: str) -> list[tuple[Any, ...]]:
+        nothing = [(0,)] if "count" in query else []
         if not self.database.exists():
-            return [(0,)] if "count" in query else []
+            return nothing
         with closing(sqlite3.connect(self.database)) as connection:
-            return connection.execute(query).fetchall()
+            tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'reports'")
+            return connection.execute(query).fetchall() if tables.fetchone() else nothing
 
 
 def compare_numbers(receiver: Receiver, wanted: int | range | set[int]) -> tuple[int, list[str]]:
