@@ -42,7 +42,7 @@ class Backoff:
 
 class Outage:
     """
-    More attempts in a row without any answer than can be in flight at once.
+    More reports in a row without any answer than can be in flight at once.
 
     While it lasts, reports do not try one after the other in vain, which would take the
     interpreter's lock from the callers: one at a time looks whether it is over, every few seconds.
@@ -62,23 +62,39 @@ class Outage:
         self.reason = ""
         """Why the last look got no answer."""
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the server is taken to be out of reach."""
+        return self._unanswered > self._senders
+
     def look(self, now: float) -> None:
         """Note that an attempt begins: in an outage it is given some time before another does."""
-        if self._unanswered > self._senders:
+        if self.is_on:
             self.next_look = now + LONGEST_BACKOFF
 
-    def unanswered(self, now: float, reason: str) -> None:
-        """Note that an attempt got no answer."""
-        self._unanswered += 1
-        if self._unanswered > self._senders:
+    def unanswered(self, now: float, reason: str, *, is_first: bool) -> None:
+        """
+        Note that an attempt got no answer.
+
+        Args:
+            now: The monotonic time.
+            reason: Why there was none.
+            is_first: Whether it was the report's first: a few reports that never get an answer,
+                tried again and again, are no outage.
+        """
+        if is_first or self.is_on:
+            self._unanswered += 1
+        if self.is_on:
             self.reason = reason
-            self.next_look = now + self._backoff.wait(self._unanswered - self._senders)
+            self.next_look = now + self._backoff.wait(max(1, self._unanswered - self._senders))
+            if not self.is_on:  # another thread's answer has come meanwhile
+                self.next_look = 0.0
 
     def end(self) -> bool:
         """Note that the server answered, or that all may be tried anew; whether it was out."""
-        was_out, self._unanswered = self._unanswered > self._senders, 0
+        was_on, self._unanswered = self.is_on, 0
         self.next_look = 0.0
-        return was_out
+        return was_on
 
 
 def _after(attempts: int) -> Any:

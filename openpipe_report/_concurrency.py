@@ -4,7 +4,8 @@ How the sending threads share the interpreter: how many there are, and whose tur
 Threads help where the network keeps them waiting. Those that compute only take the interpreter's
 lock from each other and from the callers: to a server that answers at once, eight of them deliver
 more slowly than one does, at twice the CPU; to one that answers after 50 ms, they cost a tenth less
-if they take turns (measured).
+if they take turns (measured). Waiting for the lock counts as waiting, too: beside a thread of the
+user's that computes without pause, one alone would not keep up.
 """
 
 from __future__ import annotations

@@ -66,6 +66,7 @@ class Delivery:
         self._outage = Outage(settings.senders, self._backoff)
         self._sending: set[Queued] = set()
         self.concurrency = Concurrency(settings.senders)
+        self._is_hurrying = False
         self.closed = False
         self.spool: Spool[New, Queued] | None = None
 
@@ -103,8 +104,11 @@ class Delivery:
             queued.begun = now
         queued.attempts += 1
         self._sending.add(queued)
+        begun, computed = time.monotonic(), time.thread_time()
         try:
-            self._settle(queued, self._try(queued, within, turn))
+            outcome = self._try(queued, within, turn)
+            self.concurrency.note(time.monotonic() - begun, time.thread_time() - computed)
+            self._settle(queued, outcome)
         finally:
             self._sending.discard(queued)
 
@@ -118,7 +122,8 @@ class Delivery:
         else:
             queued.reason = queued.reason or self._outage.reason
             queued.answered = False
-            self._put_back(queued, self._outage.next_look, 0.0)
+            # What was never tried looks first: what was may be what no answer comes to.
+            self._put_back(queued, now if queued.attempts else 0.0, 0.0)
 
     def build(self, queued: Queued) -> bool:
         """Turn the source into JSON; False if there is nothing to send after all."""
@@ -158,7 +163,11 @@ class Delivery:
     def _settle(self, queued: Queued, outcome: Outcome) -> None:
         now = time.monotonic()
         if isinstance(outcome, Failed) and not outcome.answered:
-            self._outage.unanswered(now, outcome.reason)
+            self._outage.unanswered(
+                now, outcome.reason, is_first=queued.attempts == 1 or self._is_hurrying
+            )
+            if self._outage.is_on:
+                self._outbox.wake(1)  # for the next look
         elif self._outage.end():
             self._outbox.make_due(unanswered_only=True)
             self._outbox.wake(self._settings.senders)
@@ -203,6 +212,7 @@ class Delivery:
 
     def hurry(self) -> None:
         """At exit: let all that waits be tried once more, unless the host asked for a pause."""
+        self._is_hurrying = True
         self._outage.end()
         self._outbox.make_due(unanswered_only=False)
         self._outbox.wake(self._settings.senders)

@@ -32,14 +32,17 @@ class Losses:
             return
         if reason not in self._logged:
             self._logged.add(reason)
-            logger.warning(
-                "openpipe_report: %d report(s) to %s lost: %s%s; further ones are only counted "
-                "in Reporter.stats()",
-                count,
-                self._host,
-                reason,
-                f" ({why})" if why else "",
-            )
+            try:
+                logger.warning(
+                    "openpipe_report: %d report(s) to %s lost: %s%s; further ones are only "
+                    "counted in Reporter.stats()",
+                    count,
+                    self._host,
+                    reason,
+                    f" ({why})" if why else "",
+                )
+            except Exception:  # noqa: BLE001 - a filter or handler of the user's
+                note_fault("logging a loss")
         if self._on_drop is not None:
             try:
                 self._on_drop(reason, count)

@@ -7,11 +7,15 @@ from __future__ import annotations
 import heapq
 import threading
 import time
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from openpipe_report._ledger import Mark
     from openpipe_report._wire import Report
 
@@ -62,23 +66,50 @@ class Outbox:
     """
     Hands out reports when they may be tried.
 
-    `put()` may be called from a finalizer: a SimpleQueue's is re-entrant. Everything else belongs
-    to the sending threads.
+    `put()` may be called from a finalizer: it takes no lock. Everything else belongs to the sending
+    threads. Each of them sleeps on a lock of its own: with several consumers, a timed get of
+    CPython's SimpleQueue may sleep for ever (seen on 3.11 and 3.12).
     """
 
     def __init__(self) -> None:
-        self._new: SimpleQueue[New | Queued | None] = SimpleQueue()
-        self.put = self._new.put
-        """Add a new report, or one that the spool has built."""
-        self.backlog = self._new.qsize
-        """How many new reports nobody has taken."""
+        self._new: SimpleQueue[New | Queued] = SimpleQueue()
         self._waiting: list[Queued] = []
         self._lock = threading.Lock()
+        self._sleepers: deque[threading.Lock] = deque()
+        self._state = object()
+        """Another one whenever what waits may be due earlier than it was."""
+        self._closed = False
+
+    def put(self, new: New | Queued) -> None:
+        """Add a new report, or one that the spool has built."""
+        self._new.put(new)
+        if self._sleepers:
+            self._wake_one()
 
     def wake(self, threads: int) -> None:
         """Let so many threads look again at what is due."""
-        for _ in range(threads):
-            self._new.put(None)
+        self._state = object()
+        for _ in range(min(threads, len(self._sleepers))):
+            self._wake_one()
+
+    def close(self) -> None:
+        """Let no thread sleep any more."""
+        self._closed = True
+        self.wake(len(self._sleepers))
+
+    def _wake_one(self) -> None:
+        with suppress(IndexError):
+            self._sleepers.pop().release()
+
+    def _sleep(self, seconds: float, state: object) -> None:
+        """Wait to be woken, unless there is something new, or another state."""
+        sleeper = threading.Lock()
+        sleeper.acquire()
+        self._sleepers.append(sleeper)
+        if self._state is state and self._new.empty() and not self._closed:
+            sleeper.acquire(timeout=max(0.0, seconds))
+        with suppress(ValueError):
+            self._sleepers.remove(sleeper)
 
     def put_back(self, queued: Queued, due: float) -> None:
         """Keep a report until `due` (monotonic)."""
@@ -87,32 +118,37 @@ class Outbox:
             heapq.heappush(self._waiting, queued)
             is_next = self._waiting[0] is queued
         if is_next:  # a thread may be asleep until a later one is due
-            self._new.put(None)
+            self.wake(1)
 
-    def take(self, *, waiting_first: bool, idle: float, hold: float) -> Queued | None:
+    def take(self, *, waiting_first: bool, idle: float, hold: Callable[[], float]) -> Queued | None:
         """
         Take a report that may be tried now; None when there was none, or by `wake()`.
 
         Args:
             waiting_first: Whether a due one goes before a new one; callers take turns.
             idle: Seconds to wait for one.
-            hold: The monotonic time before which none of the waiting ones is due.
+            hold: Says the monotonic time before which none of the waiting ones is due.
         """
-        if not waiting_first:
-            try:
-                return _queued(self._new.get_nowait())
-            except Empty:
-                pass
+        state = self._state  # before anything that it stands for
+        if not waiting_first and (new := self._take_new()) is not None:
+            return new
         with self._lock:
             if self._waiting:
-                left = max(self._waiting[0].due, hold) - time.monotonic()
+                left = max(self._waiting[0].due, hold()) - time.monotonic()
                 if left <= 0:
                     return heapq.heappop(self._waiting)
                 idle = min(idle, left)
+        if (new := self._take_new()) is None:
+            self._sleep(idle, state)
+            new = self._take_new()
+        return new
+
+    def _take_new(self) -> Queued | None:
         try:
-            return _queued(self._new.get(timeout=idle))
+            new = self._new.get_nowait()
         except Empty:
             return None
+        return new if isinstance(new, Queued) else Queued(*new)
 
     def make_due(self, *, unanswered_only: bool) -> None:
         """Let what waits be tried at once: all of it, or what could not reach the server."""
@@ -126,13 +162,9 @@ class Outbox:
         """Take out everything."""
         with self._lock:
             taken, self._waiting = self._waiting, []
-        while True:
-            try:
-                new = self._new.get_nowait()
-            except Empty:
-                return taken
-            if new is not None:
-                taken.append(new if isinstance(new, Queued) else Queued(*new))
+        while (new := self._take_new()) is not None:
+            taken.append(new)
+        return taken
 
     def is_idle(self, hold: float) -> bool:
         """Whether nothing is new and nothing is due."""
@@ -149,7 +181,3 @@ class Outbox:
     def waiting(self) -> int:
         """How many wait for another attempt."""
         return len(self._waiting)
-
-
-def _queued(new: New | Queued | None) -> Queued | None:
-    return new if new is None or isinstance(new, Queued) else Queued(*new)

@@ -104,7 +104,9 @@ class Reporter:
         self.ledger = Ledger(self.settings.max_queue_reports, self.settings.max_queue_bytes)
         self._outbox = Outbox()
         self._delivery = Delivery(self.settings, self.ledger, self._outbox)
-        self._delivery.closed = self._closed
+        if self._closed:
+            self._delivery.closed = True
+            self._outbox.close()
         # The parent's connections are kept, unused: closing them could be felt at their other end.
         self._inherited.append(self._delivery)
         self._spool = self._delivery.spool = self._make_spool()

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 _IDLE = 10.0
 """Seconds after which a thread ends for want of work."""
 
-_BACKLOG_PER_THREAD = 16
-"""How many new reports one thread may leave lying before a caller looks for another."""
-
 _STUCK = 0.25
 """Seconds on one report after which a thread counts no more, and another takes its place."""
 
@@ -87,6 +84,7 @@ class Workers:
         Each thread, and when (monotonic) it took what it is at: `_READY` if it waits for work,
         `_STANDBY` if it waits for one that is stuck.
         """
+        self._starting = threading.Lock()
         self._leaving = threading.Lock()
 
     def __len__(self) -> int:
@@ -95,21 +93,18 @@ class Workers:
     def pass_on(self, queued: New | Queued) -> None:
         """Let the threads have a report: a new one, or one that went through the spool."""
         self._outbox.put(queued)
-        threads = len(self._threads)
-        if not threads or (
-            threads < self._senders
-            and self._outbox.backlog() >= threads * _BACKLOG_PER_THREAD
-            and self._missing() > 0
-        ):
+        if len(self._threads) < self._senders and not self._has_spare():
             self._start()
 
     def ensure(self) -> None:
-        """Start a thread if there is none, or none that gets anywhere, or none to stand by."""
-        threads = len(self._threads)
-        if not threads or (
-            threads < self._senders and (not self._has_standby() or self._missing() > 0)
-        ):
+        """Start a thread if there are fewer than wanted, or none to spare."""
+        if len(self._threads) < self._senders and (self._missing() > 0 or not self._has_spare()):
             self._start()
+
+    def _has_spare(self) -> bool:
+        """Whether there is a thread that could take over."""
+        threads = [*self._threads.values()]
+        return _READY in threads or _STANDBY in threads
 
     def _missing(self) -> int:
         """How many more threads are worth having; negative if there are too many."""
@@ -117,13 +112,22 @@ class Workers:
         get_anywhere = sum(took > since for took in [*self._threads.values()])
         return self._delivery.concurrency.wanted - get_anywhere
 
-    def _has_standby(self) -> bool:
-        return _STANDBY in [*self._threads.values()]
+    def _hold(self) -> float:
+        return self._delivery.hold
 
     def _start(self) -> None:
         """Start a thread if there may be another; while the interpreter exits there may not."""
         if sys.is_finalizing():  # start() would wait for ever for a thread that never runs
             return
+        if not self._starting.acquire(blocking=False):  # somebody does, maybe under a finalizer
+            return
+        try:
+            if len(self._threads) < self._senders:
+                self._start_one()
+        finally:
+            self._starting.release()
+
+    def _start_one(self) -> None:
         thread = threading.Thread(
             target=self._work, args=(self._owner(),), name="openpipe-report", daemon=True
         )
@@ -150,22 +154,17 @@ class Workers:
     def _step(self, *, waiting_first: bool) -> bool:
         """Advance one report; False if there was none."""
         me = threading.current_thread()
-        queued = self._outbox.take(
-            waiting_first=waiting_first, idle=_IDLE, hold=self._delivery.hold
-        )
-        self._delivery.tell_losses()
-        if queued is None:
-            return False
-        begun, computed = time.monotonic(), time.thread_time()
-        self._threads[me] = begun
+        queued = self._outbox.take(waiting_first=waiting_first, idle=_IDLE, hold=self._hold)
+        self._threads[me] = time.monotonic()
         try:
-            if self._outbox.backlog():
-                self.ensure()
-            self._delivery.advance(queued)
+            if queued is not None:
+                if self._ledger.pending > 1:
+                    self.ensure()
+                self._delivery.advance(queued)
+            self._delivery.tell_losses()
         finally:
             self._threads[me] = _READY
-        self._delivery.concurrency.note(time.monotonic() - begun, time.thread_time() - computed)
-        return True
+        return queued is not None
 
     def _stand_by(self) -> bool:
         """Rest while the others get along; True if one does so already, and this one is to end."""
@@ -173,7 +172,7 @@ class Workers:
         with self._leaving:
             if self._missing() >= 0:
                 return False
-            if self._has_standby():
+            if _STANDBY in [*self._threads.values()]:
                 del self._threads[me]
                 return True
             self._threads[me] = _STANDBY
@@ -186,24 +185,25 @@ class Workers:
         """Leave, unless there is something to do."""
         me = threading.current_thread()
         with self._leaving:
-            if self._ledger.pending and not self._delivery.closed:
+            closed = self._delivery.closed
+            if self._ledger.pending and not closed:
                 return False
             if len(self._threads) == 1:
                 self._delivery.close()
             del self._threads[me]
             # `pass_on()` may have put a report in and still have seen this thread; it looks for
             # threads after it has put, so here the order is the other way round.
-            if self._delivery.closed:
-                self.abandon()
-            elif self._ledger.pending and not self._threads:
+            if self._ledger.pending and not closed and not self._threads:
                 self._threads[me] = _READY
                 return False
+        if closed:
+            self.abandon()
         return True
 
     def abandon(self) -> None:
         """After the shutdown: count as lost what waits, and let the threads look up and end."""
         self._delivery.abandon("shutdown")
-        self._outbox.wake(len(self._threads))
+        self._outbox.close()
         if not self._threads:
             self._delivery.close()
 
@@ -225,8 +225,7 @@ class Workers:
                 self.ensure()
                 time.sleep(min(left, 0.005))
                 continue
-            hold = self._delivery.hold
-            queued = self._outbox.take(waiting_first=True, idle=min(left, 0.02), hold=hold)
+            queued = self._outbox.take(waiting_first=True, idle=min(left, 0.02), hold=self._hold)
             if queued is not None:
                 self._delivery.advance(queued, within=left)
         if not self._threads:

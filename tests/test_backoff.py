@@ -38,7 +38,7 @@ def out_of_reach(senders=2, now=100.0):
     outage = Outage(senders, Backoff(600))
     for _ in range(senders + 1):
         outage.look(now)
-        outage.unanswered(now, "refused")
+        outage.unanswered(now, "refused", is_first=True)
     return outage
 
 
@@ -48,9 +48,33 @@ def test_few_failures_are_no_outage():
     for _ in range(100):
         for _ in range(2):
             outage.look(100.0)
-            outage.unanswered(100.0, "refused")
+            outage.unanswered(100.0, "refused", is_first=True)
         assert outage.next_look == 0.0
         assert not outage.end()
+
+
+def test_the_same_reports_again_are_no_outage():
+    """Reports that never get an answer hold up nobody, however often they are tried."""
+    outage = Outage(2, Backoff(600))
+    for attempt in range(1, 100):
+        for _ in range(2):
+            outage.look(100.0)
+            outage.unanswered(100.0, "reset", is_first=attempt == 1)
+        assert not outage.is_on
+        assert outage.next_look == 0.0
+
+
+def test_an_answer_meanwhile(monkeypatch):
+    """Where an answer comes while a failure is noted, nothing is held."""
+    outage = out_of_reach()
+
+    def answered(*_):
+        outage.end()
+        return 5.0
+
+    monkeypatch.setattr(Backoff, "wait", answered)
+    outage.unanswered(100.0, "refused", is_first=True)
+    assert outage.next_look == 0.0
 
 
 def test_one_at_a_time_looks():
@@ -67,7 +91,7 @@ def test_looks_grow_rare():
     pauses = []
     for look in range(200):
         outage.look(now := 1000.0 * look)
-        outage.unanswered(now, f"refused {look}")
+        outage.unanswered(now, f"refused {look}", is_first=look % 2 == 0)
         pauses.append(outage.next_look - now)
     assert max(pauses) <= LONGEST_BACKOFF
     assert 1.5 < sum(pauses[5:]) / len(pauses[5:]) < 3.5
@@ -81,5 +105,5 @@ def test_an_answer_ends_it():
     assert outage.next_look == 0.0
     assert not outage.end()
     outage.look(200.0)
-    outage.unanswered(200.0, "refused")
+    outage.unanswered(200.0, "refused", is_first=True)
     assert outage.next_look == 0.0

@@ -6,6 +6,7 @@ import gc
 import itertools
 import logging
 import math
+import queue
 import random
 import sys
 import threading
@@ -20,6 +21,7 @@ from tenacity import wait_fixed, wait_none
 import openpipe_report
 from openpipe_report import Reporter, Stats, _backoff, _delivery, _lifecycle
 from openpipe_report._ledger import Ledger
+from openpipe_report._outbox import Outbox, Queued
 
 URL = "http://receiver.test/api/v1"
 
@@ -269,8 +271,30 @@ def test_outage_is_not_hammered(monkeypatch):
         reporter.submit(Made())
     settle(reporter)
     assert reporter.stats().pending == 100
-    assert len(server.keys) == 3  # two in a row are an outage; the first look comes at once
+    # Two in a row are an outage, their second attempts not counted; the first look comes at once.
+    assert len(server.keys) <= 4
     assert "down" in reporter.flush(0).reason
+
+
+def test_what_was_never_tried_looks_first(retry_never):
+    """In an outage reports that no answer ever comes to are not in the others' way."""
+    server = Server(lambda request: httpx.ConnectError("no") if b"bad" in request.content else 200)
+    reporter = make(server, senders=1)
+    outage = reporter._delivery._outage
+    for _ in range(2):
+        reporter.submit(Made("bad"))
+    settle(reporter)
+    assert outage.is_on
+    for _ in range(10):
+        reporter.submit(Made("good"))
+    settle(reporter)
+    assert len(server.keys) == 2
+    reporter._outbox.make_due(unanswered_only=False)
+    outage.next_look = 0.0
+    reporter._outbox.wake(1)
+    while reporter.stats().delivered < 10:
+        threading.Event().wait(0.001)
+    assert b"good" in server.bodies[2]
 
 
 def test_retry_after_pauses_the_host():
@@ -606,6 +630,95 @@ def test_an_answer_that_does_not_come_delays_nobody():
     assert reporter.stats().pending == 2
     gate.opened.set()
     assert reporter.flush()
+
+
+def test_one_hanging_report_delays_nobody():
+    """Where one thread does it all and gets no answer, another takes its place."""
+    gate = Gate()
+    server = Server(lambda request: gate(request) if b"hang" in request.content else 200)
+    reporter = make(server)
+    for _ in range(100):
+        reporter.submit(Made())
+    assert reporter.flush()
+    reporter.submit(Made("hang"))
+    assert gate.reached.wait(HANG_GUARD)
+    for number in range(3):
+        reporter.submit(Made())
+        while reporter.stats().delivered < 101 + number:
+            threading.Event().wait(0.001)
+    gate.opened.set()
+    assert reporter.flush()
+
+
+def test_slow_on_drop_delays_nobody():
+    """While a hook of the user's takes its time, reports are delivered."""
+    gate, dropping = Gate(), Gate()
+    server = Server(lambda request: gate(request) if b"hang" in request.content else 200)
+    reporter = make(server, max_queue_reports=2, on_drop=lambda *_: dropping(None))
+    reporter.submit(Made("hang"))
+    assert gate.reached.wait(HANG_GUARD)
+    for _ in range(5):
+        reporter.submit(Made())
+    gate.opened.set()
+    assert dropping.reached.wait(HANG_GUARD)
+    before = reporter.stats().delivered
+    reporter.submit(Made())
+    while reporter.stats().delivered == before:
+        threading.Event().wait(0.001)
+    dropping.opened.set()
+    assert reporter.flush() or reporter.stats().dropped
+
+
+@pytest.mark.parametrize("way", ["rejected", "queue full", "shutdown"])
+def test_log_filter_that_fails(way, retry_never):
+    """What the user's logging raises costs no report its place in the count."""
+
+    def refuse(record):
+        if "lost" in record.msg:
+            raise ValueError("a filter's")
+        return True
+
+    answer = {"rejected": 400, "queue full": 200, "shutdown": 500}[way]
+    reporter = make(Server(lambda request: answer), max_queue_reports=3)
+    log = logging.getLogger("openpipe_report")
+    log.addFilter(refuse)
+    try:
+        for _ in range(100):
+            reporter.submit(Made())
+        settle(reporter)
+        reporter.shutdown(0)
+        while reporter.stats().threads:
+            threading.Event().wait(0.001)
+    finally:
+        log.removeFilter(refuse)
+    stats = reporter.stats()
+    assert stats.delivered + stats.rejected + sum(stats.dropped.values()) == 100
+    assert stats.pending == 0
+
+
+def test_threads_that_sleep_are_woken():
+    """However sleeping, waking and putting coincide, each report is taken, and each thread ends."""
+    outbox = Outbox()
+    taken, over = queue.SimpleQueue(), threading.Event()
+
+    def take():
+        first = False
+        while not over.is_set():
+            first = not first
+            item = outbox.take(waiting_first=first, idle=0.0005, hold=lambda: 0.0)
+            if item is not None:
+                taken.put(item)
+
+    threads = [threading.Thread(target=take, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(3000):
+        outbox.put(Queued(Made(), 1, None))
+        taken.get(timeout=HANG_GUARD)
+    over.set()
+    for thread in threads:
+        thread.join(HANG_GUARD)
+        assert not thread.is_alive()
 
 
 def test_no_report_is_lost_between_threads(monkeypatch):
