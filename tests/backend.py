@@ -90,7 +90,11 @@ class Backend:
                     return
                 length = int(self.headers["content-length"])
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                post = Post(self.path, headers, self.rfile.read(length))
+                body = self.rfile.read(length)
+                if len(body) < length:  # a client that went away
+                    self.close_connection = True
+                    return
+                post = Post(self.path, headers, body)
                 backend.posts.append(post)
                 answer = backend.answer(post)
                 self.close_connection = answer is None
