@@ -104,10 +104,10 @@ class Delivery:
             queued.begun = now
         queued.attempts += 1
         self._sending.add(queued)
-        begun, computed = time.monotonic(), time.thread_time()
+        computed = time.thread_time()
         try:
             outcome = self._try(queued, within, turn)
-            self.concurrency.note(time.monotonic() - begun, time.thread_time() - computed)
+            self.concurrency.note(time.monotonic() - now, time.thread_time() - computed)
             self._settle(queued, outcome)
         finally:
             self._sending.discard(queued)

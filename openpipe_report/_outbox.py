@@ -66,9 +66,9 @@ class Outbox:
     """
     Hands out reports when they may be tried.
 
-    `put()` may be called from a finalizer: it takes no lock. Everything else belongs to the sending
-    threads. Each of them sleeps on a lock of its own: with several consumers, a timed get of
-    CPython's SimpleQueue may sleep for ever (seen on 3.11 and 3.12).
+    `put()` may be called from a finalizer: it waits for no lock. Everything else belongs to the
+    sending threads. Each of them sleeps on a lock of its own: with several consumers, a timed get
+    of CPython's SimpleQueue may sleep for ever (seen on 3.11 and 3.12).
     """
 
     def __init__(self) -> None:
