@@ -281,7 +281,7 @@ def main() -> None:
     logging.getLogger("openpipe_report").setLevel(logging.ERROR)
 
     print(f"openai {openai.__version__}; thread time of the caller, bare, and what ours adds")
-    well: Ratio | None = None
+    well: dict[tuple[bool, bool], Ratio] = {}
     with loopback_server() as server:
         for stream, is_async, state in product((False, True), (False, True), STATES):
             line = Line(stream, is_async, state)
@@ -292,10 +292,10 @@ def main() -> None:
             if state in {"", FULL}:
                 verdict = judge(result, noise)
             elif state == BESIDE:
-                well = result
-            elif well is not None:
-                verdict = judge_as_well(result, well)
-            show(str(line), result, noise, calls, verdict)
+                well[stream, is_async] = result
+            elif (stream, is_async) in well:
+                verdict = judge_as_well(result, well[stream, is_async])
+            show(str(line), result, noise, result.pairs * line.block[1], verdict)
 
         print("wall time of a plain call, senders at work")
         for latency in (0, 20):
