@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openpipe_report._guard import logger, note_fault
+from openpipe_report._guard import guarded, logger, note_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,17 +32,16 @@ class Losses:
             return
         if reason not in self._logged:
             self._logged.add(reason)
-            try:
-                logger.warning(
-                    "openpipe_report: %d report(s) to %s lost: %s%s; further ones are only "
-                    "counted in Reporter.stats()",
-                    count,
-                    self._host,
-                    reason,
-                    f" ({why})" if why else "",
-                )
-            except Exception:  # noqa: BLE001 - a filter or handler of the user's
-                note_fault("logging a loss")
+            guarded(  # a filter or handler of the user's may raise
+                "logging a loss",
+                logger.warning,
+                "openpipe_report: %d report(s) to %s lost: %s%s; further ones are only counted "
+                "in Reporter.stats()",
+                count,
+                self._host,
+                reason,
+                f" ({why})" if why else "",
+            )
         if self._on_drop is not None:
             try:
                 self._on_drop(reason, count)
