@@ -11,7 +11,7 @@ from email.utils import formatdate
 import httpx
 import pytest
 import respx
-from backend import OK, Backend, Made
+from backend import HANG_GUARD, OK, Backend, Made
 from tenacity import wait_none
 
 from openpipe_report import Reporter, Settings, _outcome
@@ -318,6 +318,20 @@ def test_hook_that_raises_after_a_stale_connection():
     )
     found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
     assert found == Failed("HTTP 429", answered=True)
+
+
+@pytest.mark.parametrize("make_client", [None, httpx.Client])
+@pytest.mark.parametrize("size", [10, 2**20])
+def test_says_when_it_begins_to_wait(make_client, size):
+    """Others may send from when the request is out, not only from when the answer has come."""
+    waits = threading.Event()
+    with Backend() as backend, ExitStack() as stack:
+        client = stack.enter_context(make_client()) if make_client else None
+        backend.answer = lambda _: OK if waits.wait(HANG_GUARD) else None
+        transport = Transport(Settings(base_url=backend.base_url, http_client=client))
+        body = Made("a", respPayload="x" * size).build().to_json()
+        assert transport.send(body, "key", on_wait=waits.set) == Delivered()
+        transport.close()
 
 
 def test_closed_client():
