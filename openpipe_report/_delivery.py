@@ -67,7 +67,6 @@ class Delivery:
         self._sending: set[Queued] = set()
         self.concurrency = Concurrency(settings.senders)
         self._is_hurrying = False
-        self.closed = False
         self.spool: Spool[New, Queued] | None = None
 
     @property
@@ -75,9 +74,8 @@ class Delivery:
         """The monotonic time before which the host asked not to be called."""
         return _host_paused_until.get(self._host, 0.0)
 
-    @property
     def hold(self) -> float:
-        """The monotonic time before which nothing is to be tried."""
+        """Return the monotonic time before which nothing is to be tried."""
         return max(self.paused_until, self._outage.next_look)
 
     def advance(self, queued: Queued, within: float | None = None) -> None:
@@ -96,7 +94,7 @@ class Delivery:
 
     def _attempt(self, queued: Queued, within: float | None, turn: Turn) -> None:
         now = time.monotonic()
-        if now < self.hold:
+        if now < self.hold():
             self._hold_back(queued, now)
             return
         self._outage.look(now)
@@ -201,7 +199,7 @@ class Delivery:
         self._put_back(queued, now + wait, 0.0)
 
     def _put_back(self, queued: Queued, due: float, since_first: float) -> None:
-        if self.closed:
+        if self._outbox.closed:
             self._lose(queued, "shutdown")
         elif since_first > self._settings.retry_for and not queued.stored:
             self._lose(queued, "gave up")

@@ -78,7 +78,8 @@ class Outbox:
         self._sleepers: deque[threading.Lock] = deque()
         self._state = object()
         """Another one whenever what waits may be due earlier than it was."""
-        self._closed = False
+        self.closed = False
+        """Whether the reporter was shut down."""
 
     def put(self, new: New | Queued) -> None:
         """Add a new report, or one that the spool has built."""
@@ -93,8 +94,8 @@ class Outbox:
             self._wake_one()
 
     def close(self) -> None:
-        """Let no thread sleep any more."""
-        self._closed = True
+        """Let no thread sleep any more: after a shutdown they look up and end."""
+        self.closed = True
         self.wake(len(self._sleepers))
 
     def _wake_one(self) -> None:
@@ -106,7 +107,7 @@ class Outbox:
         sleeper = threading.Lock()
         sleeper.acquire()
         self._sleepers.append(sleeper)
-        if self._state is state and self._new.empty() and not self._closed:
+        if self._state is state and self._new.empty() and not self.closed:
             sleeper.acquire(timeout=max(0.0, seconds))
         with suppress(ValueError):
             self._sleepers.remove(sleeper)

@@ -105,7 +105,6 @@ class Reporter:
         self._outbox = Outbox()
         self._delivery = Delivery(self.settings, self.ledger, self._outbox)
         if self._closed:
-            self._delivery.closed = True
             self._outbox.close()
         # The parent's connections are kept, unused: closing them could be felt at their other end.
         self._inherited.append(self._delivery)
@@ -263,7 +262,8 @@ class Reporter:
             As `flush()`. What is still pending after it is dropped, but for what is being sent.
         """
         flushed = self.flush(timeout)
-        self._closed = self._delivery.closed = True
+        self._closed = True
+        self._outbox.close()
         self._workers.abandon()
         if self._spool is not None:
             self._spool.close(_SPOOL_TIMEOUT)

@@ -33,7 +33,6 @@ _IDLE = 10.0
 _STUCK = 0.25
 """Seconds on one report after which a thread counts no more, and another takes its place."""
 
-
 _READY, _STANDBY = math.inf, -math.inf
 
 
@@ -112,9 +111,6 @@ class Workers:
         get_anywhere = sum(took > since for took in [*self._threads.values()])
         return self._delivery.concurrency.wanted - get_anywhere
 
-    def _hold(self) -> float:
-        return self._delivery.hold
-
     def _start(self) -> None:
         """Start a thread if there may be another; while the interpreter exits there may not."""
         if sys.is_finalizing():  # start() would wait for ever for a thread that never runs
@@ -154,7 +150,9 @@ class Workers:
     def _step(self, *, waiting_first: bool) -> bool:
         """Advance one report; False if there was none."""
         me = threading.current_thread()
-        queued = self._outbox.take(waiting_first=waiting_first, idle=_IDLE, hold=self._hold)
+        queued = self._outbox.take(
+            waiting_first=waiting_first, idle=_IDLE, hold=self._delivery.hold
+        )
         self._threads[me] = time.monotonic()
         try:
             if queued is not None:
@@ -176,7 +174,7 @@ class Workers:
                 del self._threads[me]
                 return True
             self._threads[me] = _STANDBY
-        while self._missing() <= 0 and self._ledger.pending and not self._delivery.closed:
+        while self._missing() <= 0 and self._ledger.pending and not self._outbox.closed:
             time.sleep(_STUCK)
         self._threads[me] = _READY
         return False
@@ -185,7 +183,7 @@ class Workers:
         """Leave, unless there is something to do."""
         me = threading.current_thread()
         with self._leaving:
-            closed = self._delivery.closed
+            closed = self._outbox.closed
             if self._ledger.pending and not closed:
                 return False
             if len(self._threads) == 1:
@@ -201,9 +199,8 @@ class Workers:
         return True
 
     def abandon(self) -> None:
-        """After the shutdown: count as lost what waits, and let the threads look up and end."""
+        """After the shutdown: count as lost what waits."""
         self._delivery.abandon("shutdown")
-        self._outbox.close()
         if not self._threads:
             self._delivery.close()
 
@@ -225,7 +222,9 @@ class Workers:
                 self.ensure()
                 time.sleep(min(left, 0.005))
                 continue
-            queued = self._outbox.take(waiting_first=True, idle=min(left, 0.02), hold=self._hold)
+            queued = self._outbox.take(
+                waiting_first=True, idle=min(left, 0.02), hold=self._delivery.hold
+            )
             if queued is not None:
                 self._delivery.advance(queued, within=left)
         if not self._threads:
@@ -236,5 +235,5 @@ class Workers:
         resumed = self._delivery.paused_until
         if time.monotonic() < resumed < deadline:
             return False
-        idle = self._outbox.is_idle(self._delivery.hold)
+        idle = self._outbox.is_idle(self._delivery.hold())
         return idle and self._ledger.pending <= self._outbox.waiting

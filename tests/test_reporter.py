@@ -20,6 +20,7 @@ from tenacity import wait_fixed, wait_none
 
 import openpipe_report
 from openpipe_report import Reporter, Stats, _backoff, _delivery, _lifecycle
+from openpipe_report._concurrency import Concurrency
 from openpipe_report._ledger import Ledger
 from openpipe_report._outbox import Outbox, Queued
 
@@ -295,6 +296,20 @@ def test_what_was_never_tried_looks_first(retry_never):
     while reporter.stats().delivered < 10:
         threading.Event().wait(0.001)
     assert b"good" in server.bodies[2]
+
+
+def test_exit_in_an_outage_is_short(retry_never):
+    """At exit what waits is tried once more, until it is plain that nothing answers."""
+    down = threading.Event()
+    server = Server(lambda request: httpx.ConnectError("down") if down.is_set() else 503)
+    reporter = make(server, senders=1)
+    for _ in range(50):
+        reporter.submit(Made())
+    settle(reporter)
+    assert len(server.keys) == 50
+    down.set()
+    reporter.drain(time.monotonic() + HANG_GUARD)
+    assert len(server.keys) == 52
 
 
 def test_retry_after_pauses_the_host():
@@ -617,6 +632,21 @@ def test_threads_for_a_server_that_keeps_them_waiting():
     assert reporter.stats().delivered == 400
 
 
+def test_no_more_threads_than_wanted(monkeypatch):
+    """Where one is enough, another stands by and that is all."""
+    monkeypatch.setattr("openpipe_report._workers._STUCK", 10.0)
+    monkeypatch.setattr(Concurrency, "note", lambda *_: None)
+    server = Server(lambda request: seen.append(reporter.stats().threads) or 200)
+    seen: list[int] = []
+    reporter = make(server)
+    reporter._delivery.concurrency.wanted = 1
+    for _ in range(300):
+        reporter.submit(Made())
+    while reporter.stats().delivered < 300:
+        threading.Event().wait(0.001)
+    assert max(seen) <= 2
+
+
 def test_an_answer_that_does_not_come_delays_nobody():
     """While one report gets no answer, the others are delivered."""
     gate = Gate()
@@ -666,7 +696,7 @@ def test_slow_on_drop_delays_nobody():
     while reporter.stats().delivered == before:
         threading.Event().wait(0.001)
     dropping.opened.set()
-    assert reporter.flush() or reporter.stats().dropped
+    reporter.shutdown()
 
 
 @pytest.mark.parametrize("way", ["rejected", "queue full", "shutdown"])
