@@ -22,11 +22,11 @@ from loopback import CHUNKS, chat_answer, chat_events, loopback_server, text_of
 from pairs import compare, gc_frozen, measure
 
 from openpipe_report import Reporter
-from openpipe_report._assembly import assemble
-from openpipe_report._outcome import Delivered
-from openpipe_report._payload import Exchange, encode_report
+from openpipe_report._delivery.response import Delivered
+from openpipe_report._delivery.transport import Transport
+from openpipe_report._report.chat_stream import assemble
+from openpipe_report._report.exchange import Exchange, encode_report
 from openpipe_report._settings import Settings
-from openpipe_report._transport import Transport
 from openpipe_report._version import VERSION
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 Report = dict[str, Any]
-COMMAND = [sys.executable, "-m", "openpipe_report.cli"]
+COMMAND = [sys.executable, "-m", "openpipe_report"]
 START_TIMEOUT = 30.0
 
 

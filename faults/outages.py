@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from world import BUDGET, Row, Way, compare_numbers, limit, until
 
 if TYPE_CHECKING:
-    from backend import Post
+    from support.backend import Post
     from world import World
 
 Answer = tuple[int, bytes, dict[str, str]]

@@ -22,8 +22,8 @@ import httpx
 ROOT = Path(__file__).parent.parent
 sys.path += [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
-from backend import Backend, Post  # noqa: E402 - found by the line above
 from loopback import loopback_server  # noqa: E402
+from support.backend import Backend, Post  # noqa: E402 - found by the line above
 
 if TYPE_CHECKING:
     from collections.abc import Generator

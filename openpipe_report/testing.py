@@ -15,16 +15,16 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from openpipe_report._lifecycle import capturing
-from openpipe_report._payload import encode_report
-from openpipe_report._reporter import Reporter
+from openpipe_report._delivery.process import capturing
+from openpipe_report._delivery.reporter import Reporter
+from openpipe_report._report.exchange import encode_report
+from openpipe_report._report.model import Report
 from openpipe_report._settings import Settings
-from openpipe_report._wire import Report
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from openpipe_report._outbox import Source
+    from openpipe_report._delivery.queue import Source
 
 _NOWHERE = "http://captured-reports.invalid"
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 import openpipe_report
-from openpipe_report._guard import count_faults
-from openpipe_report._link import capturing
-from openpipe_report._payload import encode_report
-from openpipe_report._reporter import Reporter
+from openpipe_report._delivery.destination import capturing
+from openpipe_report._delivery.reporter import Reporter
+from openpipe_report._log import count_faults
+from openpipe_report._report.exchange import encode_report
 from openpipe_report._settings import Settings
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ from openai.lib.bedrock import (
 )
 from typing_extensions import Self
 
-from openpipe_report._reporter import Reporter
+from openpipe_report._delivery.reporter import Reporter
 '''
 
 

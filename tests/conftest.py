@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-import asyncio
-import importlib
-import inspect
 import os
 from contextlib import ExitStack
 from typing import Any
 
-import httpx
-import openai
 import pytest
-from scripted_openai import ScriptedOpenAI
+from support.callers import Caller, httpx_of_openai
+from support.scripted_openai import ScriptedOpenAI
 
-import openpipe_report
-from openpipe_report import _guard, _lifecycle, _link
+from openpipe_report import _log
+from openpipe_report._delivery import destination, process
 from openpipe_report.testing import captured_reports
 
 CLEARED = ("OPENPIPE_", "OPENAI_", "AZURE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -25,10 +21,10 @@ def clean_environment(monkeypatch):
     for name in os.environ:
         if name.upper().startswith(CLEARED):
             monkeypatch.delenv(name)
-    monkeypatch.setattr(_link, "_said_off", False)
-    monkeypatch.setattr(_guard, "_counts", type(_guard._counts)())
+    monkeypatch.setattr(destination, "_said_off", False)
+    monkeypatch.setattr(_log, "_counts", type(_log._counts)())
     yield
-    for reporter in _lifecycle.live():
+    for reporter in process.live():
         reporter.shutdown(0)
 
 
@@ -43,76 +39,6 @@ def reports():
     """The reports of the test's calls, as they would be sent."""
     with captured_reports() as captured:
         yield captured
-
-
-def _library():
-    """The httpx that openai itself uses: httpx2 from openai 3 on."""
-    name = "httpx2" if int(openai.__version__.partition(".")[0]) >= 3 else "httpx"
-    return importlib.import_module(name)
-
-
-BROKEN_STREAM = (openai.APIConnectionError, httpx.TransportError, _library().TransportError)
-"""What reading a stream raises when its connection breaks: openai wraps it since 3.1."""
-
-
-class Caller:
-    """A client, sync or async, used in one way."""
-
-    def __init__(self, kind: str, *, package: Any = openpipe_report, **arguments: Any) -> None:
-        self.is_async = kind == "async"
-        self.name = arguments.pop("cls", "OpenAI")
-        cls = getattr(package, f"Async{self.name}" if self.is_async else self.name)
-        arguments = {"api_key": "sk-test", "max_retries": 0, **arguments}
-        self.client = cls(**arguments)
-        self.loop = asyncio.new_event_loop() if self.is_async else None
-
-    def run(self, value: Any) -> Any:
-        """The value, awaited if it is to be."""
-        if inspect.isawaitable(value):
-            assert self.loop is not None
-            return self.loop.run_until_complete(_await(value))
-        return value
-
-    def __call__(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call a method by its dotted name."""
-        target: Any = self.client
-        for name in method.split("."):
-            target = getattr(target, name)
-        return self.run(target(*args, **kwargs))
-
-    def iterate(self, stream: Any) -> list[Any]:
-        """Read a stream to its end."""
-        if self.is_async:
-            return self.run(_collect(stream))
-        return list(stream)
-
-    def next(self, stream: Any) -> Any:
-        return self.run(stream.__anext__()) if self.is_async else next(stream)
-
-    def enter(self, manager: Any) -> Any:
-        return self.run(manager.__aenter__()) if self.is_async else manager.__enter__()
-
-    def leave(self, manager: Any, error: BaseException | None = None) -> Any:
-        details = (type(error) if error else None, error, None)
-        if self.is_async:
-            return self.run(manager.__aexit__(*details))
-        return manager.__exit__(*details)
-
-    def close(self) -> None:
-        self.run(self.client.close())
-        if self.loop is not None:
-            for _ in range(10):  # generators that were left are closed by tasks of the loop's
-                self.loop.run_until_complete(asyncio.sleep(0))
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-            self.loop.close()
-
-
-async def _await(value: Any) -> Any:
-    return await value
-
-
-async def _collect(stream: Any) -> list[Any]:
-    return [item async for item in stream]
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -137,4 +63,4 @@ def caller(make_caller):
 @pytest.fixture(scope="session")
 def library():
     """The httpx that openai itself uses."""
-    return _library()
+    return httpx_of_openai()

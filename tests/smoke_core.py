@@ -52,7 +52,7 @@ assert report["reqPayload"] == {"messages": [], "model": "m"}
 assert report["respPayload"]["id"] == "c"
 
 command = subprocess.run(
-    [sys.executable, "-m", "openpipe_report.cli"], capture_output=True, text=True, check=False
+    [sys.executable, "-m", "openpipe_report"], capture_output=True, text=True, check=False
 )
 assert command.returncode == 1
 assert "openpipe-report[server]" in command.stderr

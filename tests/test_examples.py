@@ -12,9 +12,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from backend import HANG_GUARD, Backend
-from scripted_openai import Reply
-from shapes import chat_chunks, chat_completion
+from support.backend import HANG_GUARD, Backend
+from support.scripted_openai import Reply
+from support.shapes import chat_chunks, chat_completion
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ELSEWHERE = {"quickstart", "local_model", "demo"}

@@ -11,8 +11,8 @@ import time
 from contextlib import closing
 
 import pytest
-from backend import HANG_GUARD, Backend, run_script
-from shapes import chat_chunks
+from support.backend import HANG_GUARD, Backend, run_script
+from support.shapes import chat_chunks
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def test_backlog_is_delivered(ending, code):
         "reporter.submit(Made(1)); reporter.flush(); atexit.register(reporter.submit, Made(2))",
         "atexit.register(lambda: (reporter.submit(Made(1)), reporter.submit(Made(2))))",
         """
-import openpipe_report._workers
-openpipe_report._workers._IDLE = 0.0
+import openpipe_report._delivery.workers
+openpipe_report._delivery.workers._IDLE = 0.0
 reporter.submit(Made(1))
 while reporter.stats().threads:
     pass
@@ -67,7 +67,7 @@ def test_what_waits_gets_a_last_attempt():
     """At exit what waits for another attempt is tried once more at once."""
     script = """
 import tenacity
-import openpipe_report._backoff as backoff
+import openpipe_report._delivery.retry as backoff
 backoff.wait_random_exponential = lambda **_: tenacity.wait_fixed(300)
 reporter.submit(Made(1))
 while not reporter._outbox.waiting:
@@ -136,7 +136,7 @@ def test_interrupted():
     script = """
 reporter.shutdown()
 import signal, time
-from openpipe_report._lifecycle import Exit
+from openpipe_report._delivery.process import Exit
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in background jobs
 reporter = Reporter(base_url=sys.argv[1], exit_timeout=3600)
 for number in range(20):

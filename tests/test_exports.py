@@ -12,10 +12,10 @@ from unittest import mock
 
 import openai
 import pytest
-from shapes import chat_completion
+from support.shapes import chat_completion
 
 import openpipe_report
-from openpipe_report import _module
+from openpipe_report._openai import module
 
 OURS = [name for name in openpipe_report.__all__ if name not in openai.__all__]
 
@@ -69,17 +69,17 @@ def test_a_later_client_class(monkeypatch):
 
 def test_classes_derive_as_openais_do():
     """A drop-in is an instance of what openai's is, also when ours stand in openai's place."""
-    azure_module = _module.drop_in_for(openai._AzureModuleClient)
+    azure_module = module.drop_in_for(openai._AzureModuleClient)
     assert issubclass(azure_module, openpipe_report.AzureOpenAI)
     assert issubclass(azure_module, openpipe_report.OpenAI)
-    assert _module.drop_in_for(azure_module) is azure_module
+    assert module.drop_in_for(azure_module) is azure_module
 
 
 def test_ours_in_openais_place(monkeypatch, module_client, scripted, reports):
     """Who puts our classes into the openai module still gets ours from us, sync and async."""
     for name in ("OpenAI", "AsyncOpenAI", "AzureOpenAI"):
         monkeypatch.setattr(openai, name, getattr(openpipe_report, name))
-    monkeypatch.setattr(_module, "_drop_ins", dict(list(_module._drop_ins.items())[:2]))
+    monkeypatch.setattr(module, "_drop_ins", dict(list(module._drop_ins.items())[:2]))
     scripted.json(chat_completion())
     openpipe_report.chat.completions.create(model="m", messages=[])
     assert len(reports) == 1
@@ -114,12 +114,12 @@ def module_client(monkeypatch, scripted):
         monkeypatch.setattr(openai, name, getattr(openai, name))
     monkeypatch.setattr(openai, "http_client", None)
     openai._reset_client()
-    monkeypatch.setattr(_module, "_module_client", (None, None))
+    monkeypatch.setattr(module, "_module_client", (None, None))
     openpipe_report.api_key = "sk-module"
     openpipe_report.base_url = scripted.base_url
     openpipe_report.max_retries = 0
     yield
-    _module.load_client().close()
+    module.load_client().close()
     openai._reset_client()
 
 

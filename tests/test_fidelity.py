@@ -11,12 +11,15 @@ from collections import Counter
 import httpx
 import openai
 import pytest
-from conftest import BROKEN_STREAM, Caller
-from scripted_openai import Fault
-from shapes import api_error, chat_chunks, chat_completion, response, response_events
+from support.callers import BROKEN_STREAM, Caller
+from support.scripted_openai import Fault
+from support.shapes import api_error, chat_chunks, chat_completion, response, response_events
 
 import openpipe_report
-from openpipe_report import _capture, _client, _guard, _payload
+from openpipe_report import _log
+from openpipe_report._capture import call as call_module
+from openpipe_report._openai import interception
+from openpipe_report._report import exchange
 from openpipe_report.testing import captured_reports
 
 MAJOR = int(openai.__version__.partition(".")[0])
@@ -350,7 +353,7 @@ def background(status, number=1):
 
 @pytest.fixture
 def background_is_new(monkeypatch):
-    monkeypatch.setattr(_payload, "_ended", {})
+    monkeypatch.setattr(exchange, "_ended", {})
 
 
 def test_background_response(caller, scripted, reports, background_is_new):
@@ -390,15 +393,15 @@ def test_plain_retrieval_is_not_reported(caller, scripted, reports, background_i
 
 def test_ended_responses_are_forgotten(monkeypatch, background_is_new):
     """The memory of ended responses is bounded."""
-    monkeypatch.setattr(_payload, "_MAX_ENDED", 3)
-    assert all(_payload.is_first_sight(background("failed", number)) for number in range(9))
-    assert len(_payload._ended) == 3
-    assert not _payload.is_first_sight(background("failed", 8))
+    monkeypatch.setattr(exchange, "_MAX_ENDED", 3)
+    assert all(exchange.is_first_sight(background("failed", number)) for number in range(9))
+    assert len(exchange._ended) == 3
+    assert not exchange.is_first_sight(background("failed", 8))
 
 
 def test_websockets_are_said_to_go_unreported(make_caller, monkeypatch, caplog):
     """The first WebSocket connection says once that it is not reported; a copy says nothing."""
-    monkeypatch.setattr(openpipe_report._link, "_said_websocket", False)
+    monkeypatch.setattr(openpipe_report._delivery.destination, "_said_websocket", False)
     caller = make_caller(websocket_base_url="ws://127.0.0.1:1/v1")
     with captured_reports():
         copied = caller.client.copy()
@@ -420,22 +423,22 @@ def has_websockets():
 
 
 HOOKS = {
-    "beginning": (_client, "_begin_call"),
-    "constructing": (_capture.Call, "__init__"),
-    "request": (_capture.Call, "on_request"),
-    "response": (_capture.Call, "on_response"),
-    "taking": (_capture.Call, "_take"),
-    "opening": (_capture.Call, "_open"),
-    "tee": (_capture, "tee"),
-    "chunk": (_capture.Call, "receive"),
-    "growing": (_capture.Call, "_grow"),
-    "ending": (_capture.Call, "end"),
-    "closing": (_capture.Call, "end_by_close"),
-    "error in stream": (_capture.Call, "end_by_error"),
-    "error": (_capture.Call, "on_error"),
-    "describing": (_capture, "describe_error"),
-    "return": (_capture.Call, "on_return"),
-    "finishing": (_capture.Call, "_finish"),
+    "beginning": (interception, "_begin_call"),
+    "constructing": (call_module.Call, "__init__"),
+    "request": (call_module.Call, "on_request"),
+    "response": (call_module.Call, "on_response"),
+    "taking": (call_module.Call, "_take"),
+    "opening": (call_module.Call, "_open"),
+    "tee": (call_module, "tee"),
+    "chunk": (call_module.Call, "receive"),
+    "growing": (call_module.Call, "_grow"),
+    "ending": (call_module.Call, "end"),
+    "closing": (call_module.Call, "end_by_close"),
+    "error in stream": (call_module.Call, "end_by_error"),
+    "error": (call_module.Call, "on_error"),
+    "describing": (call_module, "describe_error"),
+    "return": (call_module.Call, "on_return"),
+    "finishing": (call_module.Call, "_finish"),
     "submitting": (openpipe_report.testing._CapturingReporter, "submit"),
 }
 
@@ -498,7 +501,7 @@ def test_fault_of_ours(caller, scripted, caplog, hook, act):
             assert act(caller, scripted) == expected
         gc.collect()
     if raised["times"]:
-        assert _guard.count_faults() >= raised["times"]
+        assert _log.count_faults() >= raised["times"]
         ours = [r.getMessage() for r in caplog.records if "fault of its own" in r.getMessage()]
         assert ours
         assert max(Counter(ours).values()) == 1
@@ -507,6 +510,6 @@ def test_fault_of_ours(caller, scripted, caplog, hook, act):
 
 def test_every_hook_was_tried():
     """The table of hooks has every method that a caller's thread runs."""
-    assert {name for name in vars(_capture.Call) if name.startswith(("on_", "end", "receive"))} <= {
-        name for _, name in HOOKS.values()
-    }
+    assert {
+        name for name in vars(call_module.Call) if name.startswith(("on_", "end", "receive"))
+    } <= {name for _, name in HOOKS.values()}

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 
 import pytest
-from backend import HANG_GUARD, OK, Backend, Made, run_script
+from support.backend import HANG_GUARD, OK, Backend, Made, run_script
 
 from openpipe_report import Reporter
 
@@ -56,8 +56,8 @@ for child in children:
 
 
 STORM = """
-import openpipe_report._workers
-openpipe_report._workers._BACKLOG_PER_THREAD = 1
+import openpipe_report._delivery.workers
+openpipe_report._delivery.workers._BACKLOG_PER_THREAD = 1
 if sys.argv[2]:
     reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[2])
 over, counts = threading.Event(), []
@@ -143,7 +143,7 @@ assert os.waitpid(child, 0)[1] == 0
 
 MULTIPROCESSING = """
 import concurrent.futures, multiprocessing, sys
-from backend import Made
+from support.backend import Made
 from openpipe_report import Reporter
 
 reporter = Reporter(base_url=sys.argv[1])
@@ -184,7 +184,7 @@ def test_multiprocessing(method, tmp_path):
 
 POOL = """
 import multiprocessing, sys, threading
-from backend import Made
+from support.backend import Made
 from openpipe_report import Reporter
 
 reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[3], exit_timeout=0.5)

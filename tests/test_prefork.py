@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from backend import HANG_GUARD, OK, Backend
-from scripted_openai import Reply
-from shapes import chat_completion
+from support.backend import HANG_GUARD, OK, Backend
+from support.scripted_openai import Reply
+from support.shapes import chat_completion
 
 import openpipe_report
 

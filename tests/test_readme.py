@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from scripted_openai import Reply
-from shapes import chat_completion, completion
+from support.scripted_openai import Reply
+from support.shapes import chat_completion, completion
 
 from openpipe_report import Settings
-from openpipe_report._context import scope
+from openpipe_report._context.scope import scope
 from openpipe_report._settings import variable_of
 
 README = Path(__file__).parent.parent / "README.md"

@@ -17,7 +17,7 @@ from fastapi import FastAPI, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from openpipe_report.server.body import BadReportError, parse_report
+from openpipe_report.server.validation import BadReportError, parse_report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
+from openpipe_report.server.columns import summarize
 from openpipe_report.server.schema import (
     StoredReport,
     StoreError,
@@ -24,7 +25,6 @@ from openpipe_report.server.schema import (
     prepare,
     unusable,
 )
-from openpipe_report.server.summary import summarize
 from openpipe_report.server.writer import Writer
 
 if TYPE_CHECKING:

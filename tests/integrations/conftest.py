@@ -8,8 +8,8 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-from backend import Backend
-from scripted_openai import ScriptedOpenAI
+from support.backend import Backend
+from support.scripted_openai import ScriptedOpenAI
 
 from integrations.harness import ROOT, Desk
 from integrations.scripted_model import ScriptedModel

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pytest
-    from backend import Backend
-    from scripted_openai import Request, ScriptedOpenAI
+    from support.backend import Backend
+    from support.scripted_openai import Request, ScriptedOpenAI
 
     from integrations.scripted_model import ScriptedModel
 

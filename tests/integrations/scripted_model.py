@@ -11,8 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from scripted_openai import Reply, encode_event
-from shapes import (
+from support.scripted_openai import Reply, encode_event
+from support.shapes import (
     api_error,
     chat_chunks,
     chat_completion,

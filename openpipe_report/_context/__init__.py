@@ -1,0 +1,1 @@
+"""What surrounds a call: labels and spans, carried by context variables."""

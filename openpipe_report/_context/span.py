@@ -1,0 +1,256 @@
+"""
+span(): reports a piece of work that no client makes, and labels the calls inside it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from openpipe_report._context.decorators import decorate, naming
+from openpipe_report._context.opentelemetry import parent_of
+from openpipe_report._context.scope import (
+    Block,
+    Entry,
+    MetadataValue,
+    Scope,
+    check_values,
+    in_force,
+    inner_scope,
+    leave_scope,
+    scope,
+)
+from openpipe_report._delivery import process
+from openpipe_report._delivery.destination import make_link
+from openpipe_report._delivery.process import capturing
+from openpipe_report._log import guarded, logger
+from openpipe_report._report.describe import describe_error
+from openpipe_report._report.exchange import SDK
+from openpipe_report._report.model import Report, encode_json, parse_json
+from openpipe_report._version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from openpipe_report._delivery.reporter import Reporter
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+_LEFT_EARLY = "left before its end"
+"""What is said of a generator or coroutine that was closed before it was done."""
+
+_lost_said = False
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class _SpanSource:
+    """What a span left behind; its payloads as JSON, since their owner may change them."""
+
+    fields: dict[str, Any]
+    request: bytes
+    response: bytes
+
+    @property
+    def size(self) -> int:
+        return 1024 + len(self.request) + len(self.response)
+
+    def build(self) -> Report:
+        fields = {**self.fields, "respPayload": parse_json(self.response)}
+        fields["reqPayload"] = {**fields["reqPayload"], "input": parse_json(self.request)}
+        return Report(**fields)
+
+
+class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
+    """
+    Report a block of work, once, when it is left.
+
+        with span("rerank", request={"q": query}, metadata={"k": 5}) as work:
+            work.response = rerank(query)
+
+        @span("rerank")
+        def rerank(query): ...
+
+    The report's request payload is `{"name": ..., "input": request, "metadata": {...}}`, its
+    response payload what was put into `response`, its status 200; if an exception leaves the
+    block it is 500, with the exception's type and text, and the exception goes on unchanged.
+    Calls and spans inside inherit the metadata and share the `trace_id`; each knows its
+    `parent_span_id`. In a span of OpenTelemetry's, trace and parent are that one's.
+
+    Works as `with` and `async with`, where one object serves one block, and as a decorator of
+    functions, coroutine functions, generators and async generators, where each call is a span of
+    its own: its request is the arguments by name, unless one was given, its response the result,
+    or the list of what was yielded (the first 10,000). A generator is reported when it ends or is
+    closed. Payloads are kept as JSON on the caller's thread; what JSON cannot say is named.
+
+    Args:
+        name: What the work is called.
+        request: Its input: any JSON.
+        metadata: Strings, finite numbers, booleans or None by name; joins what outer blocks set.
+        tags: The same kinds of values, for this report alone.
+        report: False reports neither the span nor what is inside it.
+        reporter: Where to report; else the enclosing span's, else that of the environment's
+            settings, else the only one there is. Without any that is said once; with several the
+            span is counted as dropped ("no reporter") by one of them.
+
+    Raises:
+        TypeError: A value of the metadata or tags is of another kind.
+    """
+
+    __slots__ = (
+        "_began",
+        "_entry",
+        "_inner",
+        "_metadata",
+        "_parent_span_id",
+        "_report",
+        "_reporter",
+        "_request_json",
+        "_tags",
+        "name",
+        "request",
+        "requested_at",
+        "response",
+        "span_id",
+        "trace_id",
+    )
+
+    def __init__(  # noqa: PLR0913 - keywords
+        self,
+        name: str,
+        *,
+        request: Any = None,
+        metadata: Mapping[str, MetadataValue] | None = None,
+        tags: Mapping[str, MetadataValue] | None = None,
+        report: bool = True,
+        reporter: Reporter | None = None,
+    ) -> None:
+        if not isinstance(name, str):
+            raise TypeError('a span needs a name: span("work"), or @span("work")')
+        self.name = name
+        self.request = request
+        self.response: Any = None
+        self._metadata = check_values("metadata", metadata or {})
+        self._tags = check_values("tags", tags or {})
+        self._report = report
+        self._reporter = reporter
+        self._inner: Scope | None = None
+
+    def __enter__(self) -> Self:
+        scope.set(self.start())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        leave_scope(self._entry)
+        self.finish(error, self.response)
+
+    def __call__(self, function: _Function) -> _Function:
+        """
+        Make each call of a function a span like this one.
+
+        Raises:
+            TypeError: It is no function: put `@span(...)` below `@staticmethod`, `@classmethod`
+                and `@property`, and on methods, not on classes.
+        """
+        name_arguments = naming(function)
+
+        def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> span:
+            request = self.request
+            if request is None and self._report:
+                request = name_arguments(args, kwargs)
+            return span(
+                self.name,
+                request=request,
+                metadata=self._metadata,
+                tags=self._tags,
+                report=self._report,
+                reporter=self._reporter,
+            )
+
+        return decorate(function, begin)
+
+    def start(self) -> Scope:
+        """Begin, without putting anything in force; `with` does both."""
+        if self._inner is not None:
+            raise RuntimeError("a span serves one block; make another one")
+        outer = in_force()
+        parent = parent_of(outer)
+        self.trace_id = parent.trace_id or os.urandom(16).hex()
+        self.span_id = os.urandom(8).hex()
+        self._parent_span_id = parent.span_id
+        self._entry = Entry()
+        self._inner = inner_scope(
+            outer,
+            self._entry,
+            metadata={**outer.metadata, **self._metadata},
+            trace_id=self.trace_id,
+            span_id=self.span_id,
+            report=self._report and outer.report,
+            reporter=self._reporter or outer.reporter,
+            foreign_span=parent.foreign,
+        )
+        if self._inner.report:
+            self._request_json = encode_json(self.request)
+            process.hook_exit()  # the process may end before this block does
+        self.requested_at = time.time()
+        self._began = time.perf_counter()
+        return self._inner
+
+    def finish(self, error: BaseException | None, result: Any) -> None:
+        """End, and report; `with` does it on leaving."""
+        if self._inner is not None and self._inner.report:
+            guarded("reporting a span", self._submit, self._inner, error, result)
+
+    def _submit(self, inner: Scope, error: BaseException | None, result: Any) -> None:
+        reporter = capturing[-1] if capturing else inner.reporter or _default_reporter()
+        if reporter is None or not reporter.settings.enabled:
+            return
+        seconds = time.perf_counter() - self._began
+        trace = {"trace_id": self.trace_id, "span_id": self.span_id}
+        if self._parent_span_id is not None:
+            trace["parent_span_id"] = self._parent_span_id
+        left_early = isinstance(error, GeneratorExit)
+        fields: dict[str, Any] = {
+            "requestedAt": round(self.requested_at * 1000),
+            "receivedAt": round((self.requested_at + seconds) * 1000),
+            "reqPayload": {
+                "name": self.name,
+                "input": None,
+                "metadata": {**inner.metadata, **trace},
+            },
+            "statusCode": 200 if error is None or left_early else 500,
+            "tags": {**self._tags, "$sdk": SDK, "$sdk.version": VERSION, "$endpoint": "span"},
+        }
+        if error is not None:
+            fields["errorMessage"] = _LEFT_EARLY if left_early else describe_error(error)
+        reporter.submit(_SpanSource(fields, self._request_json, encode_json(result)))
+
+
+def _default_reporter() -> Reporter | None:
+    """Choose the environment's reporter, else the only live one, else say once there is none."""
+    global _lost_said  # noqa: PLW0603 - said once per process
+    link = make_link(None, None)
+    if link.reporter is not None or not link.settings.enabled:
+        return link.reporter
+    reporters = process.live()
+    if len(reporters) == 1:
+        return reporters[0]
+    if reporters:
+        reporters[0].ledger.refuse("no reporter")
+    if not _lost_said:
+        _lost_said = True
+        logger.warning(
+            "openpipe_report: a span has no reporter to go to (%d are live); "
+            "give it one with reporter=",
+            len(reporters),
+        )
+    return None

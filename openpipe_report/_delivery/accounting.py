@@ -1,0 +1,287 @@
+"""
+The ledger of one reporter: what is pending, what became of the rest, and who waits for it.
+
+Its lock is re-entrant, because a finalizer may admit a report in the midst of one of its methods.
+While holding it nobody waits, logs or calls out. Who waits has a plain lock of its own: an Event
+has one inside, which a signal handler or finalizer that comes in the midst of a wait would want
+again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from openpipe_report._log import count_faults
+
+
+class Mark:
+    """Counts the reports queued between two calls of `flush()`, so that it can wait for them."""
+
+    __slots__ = ("current", "lost", "pending", "waiters", "written_off")
+
+    def __init__(self) -> None:
+        self.pending = 0
+        self.lost: Counter[str] = Counter()
+        self.current = True
+        self.written_off = False
+        self.waiters: list[threading.Lock] = []
+
+    def tell(self) -> None:
+        """Wake who waits, if all has ended."""
+        while not self.pending and not self.current:
+            try:
+                self.waiters.pop().release()
+            except IndexError:
+                return
+
+    def wait(self, timeout: float) -> None:
+        """Wait until all has ended, at most so many seconds."""
+        waiter = threading.Lock()
+        waiter.acquire()
+        self.waiters.append(waiter)
+        self.tell()  # all may have ended before
+        if not waiter.acquire(timeout=timeout):
+            with suppress(ValueError):
+                self.waiters.remove(waiter)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """
+    What became of the reports of one reporter since it began, in this process.
+
+    Every report is in exactly one of `delivered`, `rejected`, `dropped`, `spooled`, `sampled_out`
+    and `pending`. One that this process took over from a dead one counts as its own.
+    """
+
+    delivered: int = 0
+    """The server acknowledged them."""
+    rejected: int = 0
+    """The server refused them for good."""
+    dropped: dict[str, int] = field(default_factory=dict[str, int])
+    """Lost, by reason: "queue full", "too large", "gave up", "exit", "shutdown", ..."""
+    spooled: int = 0
+    """Left in the spool: for the next process that opens it, or given up, as dead letters."""
+    sampled_out: int = 0
+    """Left out because of `sample_rate`, or by `before_report` returning None."""
+    pending: int = 0
+    """Waiting to be sent, or for another attempt."""
+    pending_bytes: int = 0
+    """The memory that these and the open streams hold."""
+    open_streams: int = 0
+    """Streamed answers that are still being read."""
+    threads: int = 0
+    """Threads that send; they end when there is nothing to do."""
+    faults: int = 0
+    """Errors inside this package that were kept from your calls, in the whole process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed:
+    """
+    What `flush()` found; true exactly if every report queued before it was delivered.
+    """
+
+    pending: int = 0
+    """Reports that were not delivered in the time given."""
+    lost: int = 0
+    """Reports that were rejected or dropped instead."""
+    reason: str = ""
+    """Why: the kinds of loss, and the last failure of a pending report."""
+
+    def __bool__(self) -> bool:
+        return not (self.pending or self.lost)
+
+
+class Ledger:
+    """
+    Counts every report once, bounds what is pending, and lets `flush()` wait.
+
+    Args:
+        max_reports: How many may be pending.
+        max_bytes: How much memory they and the open streams may hold.
+    """
+
+    def __init__(self, max_reports: int, max_bytes: int) -> None:
+        self._max_reports = max_reports
+        self._max_bytes = max_bytes
+        self._lock = threading.RLock()
+        self._mark = Mark()
+        self._marks = [self._mark]
+        self._pending = 0
+        self._bytes = 0
+        self._delivered = 0
+        self._rejected = 0
+        self._left_out = 0
+        self._spooled = 0
+        self._dropped: Counter[str] = Counter()
+        self._untold: Counter[str] = Counter()
+
+    @property
+    def pending(self) -> int:
+        """How many reports were admitted and have no end yet."""
+        return self._pending
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """How many more reports and bytes there is room for."""
+        return self._max_reports - self._pending, self._max_bytes - self._bytes
+
+    @property
+    def overfull(self) -> bool:
+        """Whether reports became larger in the building than there is room for."""
+        return self._bytes > self._max_bytes
+
+    def admit(self, size: int, *, is_new: bool = True) -> Mark | None:
+        """
+        Charge a report of `size` bytes; None when there is no room.
+
+        Args:
+            size: Its bytes.
+            is_new: Whether it is lost without room: then a drop is counted.
+        """
+        with self._lock:
+            if self._pending >= self._max_reports or self._bytes + size > self._max_bytes:
+                if is_new:
+                    self._refuse("queue full")
+                return None
+            self._pending += 1
+            self._bytes += size
+            self._mark.pending += 1
+            return self._mark
+
+    def refuse(self, reason: str) -> None:
+        """Count a report that is not even admitted."""
+        with self._lock:
+            self._refuse(reason)
+
+    def _refuse(self, reason: str) -> None:
+        self._dropped[reason] += 1
+        self._untold[reason] += 1
+        self._mark.lost[reason] += 1
+
+    def take_untold(self) -> Counter[str]:
+        """Take the losses that callers caused and nobody has been told of."""
+        if not self._untold:
+            return Counter()
+        with self._lock:
+            untold, self._untold = self._untold, Counter()
+        return untold
+
+    def reserve(self, size: int) -> bool:
+        """Charge the memory of an open stream, or give it back; False when there is no room."""
+        with self._lock:
+            if size > 0 and self._bytes + size > self._max_bytes:
+                return False
+            self._bytes += size
+            return True
+
+    def resize(self, by: int) -> None:
+        """Charge what an admitted report has grown by, come what may."""
+        with self._lock:
+            self._bytes += by
+
+    def delivered(self, mark: Mark, size: int) -> None:
+        """The server acknowledged it."""
+        with self._lock:
+            self._delivered += self._close(mark, size)
+        mark.tell()
+
+    def left_out(self, mark: Mark, size: int) -> None:
+        """It was not to be sent."""
+        with self._lock:
+            self._left_out += self._close(mark, size)
+        mark.tell()
+
+    def rejected(self, mark: Mark, size: int) -> None:
+        """The server refused it for good."""
+        with self._lock:
+            if self._close(mark, size):
+                self._rejected += 1
+                mark.lost["rejected"] += 1
+        mark.tell()
+
+    def spooled(self, mark: Mark, size: int) -> None:
+        """It is left in the spool."""
+        with self._lock:
+            if self._close(mark, size):
+                self._spooled += 1
+                mark.lost["left in the spool"] += 1
+        mark.tell()
+
+    def dropped(self, mark: Mark, size: int, reason: str) -> None:
+        """It is lost on our side."""
+        with self._lock:
+            if self._close(mark, size):
+                self._dropped[reason] += 1
+                mark.lost[reason] += 1
+        mark.tell()
+
+    def _close(self, mark: Mark, size: int) -> bool:
+        self._bytes -= size
+        if mark.written_off:
+            return False
+        self._pending -= 1
+        mark.pending -= 1
+        return True
+
+    def write_off(self, reason: str, spooled: int = 0) -> int:
+        """
+        At exit: count all that is pending as lost, whatever becomes of it; return how many.
+
+        Args:
+            reason: The kind of loss.
+            spooled: How many of them are not lost, but left in the spool.
+        """
+        with self._lock:
+            marks, self._mark = self._marks, Mark()
+            self._marks = [self._mark]
+            spooled = min(spooled, self._pending)
+            count, self._pending = self._pending - spooled, 0
+            self._spooled += spooled
+            if count:
+                self._dropped[reason] += count
+            for mark in marks:
+                if mark.pending:
+                    mark.lost[reason] += mark.pending
+                mark.pending, mark.current, mark.written_off = 0, False, True
+        for mark in marks:
+            mark.tell()
+        return count
+
+    def wait(self, timeout: float | None) -> Flushed:
+        """Wait until what was admitted before has ended, and tell how."""
+        limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+        deadline = time.monotonic() + limit
+        with self._lock:
+            self._mark.current = False
+            marks, self._mark = self._marks, Mark()
+            self._marks = [*marks, self._mark]
+        for mark in marks:
+            if mark.pending:
+                mark.wait(max(0.0, deadline - time.monotonic()))
+        with self._lock:
+            # A mark stays until a flush has told of all its losses, were it the next one.
+            self._marks = [mark for mark in self._marks if mark.pending or mark not in marks]
+            lost: Counter[str] = sum((mark.lost for mark in marks), Counter())
+            return Flushed(sum(mark.pending for mark in marks), lost.total(), ", ".join(lost))
+
+    def stats(self, *, open_streams: int, threads: int) -> Stats:
+        """Take stock."""
+        with self._lock:
+            return Stats(
+                delivered=self._delivered,
+                rejected=self._rejected,
+                dropped=dict(self._dropped),
+                spooled=self._spooled,
+                sampled_out=self._left_out,
+                pending=self._pending,
+                pending_bytes=self._bytes,
+                open_streams=open_streams,
+                threads=threads,
+                faults=count_faults(),
+            )

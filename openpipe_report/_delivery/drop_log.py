@@ -1,0 +1,49 @@
+"""
+Telling of losses: the log once per kind, `on_drop` always. Nothing disappears in silence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openpipe_report._log import guarded, logger, note_fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Losses:
+    """
+    Tells the user of the reports that one reporter has lost.
+
+    Args:
+        host: The server, as the log line names it.
+        on_drop: The user's own hook.
+    """
+
+    def __init__(self, host: str, on_drop: Callable[[str, int], object] | None) -> None:
+        self._host = host
+        self._on_drop = on_drop
+        self._logged: set[str] = set()
+
+    def tell(self, reason: str, count: int, why: str = "") -> None:
+        """Tell that `count` reports were lost for one reason; `why` goes into the log line."""
+        if not count:
+            return
+        if reason not in self._logged:
+            self._logged.add(reason)
+            guarded(  # a filter or handler of the user's may raise
+                "logging a loss",
+                logger.warning,
+                "openpipe_report: %d report(s) to %s lost: %s%s; further ones are only counted "
+                "in Reporter.stats()",
+                count,
+                self._host,
+                reason,
+                f" ({why})" if why else "",
+            )
+        if self._on_drop is not None:
+            try:
+                self._on_drop(reason, count)
+            except BaseException:  # noqa: BLE001 - the user's own hook
+                note_fault("on_drop")

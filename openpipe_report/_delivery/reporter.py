@@ -1,0 +1,288 @@
+"""
+Reporter: takes what is to be reported, and delivers it in the background.
+
+What it guarantees: `submit()` never waits, never raises, and takes no lock that a finalizer could
+deadlock on (the ledger's is re-entrant, the queue a SimpleQueue). What it gives up: the order of
+delivery.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from openpipe_report._delivery import process
+from openpipe_report._delivery.accounting import Flushed, Ledger, Stats
+from openpipe_report._delivery.queue import Outbox, Queued
+from openpipe_report._delivery.sender import Delivery
+from openpipe_report._delivery.workers import Workers, delivering, is_delivering
+from openpipe_report._errors import SettingsError
+from openpipe_report._log import guarded, logger
+from openpipe_report._report.model import Report, parse_json
+from openpipe_report._settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from openpipe_report._capture.call import Call
+    from openpipe_report._delivery.queue import New, Source
+    from openpipe_report._report.model import ReportFields
+    from openpipe_report._spool.client import Spool
+    from openpipe_report._spool.rows import Stored
+
+
+_SPOOL_TIMEOUT = 2.0
+"""Seconds that `shutdown()` may wait for the spool to write what it has."""
+
+
+class Handmade:
+    """A report that a user made; nobody else has its payloads."""
+
+    def __init__(self, body: bytes, report: Report) -> None:
+        self._report = report
+        self.size = len(body)
+
+    def build(self) -> Report:
+        return self._report
+
+
+class Reporter:
+    """
+    Delivers reports to one server, for as many clients as share it.
+
+        reporter = Reporter(base_url="http://127.0.0.1:8417/api/v1")
+        client = OpenAI(reporter=reporter)
+
+    It starts no thread before its first report; its threads are daemons, and end when there is
+    nothing to do. Safe to share between threads. A forked child begins with an empty queue and
+    threads of its own; the parent keeps what it had. At exit what is pending gets `exit_timeout`
+    seconds.
+
+    Args:
+        settings: Any field of `Settings` by name; what is not given comes from the environment.
+
+    Raises:
+        SettingsError: A setting is wrong, or there is neither an API key nor a base URL.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        loaded = load_settings(os.environ, settings)
+        if loaded.api_key is None and loaded.base_url is None:
+            raise SettingsError(
+                "a Reporter needs base_url (or OPENPIPE_BASE_URL), "
+                "or api_key (or OPENPIPE_API_KEY) for OpenPipe's hosted API"
+            )
+        self._begin(loaded)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Reporter:
+        """Make a reporter of settings that were loaded already."""
+        reporter = cls.__new__(cls)
+        reporter._begin(settings)  # noqa: SLF001 - its own
+        return reporter
+
+    def _begin(self, settings: Settings) -> None:
+        self.settings = settings
+        self._closed = False
+        self._inherited: list[Delivery] = []
+        self.reset()
+        process.register(self)
+
+    def reset(self) -> None:
+        """Begin anew, as in a forked child: nothing queued, no thread, no connection."""
+        if self._inherited and self.settings.http_client is not None:
+            self.settings = self.settings.model_copy(update={"http_client": None})
+            logger.warning(
+                "openpipe_report: a forked process cannot share the connections of http_client=; "
+                "it sends over its own. Make the Reporter after the fork to use a client there"
+            )
+        self.pid = os.getpid()
+        self.open_calls: dict[int, Call] = {}
+        self.ledger = Ledger(self.settings.max_queue_reports, self.settings.max_queue_bytes)
+        self._outbox = Outbox()
+        self._delivery = Delivery(self.settings, self.ledger, self._outbox)
+        if self._closed:
+            self._outbox.close()
+        # The parent's connections are kept, unused: closing them could be felt at their other end.
+        self._inherited.append(self._delivery)
+        self._spool = self._delivery.spool = self._make_spool()
+        self._workers = Workers(
+            self.settings.senders, self.ledger, self._outbox, self._delivery, self
+        )
+
+    def _make_spool(self) -> Spool[New, Queued] | None:
+        settings = self.settings
+        if settings.spool is None:
+            return None
+        from openpipe_report._spool.client import Spool  # noqa: PLC0415 - sqlite3 only where wanted
+
+        return Spool(
+            settings.spool,
+            base_url=settings.report_url.removesuffix("/report"),
+            api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+            keeper=self,
+            max_bytes=2 * settings.max_queue_bytes,
+        )
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was shut down."""
+        return self._closed
+
+    def __repr__(self) -> str:
+        return f"<Reporter to {self.settings.report_url}>"
+
+    def __deepcopy__(self, memo: object) -> Reporter:
+        return self
+
+    # What the caller's thread does; a finalizer may, too.
+
+    def submit(self, source: Source) -> bool:
+        """Queue what is to be reported; when the queue is full, drop and count it: False."""
+        if self._closed:
+            self.ledger.refuse("shutdown")
+            self._workers.ensure()  # somebody has to tell of it
+            return False
+        if sys.is_finalizing():  # no thread runs any more, and nobody will come to look
+            self.ledger.refuse("exit")
+            return False
+        size = source.size
+        mark = self.ledger.admit(size)
+        if mark is None:
+            return False
+        if self._spool is not None:
+            self._spool.put((source, size, mark))
+            if not process.Exit.hooked:
+                process.hook_exit()
+        else:
+            self._workers.pass_on((source, size, mark))
+        if process.Exit.thread is not None:
+            process.after_submit(self)
+        return True
+
+    # What the spool's thread asks for.
+
+    def build(self, new: New) -> Queued | None:
+        """Turn what was submitted into JSON; None if there is nothing to send after all."""
+        with delivering():
+            queued = Queued(*new)
+            return queued if self._delivery.build(queued) else None
+
+    def pass_on(self, queued: New | Queued) -> None:
+        """Let the sending threads have a report: a new one, or one that went through the spool."""
+        self._workers.pass_on(queued)
+
+    def room(self) -> tuple[int, int]:
+        """How much may be taken over from dead processes: half, so that new calls find room."""
+        reports, size = self.ledger.room
+        return (0, 0) if self._closed else (reports // 2, size // 2)
+
+    def adopt(self, stored: Stored) -> None:
+        """Send a report that another process has left in the spool."""
+        size = len(stored.body)
+        mark = self.ledger.admit(size, is_new=False)
+        if mark is None:
+            assert self._spool is not None  # noqa: S101 - it asks
+            self._spool.release(stored.key)
+            return
+        self.pass_on(Queued(None, size, mark, body=stored.body, key=stored.key, stored=True))
+
+    # What a user asks for.
+
+    def report(self, **fields: Unpack[ReportFields]) -> bool:
+        """
+        Report a call that no client of ours has made: the API's seven fields, by name.
+
+            reporter.report(
+                requestedAt=began_ms,
+                receivedAt=ended_ms,
+                reqPayload={"model": "claude-3", "messages": messages},
+                respPayload=answer,
+                statusCode=200,
+                tags={"provider": "anthropic"},
+            )
+
+        What JSON cannot say (objects, NaN) is named in its place. The payloads may be changed
+        afterwards. `before_report` and the limits hold for it as for any report.
+
+        Returns:
+            Whether it was queued: False if reporting is off, and if it was dropped and counted.
+
+        Raises:
+            pydantic.ValidationError: A field is unknown, or of the wrong type.
+        """
+        body = Report(**fields).to_json()
+        source = Handmade(body, Report(**parse_json(body)))
+        reporter = process.capturing[-1] if process.capturing else self
+        return reporter.settings.enabled and reporter.submit(source)
+
+    def flush(self, timeout: float | None = 30.0) -> Flushed:
+        """
+        Wait until what was queued before is delivered.
+
+        Streams that this thread (or task) opened and left open, and those whose thread or task
+        has ended, are reported as they stand; one that another is still reading is not touched.
+        In a hook of the reporter's own (`before_report`, `on_drop`) it does not wait.
+
+        Args:
+            timeout: Seconds to wait at the most; None for as long as it takes.
+
+        Returns:
+            True if all of it was delivered, else how many are pending or lost, and why.
+        """
+        self.sweep()
+        if self.ledger.pending:
+            self._workers.ensure()
+        flushed = self.ledger.wait(0.0 if is_delivering() else timeout)
+        if not is_delivering():
+            self._delivery.tell_losses()
+        if flushed.pending:
+            reasons = (flushed.reason, self._outbox.why() or "not answered yet")
+            flushed = replace(flushed, reason="; ".join(filter(None, reasons)))
+        return flushed
+
+    def sweep(self, *, at_exit: bool = False) -> None:
+        """Report streams that nobody can be reading, see `flush()`; at exit all of them."""
+        for call in list(self.open_calls.values()):
+            if at_exit or call.is_left():
+                why = "stream still open at exit" if at_exit else "stream still open at flush"
+                guarded("ending a stream", call.end, why)
+
+    def shutdown(self, timeout: float | None = 30.0) -> Flushed:
+        """
+        Flush, then stop for good: later reports are dropped and counted.
+
+        Args:
+            timeout: Seconds to wait at the most; None for as long as it takes.
+
+        Returns:
+            As `flush()`. What is still pending after it is dropped, but for what is being sent.
+        """
+        flushed = self.flush(timeout)
+        self._closed = True
+        self._outbox.close()
+        self._workers.abandon()
+        if self._spool is not None:
+            self._spool.close(_SPOOL_TIMEOUT)
+        return flushed
+
+    def stats(self) -> Stats:
+        """Count what became of the reports so far."""
+        return self.ledger.stats(open_streams=len(self.open_calls), threads=len(self._workers))
+
+    # What the end of the process asks for.
+
+    def drain(self, deadline: float) -> None:
+        """Wait until what is pending was delivered or tried, or `deadline` (monotonic)."""
+        with delivering():
+            if self._spool is not None:
+                self._spool.sync(deadline - time.monotonic())
+            self._workers.drain(deadline)
+
+    def write_off(self, deadline: float) -> None:
+        """Close the spool, within `deadline` (monotonic), and count as lost what is pending."""
+        left = max(0.0, deadline - time.monotonic())
+        self._delivery.write_off(0 if self._spool is None else self._spool.close(left))

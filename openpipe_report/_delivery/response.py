@@ -1,0 +1,109 @@
+"""
+The outcome of one attempt to deliver a report: a value, read from the server's answer.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from openpipe_report._report.model import ReportResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RETRYABLE = frozenset({408, 409, 425, 429})
+"""Beside every 5xx; any other status but 200 says that the report itself is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The server has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The server does not want it; trying again would not help."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It may work later."""
+
+    reason: str
+    answered: bool
+    """Whether any HTTP answer came."""
+    retry_after: float | None = None
+    """Seconds that the server asked us to wait."""
+
+
+Outcome = Delivered | Rejected | Failed
+
+
+def judge(status: int, headers: Mapping[str, str], body: bytes, secret: str = "") -> Outcome:
+    """
+    Read an answer as the API defines it.
+
+    Args:
+        status: The HTTP status.
+        headers: The answer's headers; only `Retry-After` matters.
+        body: The answer's body, or its beginning.
+        secret: What must not be told, should the server repeat it: the API key.
+    """
+    if status == 200:  # noqa: PLR2004 - the API's only good one
+        try:
+            answer = ReportResponse.model_validate_json(body)
+        except ValidationError:
+            return Rejected("HTTP 200 with an answer that is not the API's; is base_url right?")
+        if answer.status == "ok":
+            return Delivered()
+        return Rejected(f'HTTP 200 {{"status": "error"}}{_explain(body, secret)}')
+    reason = f"HTTP {status}{_explain(body, secret)}"
+    if status in RETRYABLE or status >= 500:  # noqa: PLR2004 - every server error
+        return Failed(reason, answered=True, retry_after=retry_after(headers))
+    if 300 <= status < 400:  # noqa: PLR2004 - the redirects
+        reason = f"HTTP {status}, a redirect, which is not followed; is base_url right?"
+    return Rejected(reason)
+
+
+def _explain(body: bytes, secret: str) -> str:
+    """Return the server's own words in one line; empty where it does not speak the API."""
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(answer, dict):
+        return ""
+    issues = answer.get("issues")
+    told = [answer.get("code"), answer.get("message")]
+    if isinstance(issues, list):
+        told += [issue.get("message") for issue in issues if isinstance(issue, dict)]
+    text = ": ".join(part for part in told if isinstance(part, str) and part)
+    if secret:
+        text = text.replace(secret, "[key]")
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return f" {line}"[:500] if line else ""
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read `Retry-After` as seconds from now, in both of its forms (RFC 9110, 10.2.3)."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+        if date.tzinfo is None:  # HTTP dates are GMT, also where they do not say so
+            date = date.replace(tzinfo=timezone.utc)
+        return max(0.0, date.timestamp() - time.time())
+    except (ValueError, OverflowError, TypeError):
+        return None

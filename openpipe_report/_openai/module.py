@@ -1,0 +1,117 @@
+"""
+What `import openpipe_report as openai` needs: openai's names, its module-level client and settings.
+
+A client class that openai exports becomes its drop-in, one that a later openai adds as well. The
+module-level resources (`chat`, `responses`, ...) go through a copy of openai's own module-level
+client, so its settings hold; setting one on our module sets openai's. Calls that are made through
+`openai` itself stay unreported.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from functools import cache
+from typing import Any
+
+import openai
+from openai._client import OpenAIWithRawResponse, OpenAIWithStreamedResponse
+from openai._resource import SyncAPIResource
+from openai._utils import LazyProxy
+
+from openpipe_report._delivery.destination import make_link
+from openpipe_report._openai.classes import reporting_class
+from openpipe_report._openai.resources import reclass_resources
+
+Client = OpenAI = reporting_class(openai.OpenAI)
+AsyncClient = AsyncOpenAI = reporting_class(openai.AsyncOpenAI)
+
+_SETTINGS = frozenset(name for name in openai.__annotations__ if not name.startswith("_"))
+"""Module-level settings (`api_key`, `base_url`, ...): what openai's module declares with a type."""
+
+
+class Module(types.ModuleType):
+    """The class of our package's module: what it does not have is openai's."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in openai.__all__:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        try:
+            value = getattr(openai, name)
+        except AttributeError:
+            message = f"module {self.__name__!r} has no attribute {name!r}, and openai has none"
+            raise AttributeError(message) from None
+        if type(value).__module__ == "openai._module_client":  # a proxy; others have no client
+            return _resource_proxy(name)
+        if isinstance(value, type) and issubclass(value, _CLIENTS):
+            return drop_in_for(value)
+        return value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _SETTINGS:
+            setattr(openai, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in _SETTINGS:
+            delattr(openai, name)
+        else:
+            super().__delattr__(name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *(n for n in dir(openai) if not n.startswith("_"))})
+
+
+def install(name: str) -> None:
+    """Give the module of this name what it needs to stand for openai."""
+    sys.modules[name].__class__ = Module
+
+
+_CLIENTS = (openai.OpenAI, openai.AsyncOpenAI)
+"""Bound here: somebody may put ours in their place, as tests and patches do."""
+
+_drop_ins: dict[type, type] = {openai.OpenAI: OpenAI, openai.AsyncOpenAI: AsyncOpenAI}
+
+
+def drop_in_for(base: type) -> type:
+    """Return the reporting class for a client class of openai's; for one of ours itself."""
+    if issubclass(base, (OpenAI, AsyncOpenAI)):
+        return base
+    if base not in _drop_ins:
+        parents = (cls for cls in base.__mro__[1:] if issubclass(cls, _CLIENTS))
+        public = next(cls for cls in parents if not cls.__name__.startswith("_"))
+        _drop_ins[base] = reporting_class(base, derived_from=drop_in_for(public))
+    return _drop_ins[base]
+
+
+_MADE_WITH_A_CLIENT = (SyncAPIResource, OpenAIWithRawResponse, OpenAIWithStreamedResponse)
+
+_module_client: tuple[Any, Any] = (None, None)
+"""openai's module-level client, and the reporting copy of it."""
+
+
+def load_client() -> Any:
+    """Return the reporting copy of openai's module-level client; made anew when that is."""
+    global _module_client  # noqa: PLW0603 - as openai keeps its own
+    original = openai._load_client()
+    if _module_client[0] is not original:
+        copy: Any = object.__new__(drop_in_for(type(original)))
+        link = make_link(None, None).for_client(original.base_url)
+        copy.__dict__.update(vars(original), _openpipe_link=link)
+        for name, value in vars(original).items():
+            # Resources know their client; until openai 1.67 all are made with it.
+            if isinstance(value, _MADE_WITH_A_CLIENT):
+                copy.__dict__[name] = type(value)(copy)
+        reclass_resources(copy)
+        _module_client = (original, copy)
+    return _module_client[1]
+
+
+@cache
+def _resource_proxy(name: str) -> Any:
+    class Proxy(LazyProxy[Any]):
+        def __load__(self) -> Any:
+            return getattr(load_client(), name)
+
+    return Proxy()

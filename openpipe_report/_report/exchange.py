@@ -1,0 +1,268 @@
+"""
+What crossed the wire -> a `Report`.
+
+Everything here runs on the reporter's threads: decoding, merging chunks and metadata, finding
+the error's message, keeping to the size limit.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from openpipe_report._log import note_fault
+from openpipe_report._report.chat_stream import assemble
+from openpipe_report._report.content_encoding import UndecodableError, decode_body, decode_content
+from openpipe_report._report.model import PAYLOADS, Report, encode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openpipe_report._delivery.queue import Source
+    from openpipe_report._settings import Settings
+
+_OVERHEAD = 1024
+_CHUNK_OVERHEAD = 48
+
+SDK = "openpipe-report"
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Exchange:
+    """One logical call as it was seen on the wire. Times are in seconds."""
+
+    endpoint: str
+    version: str
+    requested_at: float
+    """Unix time when the call began."""
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    trace_id: str | None = None
+    parent_span_id: str | None = None
+    request: bytes | None = None
+    """The request's body; None when no request came to be, or its body cannot be read twice."""
+    request_options: Any = None
+    """What was to be sent, in place of `request`."""
+    status: int | None = None
+    content: bytes | None = None
+    """The answer's body, decoded."""
+    chunks: list[bytes] | None = None
+    """The answer's body as it came over the network, still encoded."""
+    content_type: str = ""
+    content_encoding: str = ""
+    truncated: bool = False
+    """The stream was too large to keep whole."""
+    closed_early: str | None = None
+    """Why reading stopped before the bytes ran out; void if the terminal event had come."""
+    error: str | None = None
+    retrieves: str | None = None
+    """The id of the response that the call looks at, where that is what it does."""
+    retries: int = 0
+    seconds: float = 0.0
+    """From the beginning to the end."""
+    seconds_to_last_byte: float | None = None
+    seconds_to_first_byte: float | None = None
+
+    @property
+    def size(self) -> int:
+        """How many bytes of memory it holds, about."""
+        size = _OVERHEAD + len(self.request or b"") + len(self.content or b"")
+        if self.chunks is not None:
+            size += sum(map(len, self.chunks)) + _CHUNK_OVERHEAD * len(self.chunks)
+        return size
+
+    def build(self) -> Report | None:
+        """Build the report; None for a look at a background response that tells nothing new."""
+        value, error, whole = self._read_answer()
+        if self.retrieves is not None and not is_first_sight(value):
+            return None
+        fields: dict[str, Any] = {
+            "requestedAt": round(self.requested_at * 1000),
+            "reqPayload": self._request_payload(),
+            "tags": self._tags(),
+        }
+        seconds = self.seconds
+        if whole and self.seconds_to_last_byte is not None:
+            seconds = self.seconds_to_last_byte
+        fields["receivedAt"] = round((self.requested_at + seconds) * 1000)
+        if self.status is not None:
+            fields["statusCode"] = self.status
+            fields["respPayload"] = value
+        if error is not None:
+            fields["errorMessage"] = error
+        return Report(**fields)
+
+    def _tags(self) -> dict[str, Any]:
+        tags: dict[str, Any] = {
+            str(key): value
+            if value is None
+            or isinstance(value, (str, int))
+            or (isinstance(value, float) and math.isfinite(value))
+            else encode_json(value).decode().strip('"')
+            for key, value in self.tags.items()
+        }
+        tags["$sdk"] = SDK
+        tags["$sdk.version"] = self.version
+        tags["$endpoint"] = self.endpoint
+        tags["$retries"] = self.retries
+        if self.seconds_to_first_byte is not None:
+            tags["$time_to_first_byte_ms"] = round(self.seconds_to_first_byte * 1000, 3)
+        return tags
+
+    def _request_payload(self) -> dict[str, Any]:
+        payload = decode_body(self.request) if self.request else self.request_options
+        if self.retrieves is not None:
+            payload = {"response_id": self.retrieves}
+        if not isinstance(payload, dict):
+            payload = {"body": payload}
+        own = payload.get("metadata")
+        merged = {**self.metadata, **self._trace()}
+        if isinstance(own, dict):
+            merged = {**merged, **own}
+        if merged and (own is None or isinstance(own, dict)):
+            payload = {**payload, "metadata": merged}
+        return payload
+
+    def _trace(self) -> dict[str, str]:
+        if self.trace_id is None:
+            return {}
+        trace = {"trace_id": self.trace_id, "span_id": os.urandom(8).hex()}
+        if self.parent_span_id is not None:
+            trace["parent_span_id"] = self.parent_span_id
+        return trace
+
+    def _read_answer(self) -> tuple[Any, str | None, bool]:
+        """Return the answer, what went wrong, and whether all of the answer came."""
+        if self.status is None:
+            return None, self.error or self.closed_early, False
+        if self.chunks is None:
+            return self._read_body(self.content or b"", cut=False)
+        raw = b"".join(self.chunks)
+        try:
+            body = decode_content(raw, self.content_encoding)
+        except UndecodableError as problem:
+            return None, self.error or self.closed_early or str(problem), False
+        return self._read_body(body, cut=self.closed_early is not None)
+
+    def _read_body(self, body: bytes, *, cut: bool) -> tuple[Any, str | None, bool]:
+        error = self.error
+        if self.truncated:
+            error = error or "the answer is larger than max_report_bytes; this is its beginning"
+        assembled = None
+        if not _looks_like_json(body):
+            try:
+                assembled = assemble(body)
+            except Exception:  # noqa: BLE001 - the record is then the stream's text
+                note_fault("assembling a stream")
+        if assembled is not None:
+            error = error or assembled.error
+            if not assembled.complete:
+                error = error or self.closed_early or "stream ended before completion"
+            return assembled.value, error, assembled.complete
+        value = decode_body(body, self.content_type)
+        if cut and not isinstance(value, (dict, list)):
+            error = error or self.closed_early
+        if error is None and self.status is not None and self.status >= 400:  # noqa: PLR2004
+            error = error_message(value, self.status)
+        return value, error, not cut
+
+
+def _looks_like_json(body: bytes) -> bool:
+    return body.lstrip()[:1] in {b"{", b"["}
+
+
+def error_message(value: Any, status: int) -> str:
+    """Find the upstream's own words in an error's body."""
+    error: Any = value
+    if isinstance(value, list) and value:
+        error = value[0]
+    if isinstance(error, dict):
+        error = error.get("error") or error
+    if isinstance(error, dict):
+        for key in ("message", "detail", "error_description", "title"):
+            if isinstance(error.get(key), str) and error[key]:
+                return str(error[key])
+    if isinstance(error, str) and error.strip():
+        return error.strip()[:500]
+    return f"HTTP status {status}"
+
+
+_TERMINAL = ("completed", "failed", "incomplete", "cancelled")
+_MAX_ENDED = 10_000
+_ended: dict[str, object] = {}
+"""By id of a background response whose end was reported: who reported it. The oldest first."""
+
+
+def is_first_sight(value: Any) -> bool:
+    """Whether a retrieved response is a background one whose end was not reported yet."""
+    if not isinstance(value, dict) or not value.get("background"):
+        return False
+    response_id = value.get("id")
+    if not isinstance(response_id, str) or value.get("status") not in _TERMINAL:
+        return False
+    me = object()
+    first = _ended.setdefault(response_id, me) is me  # atomic: several threads build reports
+    while len(_ended) > _MAX_ENDED:
+        _ended.pop(next(iter(_ended)), None)
+    return first
+
+
+def encode_report(source: Source, settings: Settings) -> bytes | str:
+    """Return the report's JSON, or why it is lost; empty if it is not wanted."""
+    try:
+        report = source.build()
+    except Exception:  # noqa: BLE001 - counted under its reason
+        note_fault("building a report")
+        return "could not be built"
+    if report is None:
+        return ""
+    failed = report.errorMessage is not None or (report.statusCode or 200) >= 400  # noqa: PLR2004
+    if not failed and random.random() >= settings.sample_rate:  # noqa: S311
+        return ""
+    if settings.before_report is not None:
+        try:
+            report = settings.before_report(report)
+            if report is None:
+                return ""
+            report = Report.model_validate(report.to_wire())
+        except BaseException:  # noqa: BLE001 - fails closed, whatever the hook does
+            note_fault("before_report")
+            return "before_report raised"
+    try:
+        return fit(report, settings.max_report_bytes) or "too large"
+    except Exception:  # noqa: BLE001 - counted under its reason
+        note_fault("encoding a report")
+        return "could not be encoded"
+
+
+def fit(report: Report, limit: int) -> bytes | None:
+    """
+    Encode a report, its largest strings cut and marked where it is over `limit` bytes.
+
+    Returns:
+        The JSON, or None if it is too large even so.
+    """
+    wire = report.to_wire()
+    body = encode_json(wire)
+    longest = limit
+    while len(body) > limit and longest > 64:  # noqa: PLR2004 - shorter says nothing
+        longest //= 2
+        cut = {
+            name: _cut(value, longest) if name in PAYLOADS else value
+            for name, value in wire.items()
+        }
+        body = encode_json(cut)
+    return body if len(body) <= limit else None
+
+
+def _cut(value: Any, longest: int) -> Any:
+    if isinstance(value, str) and len(value) > longest:
+        return f"{value[:longest]}... [cut: {longest} of {len(value)} characters]"
+    if isinstance(value, dict):
+        return {key: _cut(item, longest) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cut(item, longest) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""Reports in a SQLite file until they are delivered."""

@@ -1,0 +1,275 @@
+"""
+Spool: puts reports into a file before they are sent, so that a crash loses nothing.
+
+One thread builds, commits and passes on: what arrives while it commits shares its next commit.
+Whatever is wrong with the file, reports are sent all the same, from memory. What it gives up: a
+report is sent only once it is on disk, and one that is delivered right before a crash is delivered
+again, with the same Idempotency-Key.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import weakref
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+
+from openpipe_report._log import note_fault
+from openpipe_report._spool.rows import Stored
+from openpipe_report._spool.writer import SpoolWriter
+
+if TYPE_CHECKING:
+    import os
+
+_BATCH_SECONDS, _BATCH_BYTES, _BATCH_REPORTS = 0.01, 1024 * 1024, 200
+"""When a batch is committed though there is more: a report may not wait for its followers."""
+_LONGEST_WAIT = 60.0
+
+
+class Entry(Protocol):
+    """A report on its way through the spool."""
+
+    body: bytes
+    key: str
+    stored: bool
+    """Set by the spool: whether the file has it, so that its end is to be told to the spool."""
+
+
+_New = TypeVar("_New")
+_New_contra = TypeVar("_New_contra", contravariant=True)
+_Kind = TypeVar("_Kind", bound=Entry)
+
+
+class Keeper(Protocol[_New_contra, _Kind]):
+    """What a spool asks of the one whose reports it holds, all of it on the spool's thread."""
+
+    def build(self, new: _New_contra, /) -> _Kind | None:
+        """Make an entry of what was put; None if there is nothing to send after all."""
+        ...
+
+    def pass_on(self, entry: _Kind, /) -> None:
+        """Send it: it is stored, or could not be."""
+        ...
+
+    def room(self) -> tuple[int, int]:
+        """How many reports, and how many bytes, may be taken over from dead processes now."""
+        ...
+
+    def adopt(self, stored: Stored, /) -> None:
+        """Send a report that a dead process has left; it counts as one with `stored` set."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Wish:
+    """Somebody waits until all that was put before is on disk and passed on."""
+
+    close: bool
+    left: int = 0
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class _End:
+    """A stored report's key, and what `SpoolWriter.note()` is to note."""
+
+    key: str
+    reason: str | None
+
+
+class Spool(Generic[_New, _Kind]):
+    """
+    Holds one reporter's reports until their end is known.
+
+    `put()` and the methods that tell of an end may be called from any thread, and from a
+    finalizer: they take no lock and do not wait. A forked child makes a new one, and keeps the
+    old one unused.
+
+    Args:
+        path: The file. One file may serve any number of processes and destinations.
+        base_url: Where its reports go.
+        api_key: The key they go with; the file gets a salted hash of it.
+        keeper: Who builds and sends.
+        max_bytes: How large the file may grow.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        base_url: str,
+        api_key: str | None,
+        keeper: Keeper[_New, _Kind],
+        max_bytes: int,
+    ) -> None:
+        self._keeper = keeper
+        self._writer = SpoolWriter(path, base_url, api_key, max_bytes)
+        # With itself: that keeps it alive until the task is done, see `_run()`.
+        self._tasks: SimpleQueue[_Task[_New, _Kind]] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Spool {self._writer.file.path}>"
+
+    # What any thread does.
+
+    def put(self, new: _New) -> None:
+        """Build, store and pass on what is new."""
+        self._tasks.put((self, new, None))
+        if self._thread is None:
+            self._start()
+
+    def remove(self, key: str) -> None:
+        """Note that a stored report was delivered."""
+        self._give(_End(key, None))
+
+    def bury(self, key: str, reason: str) -> None:
+        """Keep a stored report as a dead letter: it will not be sent unless somebody asks."""
+        self._give(_End(key, reason or "rejected"))
+
+    def release(self, key: str) -> None:
+        """Leave a stored report to whoever has room for it, in this process or another."""
+        self._give(_End(key, ""))
+
+    def sync(self, timeout: float) -> bool:
+        """Wait until all that was put before is stored and passed on; False if it takes longer."""
+        return self._ask(_Wish(close=False), timeout)
+
+    def close(self, timeout: float) -> int:
+        """
+        Store what is left, give up all rows, and close the file; a later report opens it again.
+
+        Returns:
+            How many reports wait in the file for the next process that opens it.
+        """
+        wish = _Wish(close=True)
+        self._ask(wish, timeout)
+        return wish.left
+
+    def _give(self, message: _End | _Wish) -> bool:
+        """Queue a message; False if there is no thread, and cannot be one."""
+        self._tasks.put((self, None, message))
+        return self._thread is not None or self._start()
+
+    def _ask(self, wish: _Wish, timeout: float) -> bool:
+        if not self._give(wish):  # the interpreter exits and starts no threads
+            while not wish.done.is_set():
+                self._turn(self._tasks.get())
+        return wish.done.wait(max(0.0, timeout))
+
+    def _start(self) -> bool:
+        if sys.is_finalizing():  # start() would wait for ever for a thread that never runs
+            return False
+        # Not waiting for the lock: this may be a finalizer, and its holder starts a thread anyway.
+        if not self._starting.acquire(blocking=False):
+            return True
+        try:
+            if self._thread is None:
+                thread = threading.Thread(
+                    target=_run,
+                    args=(weakref.ref(self), self._tasks, self._writer),
+                    name="openpipe-report-spool",
+                    daemon=True,
+                )
+                thread.start()
+                self._thread = thread
+        except RuntimeError:
+            return False
+        finally:
+            self._starting.release()
+        return True
+
+    # What the spool's thread does.
+
+    def _turn(self, task: _Task[_New, _Kind] | None) -> bool:
+        """Do what there is to do; True if the thread may end."""
+        entries, wish = self._gather(task)
+        # After the end of all, deliveries may still have to be noted.
+        self._closed = (self._closed and not entries) or (wish is not None and wish.close)
+        try:
+            added = [Stored(entry.key, entry.body) for entry in entries]
+            stored = self._writer.store(added)
+            for entry in entries:
+                entry.stored = stored
+        finally:
+            for entry in entries:
+                self._keeper.pass_on(entry)
+            self._writer.settle(at_once=self._closed or wish is not None)
+            left = self._writer.leave() if self._closed else 0
+            if wish is not None:
+                wish.left = left
+                wish.done.set()
+        if wish is None and not self._closed:
+            for one in self._writer.look(*self._keeper.room()):
+                self._keeper.adopt(one)
+        return self._closed
+
+    def _gather(self, task: _Task[_New, _Kind] | None) -> tuple[list[_Kind], _Wish | None]:
+        """Build what is queued, as much of it as goes into one commit."""
+        entries: list[_Kind] = []
+        size = 0
+        until = time.monotonic() + _BATCH_SECONDS
+        while task is not None:
+            _, new, message = task
+            if isinstance(message, _Wish):
+                return entries, message
+            if message is not None:
+                self._writer.note(message.key, message.reason)
+            elif new is not None and (entry := self._build(new)) is not None:
+                entries.append(entry)
+                size += len(entry.body)
+            if size >= _BATCH_BYTES or len(entries) >= _BATCH_REPORTS or time.monotonic() > until:
+                break
+            try:
+                task = self._tasks.get_nowait()
+            except Empty:
+                break
+        return entries, None
+
+    def _build(self, new: _New) -> _Kind | None:
+        try:
+            return self._keeper.build(new)
+        except BaseException:  # noqa: BLE001 - the thread must live on
+            note_fault("building a report")
+            return None
+
+    def _rest(self) -> None:
+        """End the thread, unless somebody came meanwhile who saw that there is one."""
+        self._thread = None
+        if not self._tasks.empty():
+            self._start()
+
+
+_Task: TypeAlias = "tuple[Spool[_New, _Kind], _New | None, _End | _Wish | None]"
+
+
+def _run(
+    reference: weakref.ref[Spool[Any, Any]],
+    tasks: SimpleQueue[_Task[Any, Any]],
+    writer: SpoolWriter,
+) -> None:
+    """Serve a spool until it is closed, or nobody has it any more."""
+    while True:
+        try:
+            task = tasks.get(timeout=min(max(0.0, writer.due - time.monotonic()), _LONGEST_WAIT))
+        except Empty:
+            task = None
+        spool = reference() if task is None else task[0]
+        if spool is None:
+            writer.settle(at_once=True)
+            writer.leave()
+            return
+        try:
+            ended = spool._turn(task)  # noqa: SLF001 - its own
+        except BaseException:  # noqa: BLE001 - without the thread nothing is sent
+            note_fault("the spool")
+            ended = False
+        if ended:
+            spool._rest()  # noqa: SLF001 - its own
+            return
+        del spool, task

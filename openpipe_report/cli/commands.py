@@ -1,0 +1,191 @@
+"""The command line, as typer commands; what only one of them needs is imported there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from openpipe_report._version import VERSION
+from openpipe_report.cli.upkeep import doctor, fail, resend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from socket import socket
+
+    from openpipe_report.server.store import Store
+
+DEFAULT_DB = Path("openpipe-reports.db")
+DEFAULT_PORT = 8417
+DEFAULT_LIMIT = 20
+
+_Found = TypeVar("_Found")
+
+commands = typer.Typer(
+    name="openpipe-report",
+    help="Keep every OpenAI call of your programs in a database of your own.",
+    epilog="Start with `openpipe-report serve`; it says what to set in your program.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # its boxes crop names where the terminal is narrow
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Db = Annotated[Path, typer.Option("--db", help="The SQLite file that holds the reports.")]
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        typer.echo(f"openpipe-report {VERSION}")
+        raise typer.Exit
+
+
+@commands.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@commands.command()
+def serve(
+    *,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but a loopback one needs an API key.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
+    ] = DEFAULT_PORT,
+    db: Db = DEFAULT_DB,
+    api_key: Annotated[
+        str,
+        typer.Option(
+            envvar="OPENPIPE_API_KEY",
+            show_default=False,
+            help="Key that clients must send; empty: none. Better set in the environment, since "
+            "others on this machine can read a command line.",
+        ),
+    ] = "",
+) -> None:
+    """
+    Receive reports and store them, until Ctrl-C.
+
+    The file is made if it is missing. A report is answered only once it is on disk.
+    """
+    from openpipe_report.server.app import create_app  # noqa: PLC0415 - slow to import
+    from openpipe_report.server.http import base_url  # noqa: PLC0415
+    from openpipe_report.server.http import serve as serve_app  # noqa: PLC0415
+
+    key = api_key.strip()
+    with _listen(host, port, with_key=bool(key)) as listener, _open(db) as store:
+        serve_app(
+            create_app(store, api_key=key),
+            listener,
+            on_ready=lambda: _announce(base_url(listener, host), db, with_key=bool(key)),
+        )
+    typer.echo("Stopped. Every report that was answered is stored.")
+
+
+@commands.command()
+def logs(
+    *,
+    db: Db = DEFAULT_DB,
+    limit: Annotated[
+        int, typer.Option("-n", "--limit", min=0, help="How many of the newest; 0 for all.")
+    ] = DEFAULT_LIMIT,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON lines: one object a report, times in UTC.")
+    ] = False,
+) -> None:
+    """
+    List stored reports, the newest last.
+
+    Tokens are prompt+completion. What follows "!" is the error of a call that failed.
+    """
+    from openpipe_report.cli.formatting import (  # noqa: PLC0415 - slow to import
+        make_console,
+        print_reports,
+        to_json_line,
+    )
+
+    found = _read(db, lambda store: store.recent(limit or None))
+    if as_json:
+        for report in found:
+            typer.echo(to_json_line(report))
+    elif found:
+        print_reports(found, make_console())
+    else:
+        typer.echo(f"No reports in {db} yet.", err=True)
+
+
+@commands.command()
+def show(
+    report_id: Annotated[int, typer.Argument(metavar="ID", help="The report's id, from `logs`.")],
+    *,
+    db: Db = DEFAULT_DB,
+) -> None:
+    """Print one whole report as JSON; piped, as ASCII."""
+    from openpipe_report.cli.formatting import make_console, print_json  # noqa: PLC0415
+
+    whole = _read(db, lambda store: store.report(report_id))
+    if whole is None:
+        fail(f"no report {report_id} in {db}: `openpipe-report logs --db {db}` lists them")
+    print_json(whole, make_console())
+
+
+commands.command()(resend)
+commands.command()(doctor)
+
+
+def _listen(host: str, port: int, *, with_key: bool) -> socket:
+    from openpipe_report.server.http import is_loopback, listen  # noqa: PLC0415
+
+    try:
+        if not with_key and not is_loopback(host):
+            fail(
+                f"other machines can reach {host}: set OPENPIPE_API_KEY to a key that clients "
+                "must send, or listen on 127.0.0.1"
+            )
+        return listen(host, port)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not an address"
+        fail(f"cannot listen on {host}, port {port} ({reason}): choose with --host and --port")
+
+
+def _open(db: Path, *, read_only: bool = False) -> Store:
+    from openpipe_report.server.schema import StoreError  # noqa: PLC0415
+    from openpipe_report.server.store import Store  # noqa: PLC0415
+
+    try:
+        return Store(db, read_only=read_only)
+    except StoreError as error:
+        fail(str(error))
+
+
+def _read(db: Path, query: Callable[[Store], _Found]) -> _Found:
+    from sqlalchemy.exc import DatabaseError  # noqa: PLC0415
+
+    with _open(db, read_only=True) as store:
+        try:
+            return query(store)
+        except DatabaseError as error:
+            fail(f"cannot read {db}: {error.orig}")
+
+
+def _announce(url: str, db: Path, *, with_key: bool) -> None:
+    lines = [
+        f"Listening on {url}",
+        f"Storing in {db.absolute()}",
+        "",
+        "Set this where your program runs:",
+        f"  export OPENPIPE_BASE_URL={url}",
+    ]
+    if with_key:
+        lines.append("  export OPENPIPE_API_KEY=...   # the key given here")
+    typer.echo("\n".join([*lines, "", "Ctrl-C stops it."]))

@@ -1,0 +1,130 @@
+"""
+From the bytes of a request to a report, or to why it is none.
+
+Strict where the API is (RFC 8259 in UTF-8, seven fields, finite numbers), and silent about what
+was in the body: a message names the place and the rule, never the value.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from pydantic import ValidationError
+
+from openpipe_report._report.model import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_DEPTH = 500
+"""Deepest nesting of arrays and objects, so that each Python version can read it back."""
+
+_MAX_NAME = 100
+_MAX_ISSUES = 100
+_NULL = "must not be null; leave the field out"
+_NUMBER = "must be a finite number"
+_TAG = "must be a string, a finite number, a boolean or null"
+_RULES = {
+    "requestedAt": _NUMBER,
+    "receivedAt": _NUMBER,
+    "statusCode": _NUMBER,
+    "errorMessage": "must be a string",
+    "tags": "must be an object",
+}
+
+
+class BadReportError(ValueError):
+    """
+    A body that is no report.
+
+    Args:
+        message: What is wrong, in one sentence.
+        issues: One line for each field that is wrong: its path and the rule.
+
+    """
+
+    def __init__(self, message: str, issues: tuple[str, ...] = ()) -> None:
+        super().__init__(message, issues)
+        self.message = message
+        self.issues = issues
+
+
+def parse_report(body: bytes) -> dict[str, Any]:
+    """
+    Parse and check a body; integers, lone surrogates and NUL stay as they came.
+
+    Raises:
+        BadReportError: It is not JSON in UTF-8, nested deeper than `MAX_DEPTH`, or no report.
+
+    """
+    parsed = _parse_json(body)
+    if not isinstance(parsed, dict):
+        raise BadReportError("The body must be a JSON object")
+    report = cast("dict[str, Any]", parsed)
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_too_deep(report):
+        raise BadReportError(f"The body is nested deeper than {MAX_DEPTH} levels")
+    try:
+        Report.model_validate(report)
+    except ValidationError as error:
+        issues = _describe(error, report)
+        raise BadReportError("The body is not a valid report", issues) from None
+    return report
+
+
+def _parse_json(body: bytes) -> object:
+    if not body:
+        raise BadReportError("The body is empty; it must be a JSON object")
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except BadReportError:
+        raise
+    except UnicodeDecodeError as error:
+        reason = f"not UTF-8 at byte {error.start}"
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg} at line {error.lineno} column {error.colno}"
+    except RecursionError:
+        reason = f"nested deeper than {MAX_DEPTH} levels"
+    except ValueError:
+        reason = "an integer has more digits than Python reads (4,300)"
+    raise BadReportError(f"The body is not valid JSON: {reason}")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise BadReportError(f"The body is not valid JSON: {name} is not a JSON number")
+
+
+def _is_too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for container in level for child in _children(container)]
+        if not level:
+            return False
+    return True
+
+
+def _children(container: object) -> list[object]:
+    members = cast(
+        "Iterable[object]",
+        cast("dict[str, object]", container).values() if isinstance(container, dict) else container,
+    )
+    return [member for member in members if isinstance(member, (dict, list))]
+
+
+def _describe(error: ValidationError, report: dict[str, Any]) -> tuple[str, ...]:
+    # Pydantic's own messages list each branch of a union; a place and its rule say more.
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    known = (one["loc"][:2] for one in found if one["loc"] and one["loc"][0] in _RULES)
+    wrong = {_issue(str(place[0]), place[1:], report) for place in known}
+    names = ", ".join(Report.model_fields)
+    unknown = {
+        f"{name[:_MAX_NAME]}: unknown field; the report has {names}"
+        for name in report.keys() - Report.model_fields.keys()
+    }
+    return tuple(sorted(wrong | unknown))[:_MAX_ISSUES]
+
+
+def _issue(field: str, tag: tuple[int | str, ...], report: dict[str, Any]) -> str:
+    if field == "tags" and tag:
+        return f"tags.{str(tag[0])[:_MAX_NAME]}: {_TAG}"
+    return f"{field}: {_NULL if report.get(field) is None else _RULES[field]}"

@@ -1,0 +1,344 @@
+"""The command line, as a process of its own and in process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from openpipe_report import cli
+from openpipe_report.server.store import Store
+
+SOURCE = str(Path(cli.__file__).parent.parent)
+COMMAND = [sys.executable, "-m", "openpipe_report"]
+HOSTILE = "\x1b[31mred\x1b[0m [bold]b[/bold] \u202e\ud800\0\n"
+
+
+@pytest.fixture
+def environ(monkeypatch):
+    """An environment without our settings, in which the package is found."""
+    for name in [name for name in os.environ if name.startswith(("OPENPIPE_", "COLUMNS"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHONPATH", SOURCE)
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    return monkeypatch
+
+
+@pytest.fixture
+def run(environ, tmp_path, capsys):
+    """Run the command in process, in an empty folder; returns its status and what it wrote."""
+
+    def run(*arguments, **variables):
+        environ.chdir(tmp_path)
+        environ.setattr(sys, "argv", ["openpipe-report", *map(str, arguments)])
+        for name, value in variables.items():
+            environ.setenv(name, value)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        written = capsys.readouterr()
+        return SimpleNamespace(
+            returncode=ended.value.code or 0, stdout=written.out, stderr=written.err
+        )
+
+    return run
+
+
+@pytest.fixture
+def serve(environ, tmp_path):
+    """Start `serve` on a free port; returns the process and its URL, once it listens."""
+    started = []
+
+    def serve(*arguments, **variables):
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--port", "0", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+        started.append(process)
+        line = process.stdout.readline()
+        assert line.startswith("Listening on "), line
+        return process, line.split()[-1]
+
+    yield serve
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """A database with three reports: a chat, an empty one, a failed one with hostile text."""
+    path = tmp_path / "openpipe-reports.db"
+    chat = {
+        "requestedAt": 1_700_000_000_000,
+        "receivedAt": 1_700_000_001_240,
+        "statusCode": 200,
+        "reqPayload": {"model": "gpt", "metadata": {"user": "ada", "n": 1}},
+        "respPayload": {
+            "model": "gpt-4o-mini-2024-07-18",
+            "usage": {"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 46},
+        },
+        "tags": {"$endpoint": "/chat/completions"},
+    }
+    failed = {
+        "requestedAt": 10**4000,
+        "errorMessage": HOSTILE,
+        "tags": {"$endpoint": HOSTILE, HOSTILE: HOSTILE},
+        "reqPayload": {"model": HOSTILE, "text": "\u65e5\u672c"},
+    }
+    with Store(path) as store:
+        for report in (chat, {}, failed):
+            store.add(report).result()
+    return [chat, {}, failed]
+
+
+def test_kill_after_answer(serve, tmp_path):
+    """A report that was answered is stored, even if the receiver is killed right after."""
+    process, url = serve()
+    assert httpx.post(f"{url}/report", json={"statusCode": 200}).json() == {"status": "ok"}
+    process.kill()
+    process.wait()
+    with Store(tmp_path / "openpipe-reports.db", read_only=True) as store:
+        assert list(store.reports()) == [{"statusCode": 200}]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda one: one.name)
+def test_stops_cleanly(serve, run, number):
+    """SIGTERM and SIGINT end it with 0 while a client is still connected."""
+    process, url = serve("--db", "own.db")
+    with httpx.Client() as http:
+        http.post(f"{url}/report", json={"statusCode": 201})
+        process.send_signal(number)
+        assert process.wait(30) == 0
+    printed = process.stdout.read()
+    assert f"export OPENPIPE_BASE_URL={url}" in printed
+    assert "Traceback" not in printed
+    assert json.loads(run("show", 1, "--db", "own.db").stdout) == {"statusCode": 201}
+
+
+@pytest.mark.parametrize("how", ["argument", "environment"])
+def test_api_key(serve, how):
+    """The key is asked for, and is not printed."""
+    given = {"OPENPIPE_API_KEY": "s3cret"} if how == "environment" else {}
+    process, url = serve(*(["--api-key", "s3cret"] if how == "argument" else []), **given)
+    headers = {"Authorization": "Bearer s3cret"}
+    assert httpx.post(f"{url}/report", json={}).status_code == 401
+    assert httpx.post(f"{url}/report", json={}, headers=headers).status_code == 200
+    process.terminate()
+    process.wait(30)
+    printed = process.stdout.read()
+    assert "OPENPIPE_API_KEY" in printed
+    assert "s3cret" not in printed
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_needs_key_for_other_machines(run, host, tmp_path):
+    """Without a key it listens on loopback only."""
+    ended = run("serve", "--host", host, "--port", 0, OPENPIPE_API_KEY="")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Error: other machines can reach {host}: set OPENPIPE_API_KEY")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_port_in_use(run, tmp_path):
+    """A taken port is an error of one line, and leaves no file."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("serve", "--port", port)
+    assert ended.returncode == 1
+    assert re.fullmatch(
+        rf"Error: cannot listen on 127\.0\.0\.1, port {port} \(Address.*in use\): "
+        r"choose with --host and --port\n",
+        ended.stderr,
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        pytest.param(["serve", "--host", "no.invalid"], "cannot listen on no.invalid", id="host"),
+        pytest.param(["serve", "--port", "0", "--db", "no/x.db"], "folder of no/x.db", id="folder"),
+        pytest.param(["serve", "--port", "0", "--db", "text"], "not an SQLite database", id="text"),
+        pytest.param(["logs"], "no database at openpipe-reports.db", id="no database"),
+        pytest.param(["logs", "--db", "text"], "not an SQLite database", id="logs of text"),
+        pytest.param(["show", "1"], "`openpipe-report serve --db", id="show without database"),
+    ],
+)
+def test_plain_errors(run, tmp_path, arguments, message):
+    """What a user gets wrong is one line on stderr with the remedy, exit status 1, no new file."""
+    (tmp_path / "text").write_text("no database " * 50)
+    ended = run(*arguments)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Error: ")
+    assert ended.stderr.count("\n") == 1
+    assert message in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+def test_unknown_id(run, stored):
+    """An unknown id is an error that says where to look."""
+    ended = run("show", 99)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Error: no report 99 in openpipe-reports.db: `openpipe-report")
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_show(run, stored, index):
+    """Piped, a report is ASCII JSON equal to what was stored."""
+    ended = run("show", index + 1)
+    assert ended.returncode == 0
+    assert ended.stdout.isascii()
+    assert json.loads(ended.stdout) == stored[index]
+
+
+def test_show_on_terminal(run, stored):
+    """On a terminal letters are readable and controls stay escaped."""
+    shown = run("show", 3, FORCE_COLOR="1", TERM="xterm").stdout
+    plain = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert plain != shown
+    assert "\u65e5\u672c" in plain
+    assert all(one.isprintable() for one in plain.replace("\n", ""))
+    assert json.loads(plain) == stored[2]
+
+
+def test_logs_json(run, stored):
+    """JSON lines hold the columns, oldest first, the error included."""
+    lines = [json.loads(line) for line in run("logs", "--json").stdout.splitlines()]
+    assert lines[0] == {
+        "id": 1,
+        "time": "2023-11-14T22:13:20.000Z",
+        "endpoint": "/chat/completions",
+        "model": "gpt-4o-mini-2024-07-18",
+        "status": 200,
+        "duration_ms": 1240.0,
+        "prompt_tokens": 12,
+        "completion_tokens": 34,
+        "total_tokens": 46,
+        "error": None,
+        "metadata": {"user": "ada", "n": 1},
+    }
+    assert [line["id"] for line in lines] == [1, 2, 3]
+    assert lines[2]["metadata"] == {HOSTILE: HOSTILE}
+
+
+def test_logs_table(run, stored):
+    """Piped, the table is cut nowhere and has one line a report."""
+    heading, chat, empty, failed = run("logs").stdout.splitlines()
+    assert heading.split() == [
+        *("id", "time", "endpoint", "model", "status", "duration", "tokens", "metadata")
+    ]
+    assert re.split(r"  +", chat.strip()) == [
+        "1",
+        time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1_700_000_000)),
+        "chat/completions",
+        "gpt-4o-mini-2024-07-18",
+        "200",
+        "1.24 s",
+        "12+34",
+        "user=ada",
+        "n=1",
+    ]
+    assert empty.split()[0] == "2"
+    assert "! \\u001b[31mred" in failed
+    assert "[bold]b[/bold]" in failed
+
+
+@pytest.mark.parametrize("columns", [20, 40, 76, 80, 100, 140])
+def test_logs_fits_terminal(run, stored, columns):
+    """No line is longer than the terminal is wide, and nothing in it is unprintable."""
+    ended = run("logs", COLUMNS=str(columns))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert "".join(lines).isprintable()
+    assert "ada" in ended.stdout
+    assert "1.24 s" in ended.stdout
+
+
+def test_logs_in_ascii(environ, stored, tmp_path):
+    """A terminal that knows ASCII only gets ASCII."""
+    environ.setenv("PYTHONIOENCODING", "ascii")
+    shown = subprocess.run([*COMMAND, "logs"], cwd=tmp_path, capture_output=True, check=True)
+    assert shown.stdout.isascii()
+    assert b"gpt-4o-mini" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "limit, ids", [("1", [3]), ("2", [2, 3]), ("0", [1, 2, 3])], ids=["one", "two", "all"]
+)
+def test_logs_limit(run, stored, limit, ids):
+    """The limit counts from the newest; 0 is no limit."""
+    lines = run("logs", "--json", "-n", limit).stdout.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ids
+
+
+def test_logs_of_nothing(run, tmp_path):
+    """An empty store is no error and no output."""
+    Store(tmp_path / "openpipe-reports.db").close()
+    ended = run("logs")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert ended.stderr == "No reports in openpipe-reports.db yet.\n"
+
+
+def test_logs_while_serving(serve, run):
+    """Lists work while the receiver writes to the same file."""
+    _, url = serve()
+    httpx.post(f"{url}/report", json={"statusCode": 204})
+    assert " 204 " in run("logs").stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        pytest.param(["--help"], ["serve", "logs", "show", "--version"], id="whole"),
+        pytest.param(
+            ["serve", "-h"], ["8417", "openpipe-reports.db", "OPENPIPE_API_KEY"], id="one"
+        ),
+        pytest.param(["--version"], ["openpipe-report "], id="version"),
+    ],
+)
+def test_help(run, arguments, expected):
+    """Help names the commands and their defaults."""
+    ended = run(*arguments)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert all(word in ended.stdout for word in expected)
+
+
+WITHOUT_EXTRA = """
+import sys
+sys.modules[sys.argv.pop(1)] = None
+from openpipe_report.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("missing", ["typer", "sqlalchemy", "rich"])
+def test_without_extra(environ, missing, stored, tmp_path):
+    """Without the extra it says in one line how to install it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRA, missing, "logs"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "openpipe-report needs its server: pip install 'openpipe-report[server]'\n"
+    )

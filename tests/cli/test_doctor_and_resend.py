@@ -1,0 +1,266 @@
+"""The commands `resend` and `doctor`, in process, against a real server."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import sys
+from contextlib import closing
+from types import SimpleNamespace
+
+import pytest
+from support.backend import OK, Backend
+
+from openpipe_report import cli
+from openpipe_report._spool.file import SpoolFile
+from openpipe_report._spool.rows import Stored
+
+KEY = "opk_0123456789abcdef"
+
+
+@pytest.fixture
+def backend():
+    with Backend() as backend:
+        yield backend
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    """Run the command in an empty folder; returns its status and what it wrote."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, **variables):
+        monkeypatch.setattr(sys, "argv", ["openpipe-report", *map(str, arguments)])
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        written = capsys.readouterr()
+        assert KEY not in written.out + written.err
+        code = ended.value.code or 0
+        return SimpleNamespace(returncode=code, stdout=written.out, stderr=written.err)
+
+    return run
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "reports.spool"
+
+
+def fill(path, base_url, *, api_key=KEY, waiting=0, dead=0, leave=True):
+    """Put reports into a spool, labelled by their number."""
+    file = SpoolFile(path)
+    there = file.destination(base_url, api_key)
+    bodies = [b'{"reqPayload":{"label":%d}}' % number for number in range(waiting + dead)]
+    added = [Stored(f"{base_url}-{api_key}-{n}", body) for n, body in enumerate(bodies)]
+    with file.rows() as rows:
+        rows.add(there, added)
+        rows.settle(buried=[(stored.key, "HTTP 400") for stored in added[waiting:]])
+    if leave:
+        file.leave()
+    return file
+
+
+def keys(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT reason FROM reports ORDER BY number").fetchall()
+
+
+@pytest.mark.parametrize(
+    "arguments, delivered, left",
+    [([], 250, [("HTTP 400",)] * 2), (["--dead"], 252, [])],
+    ids=["waiting", "dead-letters-too"],
+)
+def test_resend(run, backend, path, arguments, delivered, left):
+    """It delivers what waits, on request the dead letters too, and empties the spool of it."""
+    fill(path, backend.base_url, waiting=250, dead=2)
+    variables = {"OPENPIPE_API_KEY": KEY, "OPENPIPE_BASE_URL": backend.base_url}
+    ended = run("resend", "--spool", path, *arguments, **variables)
+    assert ended.returncode == 0
+    assert f"Delivered {delivered} report(s)" in ended.stdout
+    assert ("Dead letters: 2" in ended.stdout) is bool(left)
+    assert backend.labels == list(range(delivered))
+    assert backend.posts[0].headers["authorization"] == f"Bearer {KEY}"
+    assert len({post.key for post in backend.posts}) == delivered
+    assert keys(path) == left
+
+
+def test_resend_names_the_others(run, backend, path):
+    """Only the given destination is served; the others are named, with what they need."""
+    fill(path, backend.base_url, waiting=1)
+    fill(path, backend.base_url, api_key="opk_another-long-key", waiting=2, dead=1)
+    fill(path, "http://elsewhere/api/v1", waiting=4)
+    arguments = ["--base-url", backend.base_url, "--api-key", KEY]
+    ended = run("resend", *arguments, OPENPIPE_REPORT_SPOOL=str(path))
+    assert ended.returncode == 0
+    assert len(backend.posts) == 1
+    assert f"3 report(s) for {backend.base_url} with another key" in ended.stdout
+    assert "4 report(s) for http://elsewhere/api/v1: give --base-url and its key" in ended.stdout
+
+
+def test_resend_leaves_running_processes_theirs(run, backend, path):
+    """What a living process holds is not touched, and keeps the status from being 0."""
+    file = fill(path, backend.base_url, waiting=2, leave=False)
+    ended = run("resend", "--spool", path, "--base-url", backend.base_url, "--api-key", KEY)
+    assert (ended.returncode, backend.posts) == (1, [])
+    assert "about to deliver 2 more" in ended.stdout
+    file.close()
+
+
+@pytest.mark.parametrize(
+    "answer, posts, told, reasons",
+    [
+        ((500, b"", {}), 3, "Not delivered: 3 (HTTP 500)", [(None,)] * 3),
+        ((429, b"", {"Retry-After": "60"}), 1, "Still waiting: 3", [(None,)] * 3),
+        ((422, b"", {}), 3, "Rejected: 3 (HTTP 422)", [("HTTP 422",)] * 3),
+    ],
+    ids=["500", "asked-to-wait", "rejected"],
+)
+def test_resend_fails(run, backend, path, answer, posts, told, reasons):
+    """What cannot be delivered is tried once and stays."""
+    fill(path, backend.base_url, waiting=3)
+    backend.answer = lambda post: answer
+    arguments = ["--base-url", backend.base_url, "--api-key", KEY]
+    ended = run("resend", "--dead", "--spool", path, *arguments)
+    assert (ended.returncode, len(backend.posts)) == (1, posts)
+    assert told in ended.stdout
+    assert keys(path) == reasons
+    backend.answer = lambda post: OK
+    assert run("resend", "--dead", "--spool", path, *arguments).returncode == 0
+
+
+def make_foreign(path):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE users (name)")
+
+
+@pytest.mark.parametrize(
+    "make, arguments, told",
+    [
+        (None, [], "Give --spool"),
+        (None, ["--spool", "missing"], "there is no spool missing"),
+        (None, ["--spool", "."], "is a folder"),
+        (lambda path: path.write_bytes(b"x" * 999), ["--spool", "reports.spool"], "it is no spool"),
+        (make_foreign, ["--spool", "reports.spool"], "another program"),
+        (None, ["--base-url", "ftp://x"], "base_url: must be an http(s) URL"),
+    ],
+    ids=["none", "missing", "folder", "no-spool", "foreign", "wrong-setting"],
+)
+def test_resend_refuses(run, path, make, arguments, told):
+    """What is wrong with the file or the settings is said in one line, with the remedy."""
+    if make is not None:
+        make(path)
+    ended = run("resend", *arguments)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Error: ")
+    assert told in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("columns", ["24", "40", "80"])
+@pytest.mark.parametrize("command", ["resend", "doctor", "serve", "logs", "show"])
+def test_help_on_a_narrow_terminal(run, command, columns):
+    """The help names every option and variable whole, however narrow the terminal is."""
+    ended = run(command, "--help", COLUMNS=columns)
+    assert ended.returncode == 0
+    assert "…" not in ended.stdout
+    assert "--help" in ended.stdout
+
+
+# doctor
+
+
+def test_doctor_off(run):
+    """With nothing set, it says so and what to set."""
+    ended = run("doctor")
+    assert ended.returncode == 1
+    assert "Reporting is off" in ended.stdout
+    assert "OPENPIPE_BASE_URL" in ended.stdout
+
+
+def test_doctor_settings(run, backend):
+    """Each setting is shown with its source, the key masked, and nothing is sent."""
+    ended = run(
+        *("doctor", "--base-url", backend.base_url),
+        OPENPIPE_API_KEY=KEY,
+        OPENPIPE_REPORT_SENDERS="3",
+    )
+    lines = {line.split()[0]: line.split()[1:] for line in ended.stdout.splitlines()}
+    assert ended.returncode == 0
+    assert lines["api_key"] == ["opk_...ef", "OPENPIPE_API_KEY"]
+    assert lines["base_url"] == [backend.base_url, "argument"]
+    assert lines["senders"] == ["3", "OPENPIPE_REPORT_SENDERS"]
+    assert lines["retry_for"] == ["600.0", "default"]
+    assert all(f"{name} " in ended.stdout for name in ("Python", "openai", "httpx"))
+    assert backend.posts == []
+
+
+def test_doctor_masks_short_keys(run, backend):
+    """Of a short key nothing is shown."""
+    ended = run("doctor", "--base-url", backend.base_url, "--api-key", "s3cret")
+    assert "s3" not in ended.stdout
+    assert "***" in ended.stdout
+
+
+def test_doctor_send(run, backend):
+    """With --send one report arrives."""
+    ended = run("doctor", "--send", "--base-url", backend.base_url)
+    assert ended.returncode == 0
+    assert "The server took the test report." in ended.stdout
+    assert len(backend.posts) == 1
+    assert backend.posts[0].report["tags"]["$endpoint"] == "doctor"
+
+
+@pytest.mark.parametrize(
+    "answer, told",
+    [
+        ((401, b'{"message":"who?","code":"UNAUTHORIZED"}', {}), "does not accept the API key"),
+        ((404, b"", {}), "There is no /report"),
+        ((200, b"<html>", {}), "Something else than a report server"),
+        ((301, b"", {"Location": "/"}), "do not follow redirects"),
+        ((503, b"", {}), "trouble of its own"),
+    ],
+    ids=["401", "404", "html", "redirect", "503"],
+)
+def test_doctor_says_what_is_wrong(run, backend, answer, told):
+    """The server's answer is put in plain words."""
+    backend.answer = lambda post: answer
+    ended = run("doctor", "--send", "--base-url", backend.base_url, "--api-key", KEY)
+    assert ended.returncode == 1
+    assert "was not delivered" in ended.stdout
+    assert told in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "environment, told",
+    [
+        ({"SSL_CERT_FILE": __file__}, "look at SSL_CERT_FILE"),
+        ({"HTTPS_PROXY": "socks5://u:s3cret@127.0.0.1:1"}, "socksio"),
+        ({"HTTPS_PROXY": "foo://u:s3cret@127.0.0.1:1"}, "the proxy's URL is wrong"),
+        ({"OPENPIPE_BASE_URL": "https://a..b/api"}, "the host name of the base URL"),
+    ],
+    ids=["certificates", "socks", "proxy", "host"],
+)
+def test_doctor_says_what_is_wrong_here(run, environment, told):
+    """What the environment has wrong is named, without a password."""
+    ended = run("doctor", "--send", **{"OPENPIPE_BASE_URL": "https://127.0.0.1:9", **environment})
+    assert ended.returncode == 1
+    assert told in ended.stdout
+    assert "s3cret" not in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_doctor_refused_and_proxy(run):
+    """A refused connection and the proxy in use are named, the proxy without its password."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        ended = run("doctor", "--send", "--base-url", url)
+        assert "Nothing listens there" in ended.stdout
+        proxy = url.replace("//", "//ada:s3cret@")
+        ended = run("doctor", "--send", "--base-url", "http://example.invalid", HTTP_PROXY=proxy)
+    assert ended.returncode == 1
+    assert "through the proxy http://...@127.0.0.1" in ended.stdout
+    assert "s3cret" not in ended.stdout

@@ -1,0 +1,182 @@
+"""What OpenTelemetry, Sentry and the log see: the user's own calls, and none of our POSTs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+
+import httpx
+import openai
+import pytest
+from opentelemetry import context
+from opentelemetry.instrumentation import httpx as instrumentation
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from support.backend import Backend, Made, run_script
+from support.shapes import chat_completion
+
+from openpipe_report import Reporter
+
+
+@pytest.fixture
+def backend():
+    with Backend() as backend:
+        yield backend
+
+
+@pytest.fixture(params=["own", "given"])
+def reporter(request, backend):
+    """A reporter with its own connections, and one with a client of the user's."""
+    with httpx.Client() as client:
+        given = {"http_client": client} if request.param == "given" else {}
+        reporter = Reporter(base_url=backend.base_url, **given)
+        yield reporter
+        reporter.shutdown()
+
+
+@pytest.fixture
+def spans(library):
+    """OpenTelemetry's spans of every request of httpx's, and of httpx2's where openai uses it."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrumentors = [instrumentation.HTTPXClientInstrumentor()]
+    if library.__name__ == "httpx2":
+        instrumentors.append(instrumentation.HTTPX2ClientInstrumentor())
+    for instrumentor in instrumentors:
+        instrumentor.instrument(tracer_provider=provider)
+    yield lambda: [(span.name, dict(span.attributes)) for span in exporter.get_finished_spans()]
+    for instrumentor in instrumentors:
+        instrumentor.uninstrument()
+    provider.shutdown()
+
+
+def test_opentelemetry(make_caller, scripted, backend, reporter, spans):
+    """A call yields the span that it does with the bare client, and its report none."""
+    scripted.json(chat_completion())
+    make_caller(package=openai)("chat.completions.create", model="m", messages=[])
+    [bare] = spans()
+    scripted.json(chat_completion())
+    make_caller(reporter=reporter)("chat.completions.create", model="m", messages=[])
+    assert reporter.flush()
+    assert spans() == [bare, bare]
+    [post] = backend.posts
+    assert "traceparent" not in post.headers
+    headers = [request.header("traceparent") for request in scripted.requests]
+    assert all(headers), "the instrumentation works"
+    assert context.get_value("suppress_instrumentation") is None
+
+
+def test_log(backend, reporter, caplog):
+    """A delivered report leaves no line in the user's log, not even at DEBUG."""
+    caplog.set_level(logging.DEBUG)
+    reporter.submit(Made())
+    assert reporter.flush()
+    reporter.shutdown()
+    while reporter.stats().threads:  # the last of them closes the connections
+        threading.Event().wait(0.001)
+    assert backend.labels == ["a"]
+    assert caplog.records == []
+
+
+SENTRY = """
+import json, logging, re
+import httpx, openai, openpipe_report, sentry_sdk
+from support.scripted_openai import ScriptedOpenAI
+from sentry_sdk.integrations.logging import LoggingIntegration
+from sentry_sdk.transport import Transport
+from support.shapes import chat_completion
+
+class Kept(Transport):
+    def capture_envelope(self, envelope):
+        items.extend(item.payload.json for item in envelope.items)
+
+def keep(crumb, hint):
+    crumbs.append(crumb)
+    return crumb
+
+def hide_numbers(text):
+    return re.sub("[0-9]+", "#", text or "")
+
+def told(crumb):
+    url = (crumb.get("data") or {}).get("url", "")
+    return [crumb["category"], hide_numbers(crumb.get("message") or url)[:50]]
+
+def observe(package, **arguments):
+    "What is seen of one call: spans, all breadcrumbs, and those that the user's events have."
+    items.clear()
+    crumbs.clear()
+    with sentry_sdk.isolation_scope() as scope:
+        scope.clear_breadcrumbs()
+        with sentry_sdk.start_transaction(name="work"):
+            asyncio.run(call(package, arguments)) if is_async else call(package, arguments)
+            if "reporter" in arguments:
+                assert arguments["reporter"].flush()
+                arguments["reporter"].shutdown()
+                while arguments["reporter"].stats().threads:
+                    threading.Event().wait(0.001)
+        sentry_sdk.capture_message("done")
+    [work] = [item for item in items if item.get("type") == "transaction"]
+    [event] = [item for item in items if "message" in item]
+    spans = [[span["op"], hide_numbers(span["description"])] for span in work["spans"]]
+    seen = [told(crumb) for crumb in event["breadcrumbs"]["values"]]
+    return {"spans": spans, "crumbs": [told(crumb) for crumb in crumbs], "event": seen}
+
+def call_sync(package, arguments):
+    scripted.json(chat_completion())
+    with package.OpenAI(api_key="sk", base_url=scripted.base_url, **arguments) as client:
+        client.chat.completions.create(model="m", messages=[])
+
+async def call_async(package, arguments):
+    scripted.json(chat_completion())
+    async with package.AsyncOpenAI(
+        api_key="sk", base_url=scripted.base_url, **arguments
+    ) as client:
+        await client.chat.completions.create(model="m", messages=[])
+
+items, crumbs = [], []
+is_async = sys.argv[2] == "async"
+call = call_async if is_async else call_sync
+logging.getLogger().setLevel(logging.DEBUG)
+sentry_sdk.init(
+    dsn="http://key@127.0.0.1:1/1",
+    transport=Kept,
+    traces_sample_rate=1.0,
+    before_breadcrumb=keep,
+    integrations=[LoggingIntegration(level=logging.DEBUG, event_level=None)],
+)
+integrations = sentry_sdk.get_client().integrations
+assert {"httpx", "stdlib", "threading", "logging"} <= set(integrations), integrations
+given = httpx.Client()
+with ScriptedOpenAI() as scripted:
+    observe(openai)  # what openai asks of the system once
+    print(json.dumps([
+        observe(openai),
+        observe(openpipe_report, reporter=reporter),
+        observe(openpipe_report, reporter=Reporter(base_url=sys.argv[1], http_client=given)),
+    ]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_sentry(kind, backend):
+    """
+    A call yields what it does with the bare client, and our own connections nothing.
+
+    Sentry watches each `httpx.Client`: one that the user gives us is seen to send, as any other
+    of the user's is, but none of the user's events tells of it.
+    """
+    done = run_script(backend.base_url, SENTRY, kind)
+    assert (done.returncode, done.stderr) == (0, "")
+    bare, own, given = json.loads(done.stdout)
+    call, report = (f"http://#.#.#.#:#/{path}" for path in ("v#/chat/completions", "api/v#/report"))
+    assert ["http.client", f"POST {call}"] in bare["spans"]
+    assert ["httplib", call] in bare["crumbs"]
+    assert own == bare
+    assert given["spans"] == [*bare["spans"], ["http.client", f"POST {report}"]]
+    assert sorted(given["crumbs"]) == sorted([*bare["crumbs"], ["httplib", report]])
+    assert given["event"] == bare["event"]
+    headers = [set(post.headers) & {"sentry-trace", "baggage"} for post in backend.posts]
+    assert headers == [set(), {"sentry-trace", "baggage"}]

@@ -1,0 +1,345 @@
+"""One attempt and its outcome, and when the next one is due."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+from contextlib import ExitStack
+from email.utils import formatdate
+
+import httpx
+import pytest
+import respx
+from support.backend import HANG_GUARD, OK, Backend, Made
+from tenacity import wait_none
+
+from openpipe_report import Reporter, Settings
+from openpipe_report._delivery import response as response_module
+from openpipe_report._delivery.response import Delivered, Failed, Rejected, judge, retry_after
+from openpipe_report._delivery.transport import Transport
+
+URL = "http://receiver.test/api/v1"
+FOREIGN = "HTTP 200 with an answer that is not the API's; is base_url right?"
+
+
+def send(transport, body=b"{}", key="key-1", within=None):
+    """Make one attempt and let go of the connections."""
+    try:
+        return transport.send(body, key, within)
+    finally:
+        transport.close()
+
+
+def test_request_on_the_wire():
+    """An attempt is a POST of JSON to base_url/report with bearer key and Idempotency-Key."""
+    with Backend() as backend:
+        settings = Settings(base_url=backend.base_url, api_key="opk-1")
+        assert send(Transport(settings), b'{"statusCode":200}') == Delivered()
+    [post] = backend.posts
+    assert (post.path, post.body) == ("/api/v1/report", b'{"statusCode":200}')
+    assert post.headers == {
+        "host": backend.base_url.split("/")[2],
+        "content-type": "application/json",
+        "content-length": "18",
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": "openpipe-report",
+        "authorization": "Bearer opk-1",
+        "idempotency-key": "key-1",
+    }
+
+
+def test_no_key_no_header():
+    """Without an API key no Authorization is sent."""
+    with respx.mock as mock:
+        route = mock.post(f"{URL}/report").respond(json={"status": "ok"})
+        assert send(Transport(Settings(base_url=URL))) == Delivered()
+    assert "authorization" not in route.calls.last.request.headers
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 599])
+def test_retryable_status(status):
+    """These may work later."""
+    assert judge(status, {}, b"") == Failed(f"HTTP {status}", answered=True)
+
+
+@pytest.mark.parametrize("status", [201, 204, 301, 307, 400, 401, 403, 404, 413, 422])
+def test_other_status(status):
+    """Any other status but 200 is a refusal."""
+    assert isinstance(judge(status, {}, b""), Rejected)
+
+
+@pytest.mark.parametrize(
+    "status, body, told",
+    [
+        (400, b'{"message":"no","code":"BAD_REQUEST"}', "HTTP 400 BAD_REQUEST: no"),
+        (400, b'{"message":"no","code":"B","issues":[{"message":"x"},3]}', "HTTP 400 B: no: x"),
+        (400, b'{"detail":"other"}', "HTTP 400"),
+        (502, b"<html>", "HTTP 502"),
+        (400, b"[" * 100_000, "HTTP 400"),
+        (400, b'{"message":"two\\nlines\\u001b"}', "HTTP 400 two lines "),
+        (401, b'{"message":"bad key sk-secret"}', "HTTP 401 bad key [key]"),
+        (200, b'{"status":"error"}', 'HTTP 200 {"status": "error"}'),
+        (200, b'{"status":"error","message":"no"}', 'HTTP 200 {"status": "error"} no'),
+        (200, b"garbage", FOREIGN),
+        (200, b"", FOREIGN),
+        (200, b'{"status":"fine"}', FOREIGN),
+        (302, b"", "HTTP 302, a redirect, which is not followed; is base_url right?"),
+    ],
+    ids=[
+        "message", "issues", "foreign", "html", "deep", "one-line", "key", "error", "error-message",
+        "garbage", "empty", "other-status", "redirect",
+    ],
+)  # fmt: skip
+def test_reason(status, body, told):
+    """The server's words are told in one line, without the key, and nothing but them."""
+    outcome = judge(status, {}, body, "sk-secret")
+    assert isinstance(outcome, (Rejected, Failed))
+    assert outcome.reason == told
+
+
+def test_long_message_is_cut():
+    """A message is told up to 500 characters."""
+    outcome = judge(400, {}, b'{"message":"%s"}' % (b"x" * 10_000))
+    assert len(outcome.reason) < 520
+
+
+@pytest.mark.parametrize(
+    "value, seconds",
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("", None),
+        ("soon", None),
+        ("1.5", None),
+        ("-3", None),
+        ("²", None),
+        (formatdate(1060, usegmt=True), 60.0),
+        (formatdate(940, usegmt=True), 0.0),
+        ("Thu Jan  1 00:17:40 1970", 60.0),
+        ("Thu, 01 Jan 1970 00:17:40 -0000", 60.0),
+        ("9" * 400, float("inf")),
+    ],
+    ids=[
+        "seconds", "zero", "empty", "word", "fraction", "negative", "superscript", "date", "past",
+        "asctime", "no-zone", "endless",
+    ],
+)  # fmt: skip
+def test_retry_after(value, seconds, monkeypatch):
+    """Retry-After is read as seconds or as a date in GMT; anything else is no answer."""
+    monkeypatch.setattr(response_module.time, "time", lambda: 1000.0)
+    assert retry_after(httpx.Headers({"Retry-After": value} if value.isascii() else {})) == seconds
+
+
+@pytest.mark.parametrize(
+    "error",
+    [httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadTimeout, httpx.WriteTimeout,
+     httpx.PoolTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError],
+)  # fmt: skip
+def test_no_answer(error):
+    """Without an answer it may work later, and the reason names the error."""
+    with respx.mock as mock:
+        mock.post(f"{URL}/report").mock(side_effect=error("boom"))
+        outcome = send(Transport(Settings(base_url=URL)))
+    assert outcome == Failed(f"{error.__name__}: boom", answered=False)
+
+
+def test_stale_connection_is_repeated_at_once():
+    """A pooled connection that the server has closed meanwhile costs no attempt."""
+    dropped = threading.Event()
+    with Backend() as backend:
+        transport = Transport(Settings(base_url=backend.base_url))
+
+        def answer(post):
+            if len(backend.posts) == 2:
+                dropped.set()
+                return None
+            return OK
+
+        backend.answer = answer
+        assert transport.send(b"{}", "key-1") == Delivered()
+        assert send(transport, key="key-2") == Delivered()
+        assert dropped.is_set()
+    assert [post.key for post in backend.posts] == ["key-1", "key-2", "key-2"]
+
+
+def test_refused_connection():
+    """Nobody listening is a failure like any other."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/api/v1"
+        outcome = send(Transport(Settings(base_url=url)))
+    assert isinstance(outcome, Failed)
+    assert not outcome.answered
+
+
+def test_black_hole():
+    """A server that accepts and never answers costs the timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/api/v1"
+        outcome = send(Transport(Settings(base_url=url, read_timeout=0.1)))
+    assert outcome == Failed("ReadTimeout: timed out", answered=False)
+
+
+def test_answer_drop_by_drop(monkeypatch):
+    """A server that sends its answer byte by byte is not read for ever."""
+    more = threading.Event()
+
+    class Drops(httpx.SyncByteStream):
+        def __iter__(self):
+            while not more.is_set():
+                yield b" "
+
+    monkeypatch.setattr("openpipe_report._delivery.transport._MAX_ANSWER", 10**9)
+    client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Drops()))
+    )
+    transport = Transport(
+        Settings(base_url=URL, http_client=client, read_timeout=0.01, connect_timeout=0.01)
+    )
+    assert send(transport) == Failed("ReadTimeout: the answer takes too long", answered=False)
+
+
+def test_endless_answer():
+    """Of an answer without end only the beginning is read."""
+
+    class Endless(httpx.SyncByteStream):
+        def __iter__(self):
+            while True:
+                yield b" " * 1000
+
+    client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Endless()))
+    )
+    assert isinstance(send(Transport(Settings(base_url=URL, http_client=client))), Rejected)
+
+
+@pytest.mark.parametrize(
+    "body, kind",
+    [(gzip.compress(b'{"status":"ok"}'), Delivered), (b"no gzip", Rejected)],
+    ids=["gzip", "broken"],
+)
+def test_compressed_answer(body, kind):
+    """An answer that is compressed though nobody asked is understood all the same."""
+    with Backend() as backend:
+        backend.answer = lambda _: (200, body, {"Content-Encoding": "gzip"})
+        assert isinstance(send(Transport(Settings(base_url=backend.base_url))), kind)
+
+
+def test_given_client():
+    """A client of the user's sends with its own headers, and stays open."""
+    requests = []
+
+    def answer(request):
+        requests.append(request)
+        return httpx.Response(200, json={"status": "ok"})
+
+    client = httpx.Client(
+        transport=httpx.MockTransport(answer), headers={"X-Gateway": "g", "Accept": "text/html"}
+    )
+    settings = Settings(base_url=URL, api_key="opk-1", http_client=client)
+    assert send(Transport(settings), b"{}", "key-1") == Delivered()
+    headers = requests[0].headers
+    assert (headers["X-Gateway"], headers["Accept"]) == ("g", "application/json")
+    assert (headers["Idempotency-Key"], headers["Authorization"]) == ("key-1", "Bearer opk-1")
+    assert not client.is_closed
+
+
+def retrying():
+    return httpx.Client(transport=httpx.HTTPTransport(retries=2))
+
+
+def following():
+    return httpx.Client(follow_redirects=True)
+
+
+@pytest.mark.parametrize("make_client", [None, httpx.Client, retrying, following])
+def test_retries(make_client, monkeypatch):
+    """With our own connections and with any client given, attempts share one Idempotency-Key."""
+    monkeypatch.setattr(
+        "openpipe_report._delivery.retry.wait_random_exponential", lambda **_: wait_none()
+    )
+    with Backend() as backend, ExitStack() as stack:
+        answers = iter([(500, b"", {}), (500, b"", {"X-Hang-Up": "1"}), OK])
+        backend.answer = lambda _: next(answers)
+        client = stack.enter_context(make_client()) if make_client else None
+        reporter = Reporter(base_url=backend.base_url, api_key="opk-1", http_client=client)
+        reporter.submit(Made())
+        assert reporter.flush()
+        reporter.shutdown()
+        assert reporter.stats().delivered == 1
+    first, *more = backend.posts
+    assert [(post.key, post.body) for post in more] == [(first.key, first.body)] * 2
+    assert {post.headers["authorization"] for post in backend.posts} == {"Bearer opk-1"}
+
+
+@pytest.mark.parametrize("make_client", [None, httpx.Client, retrying, following])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_to_another_server(status, make_client):
+    """Neither the key nor the report goes where a redirect leads."""
+    with Backend() as backend, Backend() as other, ExitStack() as stack:
+        backend.answer = lambda _: (status, b"", {"Location": f"{other.base_url}/report"})
+        client = stack.enter_context(make_client()) if make_client else None
+        settings = Settings(base_url=backend.base_url, api_key="opk-1", http_client=client)
+        assert isinstance(send(Transport(settings)), Rejected)
+    assert len(backend.posts) == 1
+    assert other.connections == 0
+
+
+@pytest.mark.parametrize(
+    "status, headers, outcome",
+    [(400, {}, Rejected("HTTP 400")), (429, {"Retry-After": "30"}, None), (200, {}, Delivered())],
+)
+def test_hook_that_raises_for_status(status, headers, outcome):
+    """A given client whose hook raises for the status changes nothing about what becomes of it."""
+    answer = httpx.Response(status, json={"status": "ok"}, headers=headers)
+    client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: answer),
+        event_hooks={"response": [lambda response: response.raise_for_status()]},
+    )
+    found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
+    if status == 429:
+        assert (found.reason, found.retry_after) == ("HTTP 429", 30)
+    else:
+        assert found == outcome
+
+
+def test_hook_that_raises_after_a_stale_connection():
+    """The immediate repeat on a connection that was closed is judged in the same way."""
+    answers = iter([httpx.RemoteProtocolError("stale"), httpx.Response(429)])
+
+    def answer(request):
+        found = next(answers)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    client = httpx.Client(
+        transport=httpx.MockTransport(answer),
+        event_hooks={"response": [lambda response: response.raise_for_status()]},
+    )
+    found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
+    assert found == Failed("HTTP 429", answered=True)
+
+
+@pytest.mark.parametrize("make_client", [None, httpx.Client])
+@pytest.mark.parametrize("size", [10, 2**20])
+def test_says_when_it_begins_to_wait(make_client, size):
+    """Others may send from when the request is out, not only from when the answer has come."""
+    waits = threading.Event()
+    with Backend() as backend, ExitStack() as stack:
+        client = stack.enter_context(make_client()) if make_client else None
+        backend.answer = lambda _: OK if waits.wait(HANG_GUARD) else None
+        transport = Transport(Settings(base_url=backend.base_url, http_client=client))
+        body = Made("a", respPayload="x" * size).build().to_json()
+        assert transport.send(body, "key", on_wait=waits.set) == Delivered()
+        transport.close()
+
+
+def test_closed_client():
+    """A given client that was closed is named as what is wrong."""
+    client = httpx.Client()
+    client.close()
+    found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
+    assert found == Failed("the given http_client is closed", answered=False)

@@ -1,0 +1,212 @@
+"""What crossed the wire becomes the report."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from hashlib import sha256
+
+import pytest
+
+from openpipe_report import Report, Settings
+from openpipe_report._report.content_encoding import UndecodableError, decode_body, decode_content
+from openpipe_report._report.exchange import Exchange, encode_report, error_message, fit
+
+
+def exchange(**fields):
+    fields.setdefault("request", b'{"model":"m"}')
+    return Exchange("chat/completions", "0", 1000.0, **fields)
+
+
+@pytest.mark.parametrize(
+    "body, value",
+    [
+        (b'{"a":1}', {"a": 1}),
+        (b'\n \n{"a":1}', {"a": 1}),
+        (b"", None),
+        (b"<html>", "<html>"),
+        (b'{"a":NaN,"b":-Infinity}', {"a": "NaN", "b": "-Infinity"}),
+        (b'{"a":1e400}', {"a": "1e400"}),
+        (b'"\\ud800"', "\ud800"),
+        (b'"\\u0000"', "\0"),
+        (b"1" * 4000, int("1" * 4000)),
+        (b"1" * 5000, "1" * 5000),
+        (b"[" * 100_000, "[" * 100_000),
+        (b"[" * 300 + b"]" * 300, "[" * 300 + "]" * 300),
+        ("é".encode("utf-16"), "é"),
+    ],
+    ids=[
+        "json", "padding", "empty", "html", "nan", "out-of-range", "surrogate", "nul",
+        "4000-digits", "5000-digits", "too-deep", "deep", "utf-16",
+    ],
+)  # fmt: skip
+def test_decode_body(body, value):
+    """JSON is decoded, what JSON cannot say stays its text, and so does anything else."""
+    charset = "; charset=utf-16" if body[:1] == b"\xff" else ""
+    assert decode_body(body, f"text/plain{charset}") == value
+
+
+def brotli(raw):
+    return pytest.importorskip("brotli").compress(raw)
+
+
+def zstd(raw):
+    return pytest.importorskip("zstandard").compress(raw)
+
+
+def raw_deflate(raw):
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(raw) + packer.flush()
+
+
+ENCODINGS = {
+    "gzip": ("gzip", gzip.compress),
+    "x-gzip": ("x-gzip", gzip.compress),
+    "deflate": ("deflate", zlib.compress),
+    "deflate without header": ("deflate", raw_deflate),
+    "br": ("br", brotli),
+    "zstd": ("zstd", zstd),
+    "identity": ("identity", bytes),
+    "none": ("", bytes),
+    "two": ("deflate, gzip", lambda raw: gzip.compress(zlib.compress(raw))),
+}
+
+
+@pytest.mark.parametrize("name, encode", ENCODINGS.values(), ids=ENCODINGS)
+def test_decode_content(name, encode):
+    """Each content-encoding that httpx knows is undone."""
+    assert decode_content(encode(b"data: {}\n\n" * 9), name) == b"data: {}\n\n" * 9
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
+def test_decode_content_that_was_cut(name):
+    """Of a compressed stream that was cut the beginning is read."""
+    text = b"".join(sha256(bytes([n % 256, n // 256])).digest() for n in range(20_000))
+    raw = ENCODINGS[name][1](text)
+    found = decode_content(raw[: len(raw) // 2], name)
+    assert found
+    assert text.startswith(found)
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd", "rot13"])
+def test_undecodable_content(name):
+    """What cannot be decoded raises, and says which encoding it was."""
+    with pytest.raises(UndecodableError, match=name):
+        decode_content(b"garbage", name)
+
+
+def test_without_a_codec(monkeypatch):
+    """A codec that is not installed is said to be missing."""
+    monkeypatch.setitem(__import__("sys").modules, "brotli", None)
+    monkeypatch.setitem(__import__("sys").modules, "brotlicffi", None)
+    with pytest.raises(UndecodableError, match="cannot be decoded here"):
+        decode_content(b"garbage", "br")
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        ({"error": {"message": "m"}}, "m"),
+        ({"error": "m"}, "m"),
+        ({"message": "m", "code": "c"}, "m"),
+        ({"detail": "m"}, "m"),
+        ([{"error": {"message": "m"}}], "m"),
+        ("m\n", "m"),
+        ({"error": {"message": 1}}, "HTTP status 400"),
+        ({}, "HTTP status 400"),
+        (None, "HTTP status 400"),
+        ([], "HTTP status 400"),
+        (7, "HTTP status 400"),
+    ],
+)
+def test_error_message(value, message):
+    """The upstream's own words are found in the shapes that vendors use."""
+    assert error_message(value, 400) == message
+
+
+def test_metadata_of_a_body_wins():
+    """Metadata in the body stands over what blocks around the call have set."""
+    made = exchange(request=b'{"metadata":{"a":2}}', metadata={"a": 1, "b": 1})
+    assert made.build().reqPayload == {"metadata": {"a": 2, "b": 1}}
+
+
+@pytest.mark.parametrize("own", ['"x"', "7", "[1]"])
+def test_metadata_that_is_no_object(own):
+    """Metadata of a body that is no object is left as it was sent."""
+    made = exchange(request=f'{{"metadata":{own}}}'.encode(), metadata={"b": 1})
+    assert made.build().reqPayload == {"metadata": json.loads(own)}
+
+
+def test_tags():
+    """Tags are scalars, the SDK's own cannot be set, and anything else is its JSON."""
+    made = exchange(tags={"a": 1, "b": [1], "$sdk": "x", 3: None}).build().tags
+    assert made == {
+        "a": 1,
+        "b": "[1]",
+        "3": None,
+        "$sdk": "openpipe-report",
+        "$sdk.version": "0",
+        "$endpoint": "chat/completions",
+        "$retries": 0,
+    }
+
+
+@pytest.mark.parametrize("content_type", ["text/event-stream", "application/json", ""])
+def test_stream_by_content(content_type):
+    """Whether a body is a stream is seen by its content, whatever its header says."""
+    chunk = {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]}
+    for content in (f"data: {json.dumps(chunk)}\n\n", json.dumps({"object": "plain"})):
+        report = exchange(status=200, chunks=[content.encode()], content_type=content_type).build()
+        assert isinstance(report.respPayload, dict)
+        assert report.errorMessage is None
+
+
+def test_times():
+    """`receivedAt` of a whole stream is its last byte's, of one that was cut its end's."""
+    whole = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'
+    times = {"seconds": 9.0, "seconds_to_last_byte": 1.5, "status": 200}
+    assert exchange(chunks=[whole], **times).build().receivedAt == 1_001_500
+    assert exchange(chunks=[], closed_early="x", **times).build().receivedAt == 1_009_000
+
+
+SOURCE = {"base_url": "http://x"}
+
+
+class Made:
+    """A source of a given report."""
+
+    size = 1
+
+    def __init__(self, **fields):
+        self.fields = fields
+
+    def build(self):
+        return Report(**self.fields)
+
+
+def test_fit_cuts_the_largest_strings():
+    """A report over the limit has its largest strings cut and marked; the others stay."""
+    payload = {"small": "x" * 100, "image": "y" * 5000, "list": ["z" * 3000, 1]}
+    body = fit(Report(reqPayload=payload, errorMessage="e"), 2048)
+    assert len(body) <= 2048
+    found = json.loads(body)
+    assert found["reqPayload"]["small"] == "x" * 100
+    assert found["reqPayload"]["image"].startswith("yyy")
+    assert found["reqPayload"]["image"].endswith("of 5000 characters]")
+    assert found["reqPayload"]["list"][1] == 1
+    assert found["errorMessage"] == "e"
+
+
+def test_fit_gives_up():
+    """A report that is too large though cut is none."""
+    assert fit(Report(reqPayload=list(range(10_000))), 2048) is None
+    settings = Settings(base_url="http://x", max_report_bytes=1024)
+    assert encode_report(Made(reqPayload=list(range(10_000))), settings) == "too large"
+
+
+def test_repr_shows_no_payload():
+    """Neither payloads nor messages are in a report's repr."""
+    report = Report(reqPayload="secret", errorMessage="secret", tags={"secret": "secret"})
+    assert "secret" not in repr(report)
+    assert "secret" not in str(report)

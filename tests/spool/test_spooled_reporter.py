@@ -1,0 +1,182 @@
+"""A reporter with a spool, against a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.backend import HANG_GUARD, OK, PRELUDE, Backend, Made, run_script
+
+import openpipe_report
+from openpipe_report import Reporter
+from openpipe_report._spool.rows import Stored
+
+CRASHING = """
+reporter = Reporter(base_url=sys.argv[1], api_key="opk_secret", spool=sys.argv[2])
+for number in range(200):
+    reporter.submit(Made(number, respPayload="x" * 5000))
+reporter._spool.sync(60)
+print(reporter.stats().pending, flush=True)
+sys.stdin.readline()
+os._exit(0)
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return str(tmp_path / "reports.spool")
+
+
+@pytest.fixture
+def reporter_of(path):
+    """Make reporters that are shut down at the end."""
+    made = []
+
+    def reporter_of(backend, **settings):
+        made.append(
+            Reporter(base_url=backend.base_url, api_key="opk_secret", spool=path, **settings)
+        )
+        return made[-1]
+
+    yield reporter_of
+    for reporter in made:
+        reporter.shutdown(0)
+
+
+def crash(backend, path, how, script=CRASHING):
+    package = Path(openpipe_report.__file__).parents[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PRELUDE + script, backend.base_url, path],
+        env={**os.environ, "PYTHONPATH": f"{package}{os.pathsep}{Path(__file__).parents[1]}"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert int(process.stdout.readline()) > 0
+    if how == "os._exit":
+        process.stdin.write("\n")
+        process.stdin.flush()
+    else:
+        process.send_signal(getattr(signal, how))
+    process.communicate(timeout=HANG_GUARD)
+
+
+@pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "os._exit"])
+def test_crash(path, reporter_of, how):
+    """What a crashed process had not delivered, the next one delivers, once by its key."""
+    with Backend() as backend:
+        backend.answer = lambda post: (500, b"", {})
+        crash(backend, path, how)
+        first = {post.key for post in backend.posts}
+        backend.posts.clear()
+        backend.answer = lambda post: OK
+        reporter = reporter_of(backend)
+        reporter.submit(Made(1000))
+        while reporter.stats().delivered < 201:
+            pass
+        assert backend.labels == [*range(200), 1000]
+        assert first <= {post.key for post in backend.posts}
+        assert reporter.flush()
+        assert reporter.shutdown()
+
+
+def test_nothing_is_left(path, reporter_of):
+    """What was delivered is in the spool no more."""
+    with Backend() as backend:
+        reporter = reporter_of(backend)
+        for number in range(300):
+            reporter.submit(Made(number))
+        assert reporter.flush()
+        assert reporter.shutdown()
+        assert reporter.stats().delivered == 300
+        assert reporter.stats().spooled == 0
+        later = reporter_of(backend)
+        later.submit(Made(300))
+        assert later.flush()
+        assert later.shutdown()
+        assert backend.labels == list(range(301))
+
+
+def test_exit_with_refused_backend(path, reporter_of):
+    """At exit what could not be delivered stays in the spool, and nothing is called lost."""
+    with Backend() as backend:
+        url = backend.base_url
+    script = """
+reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[2], exit_timeout=0.5)
+for number in range(50):
+    reporter.submit(Made(number))
+atexit.register(reporter.submit, Made(50))
+"""
+    done = run_script(url, script, path)
+    assert (done.returncode, done.stderr) == (0, "")
+    script = """
+reporter.shutdown()
+reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[2], exit_timeout=0.5)
+reporter.submit(Made(51))
+reporter.flush(0)
+while reporter.stats().pending < 52:
+    pass
+reporter.shutdown(0)
+while reporter.stats().pending:
+    pass
+print(reporter.stats().spooled)
+"""
+    done = run_script(url, script, path)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "52\n")
+
+
+def test_no_room_for_what_others_left(path, reporter_of):
+    """Reports of a dead process that a full queue has no room for are not counted as lost."""
+    with Backend() as backend:
+        backend.answer = lambda post: (500, b"", {})
+        crash(backend, path, "SIGKILL")
+        reporter = reporter_of(backend, max_queue_bytes=20_000)
+        while reporter.submit(Made(1000, size=5_000)):
+            pass
+        for _ in range(3):
+            reporter._spool._writer._next_look = 0.0
+            assert reporter._spool.sync(HANG_GUARD)
+            reporter.adopt(Stored("key", b"x" * 20_000))
+        assert reporter.stats().dropped == {"queue full": 1}
+
+
+def test_rejected_is_a_dead_letter(path, reporter_of):
+    """A rejected report stays in the spool, and is not sent again."""
+    with Backend() as backend:
+        backend.answer = lambda post: (400, b"", {})
+        reporter = reporter_of(backend)
+        reporter.submit(Made(1))
+        assert not reporter.flush()
+        reporter.shutdown()
+        assert reporter.stats().rejected == 1
+        later = reporter_of(backend)
+        later.submit(Made(2))
+        later.flush()
+        assert backend.labels == [1, 2]
+
+
+def test_fork(path):
+    """Parent and child each deliver what is theirs."""
+    script = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[2])
+for number in range(100):
+    reporter.submit(Made(number))
+child = os.fork()
+for number in range(100):
+    reporter.submit(Made((100 if child else 200) + number))
+assert reporter.shutdown()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    os._exit(0)
+"""
+    with Backend() as backend:
+        done = run_script(backend.base_url, script, path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert sorted({post.key: post.label for post in backend.posts}.values()) == list(range(300))
