@@ -16,8 +16,8 @@ from openpipe_report._context.decorators import with_context
 from openpipe_report._context.scope import metadata
 from openpipe_report._context.span import span
 from openpipe_report._delivery.accounting import Flushed, Stats
-from openpipe_report._delivery.process import flush_all as flush
-from openpipe_report._delivery.process import shutdown_all as shutdown
+from openpipe_report._delivery.registry import flush_all as flush
+from openpipe_report._delivery.registry import shutdown_all as shutdown
 from openpipe_report._delivery.reporter import Reporter
 from openpipe_report._errors import OpenPipeError, SettingsError
 from openpipe_report._openai import module as _module

@@ -15,8 +15,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from openpipe_report._delivery.process import capturing
-from openpipe_report._delivery.reporter import Reporter
+from openpipe_report._delivery.reporter import Reporter, capture_stack
 from openpipe_report._report.exchange import encode_report
 from openpipe_report._report.model import Report
 from openpipe_report._settings import Settings
@@ -56,10 +55,10 @@ def captured_reports() -> Generator[list[Report]]:
     reporter = _CapturingReporter.from_settings(Settings(base_url=_NOWHERE))
     assert isinstance(reporter, _CapturingReporter)  # noqa: S101 - for the type checker
     reporter.captured = []
-    capturing.append(reporter)
+    capture_stack.append(reporter)
     try:
         yield reporter.captured
     finally:
         reporter.sweep(at_exit=True)
-        capturing.remove(reporter)
+        capture_stack.remove(reporter)
         reporter.shutdown(0)

@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 import openpipe_report
-from openpipe_report._delivery.destination import capturing
-from openpipe_report._delivery.reporter import Reporter
+from openpipe_report._delivery.reporter import Reporter, capture_stack
 from openpipe_report._log import count_faults
 from openpipe_report._report.exchange import encode_report
 from openpipe_report._settings import Settings
@@ -98,12 +97,12 @@ def swap() -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what was counted."""
-    capturing[0].sweep(at_exit=True)
+    capture_stack[0].sweep(at_exit=True)
     counts["faults"] = count_faults()
     worker = getattr(session.config, "workerinput", {}).get("workerid", "controller")
     (OUT / f"counts-{worker}.json").write_text(json.dumps(counts), "utf-8")
 
 
 logging.getLogger("openpipe_report").addHandler(logging.FileHandler(OUT / "log.txt"))
-capturing.append(CountingReporter.from_settings(Settings(base_url="http://dropin.invalid")))
+capture_stack.append(CountingReporter.from_settings(Settings(base_url="http://dropin.invalid")))
 swap()

@@ -136,13 +136,13 @@ def test_interrupted():
     script = """
 reporter.shutdown()
 import signal, time
-from openpipe_report._delivery.process import Exit
+from openpipe_report._delivery.process import exit_state
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in background jobs
 reporter = Reporter(base_url=sys.argv[1], exit_timeout=3600)
 for number in range(20):
     reporter.submit(Made(number))
 def interrupt():
-    while not Exit.draining:
+    while not exit_state().draining:
         time.sleep(0.001)
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=interrupt, daemon=True).start()

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from openpipe_report._capture.recording_stream import LEFT, is_async_stream, tee
+from openpipe_report._capture.recording_stream import CLOSED_EARLY, is_async_stream, record_stream
 from openpipe_report._context.opentelemetry import parent_of
 from openpipe_report._delivery import process
 from openpipe_report._report.describe import describe_body, describe_error, describe_leaving
@@ -29,23 +29,31 @@ if TYPE_CHECKING:
 
 _SECRET = 8
 """Characters from which on something that was sent in place of a key can be one."""
+_UNKNOWN_TASK = object()
+"""Stands for the task of a stream whose event loop knows no asyncio tasks."""
 _RESERVE = 64 * 1024
 """An open stream reserves memory in steps of so many bytes."""
 
 
-class Call(Exchange):
-    """An exchange in the making."""
+class Call:
+    """
+    One logical call in the making: what it saw so far is its exchange.
+
+    Its methods run on the caller's threads, one at a time, but for `end()`, which a finalizer or
+    `flush()` may call from any thread, and `build()`, which the reporter's thread calls last.
+    """
 
     __slots__ = (
         "_allowance",
         "_ended",
+        "_exchange",
         "_held",
         "_owner",
         "_pid",
+        "_recorded",
         "_reporter",
         "_sent",
         "_started",
-        "_teed",
         "_thread",
     )
 
@@ -58,30 +66,23 @@ class Call(Exchange):
         tags: Mapping[str, Any],
     ) -> None:
         self._started = time.perf_counter()
-        self.requested_at = time.time()
-        self.endpoint = endpoint
-        self.version = VERSION
-        self.metadata = {**scope.metadata, **metadata} if metadata else scope.metadata
-        self.tags = tags
-        self.trace_id, self.parent_span_id, _ = parent_of(scope)
-        self.request: bytes | None = None
-        self.request_options: Any = None
-        self.status: int | None = None
-        self.content: bytes | None = None
-        self.chunks: list[bytes] | None = None
-        self.content_type = self.content_encoding = ""
-        self.truncated = False
-        self.closed_early: str | None = None
-        self.error: str | None = None
-        self.retrieves: str | None = None
-        self.retries = 0
-        self.seconds = 0.0
-        self.seconds_to_first_byte: float | None = None
-        self.seconds_to_last_byte: float | None = None
+        exchange = self._exchange = Exchange(endpoint, VERSION, time.time())
+        exchange.metadata = {**scope.metadata, **metadata} if metadata else scope.metadata
+        exchange.tags = tags
+        exchange.trace_id, exchange.parent_span_id, _ = parent_of(scope)
         self._reporter = reporter
         self._pid = reporter.pid
         self._sent: Any = None
-        self._teed = self._ended = False
+        self._recorded = self._ended = False
+
+    def on_poll(self, response_id: str) -> None:
+        """Note that the call asks for the state of a background response."""
+        self._exchange.retrieves = response_id
+
+    @property
+    def size(self) -> int:
+        """How many bytes of memory it holds, about."""
+        return self._exchange.size
 
     # The course of `request()`.
 
@@ -89,29 +90,30 @@ class Call(Exchange):
         """Take the body of an attempt; the last attempt's stays."""
         self._sent = request
         try:
-            self.request = request.content
+            self._exchange.request = request.content
         except Exception:  # noqa: BLE001 - a body that streams (RequestNotRead of either httpx)
-            self.request = None
-            self.request_options = describe_body(options)
+            self._exchange.request = None
+            self._exchange.request_options = describe_body(options)
 
     def on_response(self, response: Any, retries: int) -> None:
-        """Take the answer that counted: its bytes, or a tee on them as they come."""
-        self.retries = retries
+        """Take the answer that counted: its bytes, or a recording of them as they come."""
+        self._exchange.retries = retries
         self._take(response)
 
     def on_error(self, error: BaseException, options: Any) -> None:
         """Take the exception with which `request()` ends."""
-        if self.request is None and self.request_options is None:
-            self.request_options = describe_body(options)
+        exchange = self._exchange
+        if exchange.request is None and exchange.request_options is None:
+            exchange.request_options = describe_body(options)
         response = getattr(error, "response", None)
-        if self.status is None and self._is_answer(response):
+        if exchange.status is None and self._is_answer(response):
             self._take(response)
-        elif self.status is None or self.status < 400:  # noqa: PLR2004 - its body tells more
-            self.error = self._describe(error)
-        if not self._teed:
+        elif exchange.status is None or exchange.status < 400:  # noqa: PLR2004 - its body tells more
+            exchange.error = self._describe(error)
+        if not self._recorded:
             self._finish()
-        elif self.error is not None:
-            self.end(self.error)
+        elif exchange.error is not None:
+            self.end(exchange.error)
 
     def _is_answer(self, response: Any) -> bool:
         """Whether it answers what we sent; a callable of the user's may raise with another's."""
@@ -122,12 +124,12 @@ class Call(Exchange):
 
     def on_return(self) -> None:
         """`request()` returns: all is there, unless a stream is still to be read."""
-        if not self._teed:
+        if not self._recorded:
             self._finish()
 
     def _take(self, response: Any) -> None:
         status: int = response.status_code
-        self.status = status
+        self._exchange.status = status
         try:
             content: bytes = response.content
         except Exception:  # noqa: BLE001 - not read yet (ResponseNotRead of either httpx)
@@ -136,12 +138,12 @@ class Call(Exchange):
         if status >= 400:  # noqa: PLR2004 - some servers quote the key that they refuse
             for secret in self._secrets():
                 content = content.replace(secret.encode(), b"[key]")
-        self.content = content
+        self._exchange.content = content
         if content[:1] not in (b"{", b"["):
-            self.content_type = response.headers.get("content-type", "")
+            self._exchange.content_type = response.headers.get("content-type", "")
 
     def _finish(self) -> None:
-        self.seconds = time.perf_counter() - self._started
+        self._exchange.seconds = time.perf_counter() - self._started
         self._sent = None
         self._ended = True
         taken = False
@@ -152,51 +154,53 @@ class Call(Exchange):
 
     def build(self) -> Report | None:
         """Build the report, and let go of the bytes: a stream the user keeps holds this call."""
-        report = super().build()
+        report = self._exchange.build()
         self._release()
         return report
 
     def _release(self) -> None:
-        self.request = self.request_options = self.content = self.chunks = None
+        exchange = self._exchange
+        exchange.request = exchange.request_options = exchange.content = exchange.chunks = None
 
     # The course of a stream.
 
     def _open(self, response: Any) -> None:
         if response.is_closed:
             return
-        headers = response.headers
-        self.content_type = headers.get("content-type", "")
-        self.content_encoding = headers.get("content-encoding", "")
-        self.chunks = []
+        headers, exchange = response.headers, self._exchange
+        exchange.content_type = headers.get("content-type", "")
+        exchange.content_encoding = headers.get("content-encoding", "")
+        exchange.chunks = []
         self._held = self._allowance = 0
         self._thread = threading.get_ident()
         self._owner: Any = None
         if is_async_stream(response.stream):
-            self._owner = _nobody
+            self._owner = _UNKNOWN_TASK
             try:
                 task = asyncio.current_task()
             except RuntimeError:  # another event loop than asyncio's
                 task = None
             if task is not None:
                 self._owner = ref(task)
-        response.stream = tee(response, self)
+        response.stream = record_stream(response, self)
         process.hook_exit()  # the process may end before this stream does
-        self._reporter.open_calls[id(self)] = self
-        self._teed = True
+        self._reporter.open_streams[id(self)] = self
+        self._recorded = True
 
-    def receive(self, chunk: bytes) -> None:
+    def on_chunk(self, chunk: bytes) -> None:
         """Take a chunk as it came over the network."""
         if self._ended:
             return
         now = time.perf_counter() - self._started
-        if self.seconds_to_first_byte is None:
-            self.seconds_to_first_byte = now
-        self.seconds_to_last_byte = now
-        if not self.truncated:
+        exchange = self._exchange
+        if exchange.seconds_to_first_byte is None:
+            exchange.seconds_to_first_byte = now
+        exchange.seconds_to_last_byte = now
+        if not exchange.truncated:
             self._held += len(chunk)
             if self._held > self._allowance and not self._grow():
                 return
-            self.chunks.append(chunk)  # type: ignore[union-attr]
+            exchange.chunks.append(chunk)  # type: ignore[union-attr]
 
     def _grow(self) -> bool:
         """Reserve memory for what comes; past the limits the rest of the stream is not kept."""
@@ -205,29 +209,29 @@ class Call(Exchange):
         if self._held <= limit and self._reporter.ledger.reserve(step):
             self._allowance += step
             return True
-        self.truncated = True
+        self._exchange.truncated = True
         return False
 
-    def end(self, why: str | None = None) -> None:
+    def end(self, reason: str | None = None) -> None:
         """
         End the stream, once: a second end changes nothing.
 
         Args:
-            why: What stopped the reading; None if the bytes ran out by themselves.
+            reason: What stopped the reading; None if the bytes ran out by themselves.
         """
         # Called from a finalizer, too: takes no lock; the pop decides who was first.
-        if self._reporter.open_calls.pop(id(self), None) is None:
+        if self._reporter.open_streams.pop(id(self), None) is None:
             return
         self._reporter.ledger.reserve(-self._allowance)
-        self.closed_early = why
+        self._exchange.closed_early = reason
         self._finish()
 
-    def end_by_close(self) -> None:
+    def on_close(self) -> None:
         """End the stream because it was closed: by hand, or by a `with` that an error left."""
-        if id(self) in self._reporter.open_calls:
-            self.end(describe_leaving() or LEFT)
+        if id(self) in self._reporter.open_streams:
+            self.end(describe_leaving() or CLOSED_EARLY)
 
-    def end_by_error(self, error: BaseException) -> None:
+    def on_stream_error(self, error: BaseException) -> None:
         """End the stream because reading it failed or was cancelled."""
         self.end(self._describe(error))
 
@@ -257,9 +261,9 @@ class Call(Exchange):
                 if len(secret) >= _SECRET:
                     yield secret
 
-    def is_left(self) -> bool:
+    def is_abandoned(self) -> bool:
         """Whether this thread or task opened the stream, or the one that did has ended."""
-        if self._owner is _nobody:  # a task of another loop's: told by its thread alone
+        if self._owner is _UNKNOWN_TASK:  # a task of another loop's: told by its thread alone
             return not _is_alive(self._thread)
         if self._owner is not None:
             task = self._owner()
@@ -270,10 +274,6 @@ class Call(Exchange):
             except RuntimeError:
                 return not task.get_loop().is_running()
         return self._thread == threading.get_ident() or not _is_alive(self._thread)
-
-
-def _nobody() -> None:
-    """Stand for the task of a stream whose event loop knows no asyncio tasks."""
 
 
 def _is_alive(ident: int) -> bool:

@@ -1,10 +1,10 @@
 """
-The tees: a response's byte stream, wrapped so that a Call sees each chunk that is read.
+Recording streams: a response's byte stream, wrapped so that an observer sees each chunk read.
 
-A tee is of the byte stream class of the response's own library (httpx, httpx2, or a subclass of
-theirs), forwards what it does not know, and lets everything pass as it came: chunks, errors,
-cancellation, close. Only its first iteration is recorded: openai's async Stream drains what is
-left after `[DONE]` in a second one.
+A recording stream has the byte stream class of the response's own library (httpx, httpx2, or a
+subclass of theirs), forwards unknown attributes, and passes everything on unchanged: chunks,
+errors, cancellation, close. Only its first iteration is recorded: openai's async Stream drains the
+rest after `[DONE]` in a second one.
 """
 
 from __future__ import annotations
@@ -12,24 +12,42 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from openpipe_report._log import guarded, note_fault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from openpipe_report._capture.call import Call
-
-LEFT = "stream closed before completion"
+CLOSED_EARLY = "stream closed before completion"
 
 
-def tee(response: Any, call: Call) -> Any:
-    """Wrap `response.stream`, sync or async, for a call."""
-    kind: type = type(response)
-    sync_class, async_class = _tee_classes(kind)
-    kind_of_tee = async_class if is_async_stream(response.stream) else sync_class
-    return kind_of_tee(response.stream, call)
+class StreamObserver(Protocol):
+    """What is told of each chunk of a stream, and of its end. Every method is guarded here."""
+
+    def on_chunk(self, chunk: bytes) -> None:
+        """A chunk has come over the network."""
+        ...
+
+    def end(self, reason: str | None = None) -> None:
+        """The bytes ran out, or reading them stopped for a reason; a second end changes nothing."""
+        ...
+
+    def on_close(self) -> None:
+        """The stream was closed by its reader."""
+        ...
+
+    def on_stream_error(self, error: BaseException) -> None:
+        """Reading failed or was cancelled."""
+        ...
+
+
+def record_stream(response: Any, observer: StreamObserver) -> Any:
+    """Wrap `response.stream`, sync or async, for an observer."""
+    response_type: type = type(response)
+    sync_class, async_class = _stream_classes(response_type)
+    kind = async_class if is_async_stream(response.stream) else sync_class
+    return kind(response.stream, observer)
 
 
 def is_async_stream(stream: Any) -> bool:
@@ -38,7 +56,7 @@ def is_async_stream(stream: Any) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _tee_classes(response_type: type) -> tuple[type, type]:
+def _stream_classes(response_type: type) -> tuple[type, type]:
     """Make the two classes for a response's library, found along its MRO."""
     for cls in response_type.__mro__:
         library = sys.modules.get(cls.__module__.partition(".")[0])
@@ -46,16 +64,16 @@ def _tee_classes(response_type: type) -> tuple[type, type]:
         async_base = getattr(library, "AsyncByteStream", None)
         if isinstance(sync_base, type) and isinstance(async_base, type):
             return (
-                type("SyncTee", (_SyncTee, sync_base), {}),
-                type("AsyncTee", (_AsyncTee, async_base), {}),
+                type("SyncRecordingStream", (_SyncRecordingStream, sync_base), {}),
+                type("AsyncRecordingStream", (_AsyncRecordingStream, async_base), {}),
             )
     raise TypeError(f"{response_type.__qualname__} is of no httpx that is known")
 
 
-class _Tee:
-    def __init__(self, stream: Any, call: Call) -> None:
+class _RecordingStream:
+    def __init__(self, stream: Any, observer: StreamObserver) -> None:
         self._stream = stream
-        self._call = call
+        self._observer = observer
         self._begun = False
 
     def __getattr__(self, name: str) -> Any:
@@ -64,31 +82,31 @@ class _Tee:
         return getattr(self._stream, name)
 
     def __del__(self) -> None:
-        # A stream that was left and collected. Runs anywhere, in the midst of any lock.
-        call = self.__dict__.get("_call")
-        if call is not None:
-            guarded("ending a stream", call.end, LEFT)
+        # A stream that was abandoned and collected. Runs anywhere, under any lock.
+        observer = self.__dict__.get("_observer")
+        if observer is not None:
+            guarded("ending a stream", observer.end, CLOSED_EARLY)
 
     def _record(self, chunk: bytes) -> None:
         try:  # not guarded(): this is once a chunk
-            self._call.receive(chunk)
+            self._observer.on_chunk(chunk)
         except Exception:  # noqa: BLE001 - the guard
             note_fault("taking a chunk")
 
     def _end(self, error: BaseException | None = None) -> None:
         """The iteration ends: by itself, by the stream's error, or by one thrown into it."""
         if error is None:
-            guarded("ending a stream", self._call.end)
+            guarded("ending a stream", self._observer.end)
         elif isinstance(error, GeneratorExit):
-            guarded("ending a stream", self._call.end, LEFT)
+            guarded("ending a stream", self._observer.end, CLOSED_EARLY)
         else:
-            guarded("ending a stream", self._call.end_by_error, error)
+            guarded("ending a stream", self._observer.on_stream_error, error)
 
     def _closed(self) -> None:
-        guarded("ending a stream", self._call.end_by_close)
+        guarded("ending a stream", self._observer.on_close)
 
 
-class _SyncTee(_Tee):
+class _SyncRecordingStream(_RecordingStream):
     def __iter__(self) -> Iterator[bytes]:
         if self._begun:
             yield from self._stream
@@ -111,7 +129,7 @@ class _SyncTee(_Tee):
             self._closed()
 
 
-class _AsyncTee(_Tee):
+class _AsyncRecordingStream(_RecordingStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         first, self._begun = not self._begun, True
         source = self._stream.__aiter__()

@@ -22,9 +22,9 @@ from openpipe_report._context.scope import (
     leave_scope,
     scope,
 )
-from openpipe_report._delivery import process
+from openpipe_report._delivery import process, registry
 from openpipe_report._delivery.destination import make_link
-from openpipe_report._delivery.process import capturing
+from openpipe_report._delivery.reporter import capture_stack
 from openpipe_report._log import guarded, logger
 from openpipe_report._report.describe import describe_error
 from openpipe_report._report.exchange import SDK
@@ -211,7 +211,7 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
             guarded("reporting a span", self._submit, self._inner, error, result)
 
     def _submit(self, inner: Scope, error: BaseException | None, result: Any) -> None:
-        reporter = capturing[-1] if capturing else inner.reporter or _default_reporter()
+        reporter = capture_stack[-1] if capture_stack else inner.reporter or _default_reporter()
         if reporter is None or not reporter.settings.enabled:
             return
         seconds = time.perf_counter() - self._began
@@ -241,7 +241,7 @@ def _default_reporter() -> Reporter | None:
     link = make_link(None, None)
     if link.reporter is not None or not link.settings.enabled:
         return link.reporter
-    reporters = process.live()
+    reporters = registry.live_reporters()
     if len(reporters) == 1:
         return reporters[0]
     if reporters:

@@ -10,8 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from openpipe_report._delivery.process import capturing, shared_reporter
-from openpipe_report._delivery.reporter import Reporter
+from openpipe_report._delivery.registry import shared_reporter
+from openpipe_report._delivery.reporter import Reporter, capture_stack
 from openpipe_report._errors import SettingsError
 from openpipe_report._log import logger
 from openpipe_report._settings import Settings, load_settings
@@ -40,7 +40,7 @@ class Link:
         """Where reports go; None where they do not."""
         if self.logged_upstream:
             return None
-        return capturing[-1] if capturing else self.own_reporter
+        return capture_stack[-1] if capture_stack else self.own_reporter
 
 
 _inherited: ContextVar[Link | None] = ContextVar("openpipe_report_inherited", default=None)
@@ -63,7 +63,7 @@ def make_link(openpipe: Mapping[str, Any] | None, reporter: Reporter | None) -> 
         return inherited
     settings = load_settings(os.environ, openpipe)
     if settings.active:
-        return Link(settings, shared_reporter(settings, Reporter.from_settings))
+        return Link(settings, shared_reporter(settings))
     if settings.enabled and not _said_off:
         _said_off = True
         logger.warning(

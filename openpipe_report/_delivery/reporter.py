@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from openpipe_report._delivery import process
 from openpipe_report._delivery.accounting import Flushed, Ledger, Stats
@@ -27,7 +27,6 @@ from openpipe_report._settings import Settings, load_settings
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from openpipe_report._capture.call import Call
     from openpipe_report._delivery.queue import New, Source
     from openpipe_report._report.model import ReportFields
     from openpipe_report._spool.client import Spool
@@ -36,6 +35,18 @@ if TYPE_CHECKING:
 
 _SPOOL_TIMEOUT = 2.0
 """Seconds that `shutdown()` may wait for the spool to write what it has."""
+
+
+class OpenStream(Protocol):
+    """A streamed answer that is still being read, as the reporter sees it."""
+
+    def is_abandoned(self) -> bool:
+        """Whether nobody can be reading it any more, except this thread or task."""
+        ...
+
+    def end(self, reason: str) -> None:
+        """Report it as it stands; a second end changes nothing."""
+        ...
 
 
 class Handmade:
@@ -100,7 +111,7 @@ class Reporter:
                 "it sends over its own. Make the Reporter after the fork to use a client there"
             )
         self.pid = os.getpid()
-        self.open_calls: dict[int, Call] = {}
+        self.open_streams: dict[int, OpenStream] = {}
         self.ledger = Ledger(self.settings.max_queue_reports, self.settings.max_queue_bytes)
         self._outbox = Outbox()
         self._delivery = Delivery(self.settings, self.ledger, self._outbox)
@@ -132,6 +143,11 @@ class Reporter:
         """Whether it was shut down."""
         return self._closed
 
+    @property
+    def exit_timeout(self) -> float:
+        """Seconds that it may hold the process at its exit."""
+        return self.settings.exit_timeout
+
     def __repr__(self) -> str:
         return f"<Reporter to {self.settings.report_url}>"
 
@@ -155,12 +171,11 @@ class Reporter:
             return False
         if self._spool is not None:
             self._spool.put((source, size, mark))
-            if not process.Exit.hooked:
-                process.hook_exit()
+            process.hook_exit()
         else:
             self._workers.pass_on((source, size, mark))
-        if process.Exit.thread is not None:
-            process.after_submit(self)
+        if process.exit_state().thread is not None:
+            process.deliver_during_exit(self)
         return True
 
     # What the spool's thread asks for.
@@ -216,7 +231,7 @@ class Reporter:
         """
         body = Report(**fields).to_json()
         source = Handmade(body, Report(**parse_json(body)))
-        reporter = process.capturing[-1] if process.capturing else self
+        reporter = capture_stack[-1] if capture_stack else self
         return reporter.settings.enabled and reporter.submit(source)
 
     def flush(self, timeout: float | None = 30.0) -> Flushed:
@@ -246,10 +261,10 @@ class Reporter:
 
     def sweep(self, *, at_exit: bool = False) -> None:
         """Report streams that nobody can be reading, see `flush()`; at exit all of them."""
-        for call in list(self.open_calls.values()):
-            if at_exit or call.is_left():
+        for stream in list(self.open_streams.values()):
+            if at_exit or stream.is_abandoned():
                 why = "stream still open at exit" if at_exit else "stream still open at flush"
-                guarded("ending a stream", call.end, why)
+                guarded("ending a stream", stream.end, why)
 
     def shutdown(self, timeout: float | None = 30.0) -> Flushed:
         """
@@ -271,7 +286,7 @@ class Reporter:
 
     def stats(self) -> Stats:
         """Count what became of the reports so far."""
-        return self.ledger.stats(open_streams=len(self.open_calls), threads=len(self._workers))
+        return self.ledger.stats(open_streams=len(self.open_streams), threads=len(self._workers))
 
     # What the end of the process asks for.
 
@@ -286,3 +301,7 @@ class Reporter:
         """Close the spool, within `deadline` (monotonic), and count as lost what is pending."""
         left = max(0.0, deadline - time.monotonic())
         self._delivery.write_off(0 if self._spool is None else self._spool.close(left))
+
+
+capture_stack: list[Reporter] = []
+"""Reporters of `testing.captured_reports()`: the innermost takes the reports of all others."""

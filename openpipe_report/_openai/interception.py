@@ -88,7 +88,7 @@ def _begin_retrieval(link: Link, options: Any, ours: Any) -> Call | None:
         return None
     call = _begin_call(link, "responses", None, ours)
     if call is not None:
-        call.retrieves = parts[-1]
+        call.on_poll(parts[-1])
     return call
 
 

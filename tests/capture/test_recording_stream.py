@@ -214,7 +214,7 @@ def test_open_at_flush(caller, held):
     """A flush reports the streams that its own thread left open, once."""
     with captured_reports() as reports:
         stream = begin(caller)
-        reporter = openpipe_report._delivery.destination.capturing[-1]
+        reporter = openpipe_report._delivery.reporter.capture_stack[-1]
         assert reporter.stats().open_streams == 1
         reporter.flush(0)
         [report] = reports
@@ -228,7 +228,7 @@ def test_flush_leaves_the_streams_of_others(caller, held):
     """A flush does not cut a stream that another thread is still reading."""
     with captured_reports() as reports:
         stream = begin(caller)
-        reporter = openpipe_report._delivery.destination.capturing[-1]
+        reporter = openpipe_report._delivery.reporter.capture_stack[-1]
         flusher = threading.Thread(target=reporter.flush, args=(0,))
         flusher.start()
         flusher.join()
@@ -255,7 +255,7 @@ async def test_flush_beside_a_task_that_reads(held, scripted):
         ) as client:
             task = asyncio.create_task(read())
             await began.wait()
-            openpipe_report._delivery.destination.capturing[-1].flush(0)
+            openpipe_report._delivery.reporter.capture_stack[-1].flush(0)
             held.set()
             await task
     [report] = reports
@@ -362,7 +362,7 @@ def test_memory_of_one_stream_is_bounded(make_caller, scripted):
     chunks = chat_chunks(" ".join(["word" * 50] * 40))
     scripted.stream(chunks)
     with captured_reports() as reports:
-        reporter = openpipe_report._delivery.destination.capturing[-1]
+        reporter = openpipe_report._delivery.reporter.capture_stack[-1]
         reporter.settings = reporter.settings.model_copy(update={"max_report_bytes": 4096})
         assert len(caller.iterate(caller("chat.completions.create", **CHAT))) == len(chunks)
     [report] = reports
@@ -373,7 +373,7 @@ def test_memory_of_one_stream_is_bounded(make_caller, scripted):
 def test_memory_is_given_back(caller, scripted, held):
     """Bytes that an open stream has reserved are free again after its report."""
     with captured_reports():
-        reporter = openpipe_report._delivery.destination.capturing[-1]
+        reporter = openpipe_report._delivery.reporter.capture_stack[-1]
         stream = begin(caller)
         assert reporter.stats().pending_bytes > 0
         caller.run(stream.close())
@@ -382,7 +382,7 @@ def test_memory_is_given_back(caller, scripted, held):
 
 @pytest.mark.parametrize(
     "hook",
-    ["receive", "end", "_open", "_finish", "_take"],
+    ["on_chunk", "end", "_open", "_finish", "_take"],
 )
 def test_fault_of_ours(caller, scripted, monkeypatch, hook, caplog):
     """A fault in any of our hooks leaves the call as it is, and is counted."""
@@ -399,9 +399,9 @@ def test_fault_of_ours(caller, scripted, monkeypatch, hook, caplog):
 
 
 def test_unknown_response_class():
-    """A response of an unknown library gets no tee."""
+    """A response of an unknown library is not recorded."""
     with pytest.raises(TypeError, match="no httpx"):
-        recording_stream._tee_classes(int)
+        recording_stream._stream_classes(int)
 
 
 def test_left_normally_while_an_error_is_handled(caller, held, reports):
@@ -420,12 +420,12 @@ def test_bytes_are_let_go(caller, scripted):
     for full in (False, True):
         scripted.stream(CHUNKS)
         with captured_reports():
-            reporter = openpipe_report._delivery.destination.capturing[-1]
+            reporter = openpipe_report._delivery.reporter.capture_stack[-1]
             if full:
                 reporter.submit = lambda source: False
             stream = caller("chat.completions.create", **CHAT)
             caller.iterate(stream)
-            call = stream.response.stream._call
-            assert call.chunks is call.request is None
-            del stream, call
+            exchange = stream.response.stream._observer._exchange
+            assert exchange.chunks is exchange.request is None
+            del stream, exchange
         collect(caller)

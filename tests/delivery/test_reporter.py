@@ -20,7 +20,7 @@ from tenacity import wait_fixed, wait_none
 
 import openpipe_report
 from openpipe_report import Reporter, Stats
-from openpipe_report._delivery import process, retry, sender
+from openpipe_report._delivery import registry, retry, sender
 from openpipe_report._delivery.accounting import Ledger
 from openpipe_report._delivery.concurrency import Concurrency
 from openpipe_report._delivery.queue import Outbox, Queued
@@ -828,7 +828,7 @@ def test_equal_settings_share_a_reporter():
 
     def shared(**settings):
         loaded = openpipe_report.Settings(base_url=URL, **settings)
-        return process.shared_reporter(loaded, Reporter.from_settings)
+        return registry.shared_reporter(loaded)
 
     assert shared() is shared()
     one = shared(before_report=hook)
@@ -839,11 +839,11 @@ def test_equal_settings_share_a_reporter():
 def test_reporters_that_nobody_uses_are_freed():
     """A reporter without clients, reports and threads is not kept."""
     loaded = openpipe_report.Settings(base_url=URL, before_report=lambda report: report)
-    reporter = process.shared_reporter(loaded, Reporter.from_settings)
-    count = len(process.live())
+    reporter = registry.shared_reporter(loaded)
+    count = len(registry.live_reporters())
     del reporter
     gc.collect()
-    assert len(process.live()) == count - 1
+    assert len(registry.live_reporters()) == count - 1
 
 
 def test_no_payload_in_a_fault(caplog):

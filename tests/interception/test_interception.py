@@ -395,7 +395,7 @@ def test_metadata_of_chat(caller, scripted, reports, arguments, upstream, how, m
     """Metadata is in the report, and upstream only where OpenAI takes it, reporting or not."""
     scripted.json(chat_completion())
     if how == "off":
-        monkeypatch.setattr(openpipe_report._delivery.destination, "capturing", [])
+        monkeypatch.setattr(openpipe_report._delivery.destination, "capture_stack", [])
     with metadata(report=how == "on"):
         caller("chat.completions.create", **CHAT, **arguments)
     assert scripted.requests[0].json().get("metadata") == upstream

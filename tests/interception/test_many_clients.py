@@ -18,7 +18,7 @@ import asyncio, gc, os, sys, threading, tracemalloc
 from collections import Counter
 import openpipe_report
 from openpipe_report import AsyncOpenAI, OpenAI, Reporter
-from openpipe_report._delivery import process, workers
+from openpipe_report._delivery import registry, workers
 
 workers._IDLE = 0.05
 KINDS = (OpenAI, AsyncOpenAI, Reporter)
@@ -92,7 +92,7 @@ for _ in range(2):
     settle(before)
     grown.append(tracemalloc.get_traced_memory()[0] - start)
 assert 1 <= peak.threads <= 3, peak.threads
-assert not process.live()
+assert not registry.live_reporters()
 print(min(grown))  # a leak grows each time, what is cached once does not
 """
 
@@ -105,7 +105,7 @@ def go_round(numbers):
         if sys.argv[3]:
             settings["spool"] = f"{sys.argv[3]}-{number}"
         clients.append((OpenAI, AsyncOpenAI)[number % 2](**GIVEN, openpipe=settings))
-    assert len(process.live()) == len(numbers)
+    assert len(registry.live_reporters()) == len(numbers)
 
     async def use_some():
         for number, client in list(zip(numbers, clients))[::25]:
@@ -120,7 +120,7 @@ go_round(range(1000))
 settle(before)
 go_round(range(500, 1000))  # what was delivered is in no spool
 settle(before)
-assert not process.live()
+assert not registry.live_reporters()
 """
 
 
