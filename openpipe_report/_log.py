@@ -1,8 +1,8 @@
 """
-Faults of our own: they stay inside, are counted, and are logged once per place.
+Logging: errors of this package are kept from the caller, counted, and logged once per place.
 
-Every hook that runs on a caller's thread goes through `guarded()`, or does the same by hand. The
-log line has the kind of error and its place, never its text: that could hold a prompt or a key.
+Every hook that runs on a caller's thread goes through `run_guarded()`, or does the same by hand.
+The log line has the kind of error and its place, never its text: that could hold a prompt or a key.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger("openpipe_report")
 _counts: Counter[str] = Counter()
 
 
-def note_fault(where: str) -> None:
+def log_internal_error(where: str) -> None:
     """Count the exception being handled; log the first one of each place. Never raises."""
     try:
         _counts[where] += 1
@@ -30,7 +30,7 @@ def note_fault(where: str) -> None:
         kind, _, trace = sys.exc_info()
         frame = traceback.extract_tb(trace)[-1] if trace else None
         logger.warning(
-            "openpipe_report: a fault of its own in %s (%s at %s:%s) was kept from your call; "
+            "openpipe_report: internal error in %s (%s at %s:%s); your call was not affected; "
             "further ones are only counted in Reporter.stats().faults",
             where,
             kind.__name__ if kind else "unknown",
@@ -41,14 +41,14 @@ def note_fault(where: str) -> None:
         pass
 
 
-def guarded(where: str, act: Callable[..., object], *arguments: object) -> None:
+def run_guarded(where: str, act: Callable[..., object], *arguments: object) -> None:
     """Do a piece of our work on a caller's thread; what it raises stays inside."""
     try:
         act(*arguments)
     except Exception:  # noqa: BLE001 - this is the guard
-        note_fault(where)
+        log_internal_error(where)
 
 
-def count_faults() -> int:
+def internal_error_count() -> int:
     """How many faults this process has kept from its callers."""
     return sum(_counts.values())

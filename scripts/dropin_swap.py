@@ -22,7 +22,7 @@ import openai
 
 import openpipe_report
 from openpipe_report._delivery.reporter import Reporter, capture_stack
-from openpipe_report._log import count_faults
+from openpipe_report._log import internal_error_count
 from openpipe_report._report.exchange import encode_report
 from openpipe_report._settings import Settings
 
@@ -98,7 +98,7 @@ def swap() -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what was counted."""
     capture_stack[0].sweep(at_exit=True)
-    counts["faults"] = count_faults()
+    counts["faults"] = internal_error_count()
     worker = getattr(session.config, "workerinput", {}).get("workerid", "controller")
     (OUT / f"counts-{worker}.json").write_text(json.dumps(counts), "utf-8")
 

@@ -70,7 +70,7 @@ import tenacity
 import openpipe_report._delivery.retry as backoff
 backoff.wait_random_exponential = lambda **_: tenacity.wait_fixed(300)
 reporter.submit(Made(1))
-while not reporter._outbox.waiting:
+while not reporter._queue.waiting:
     pass
 """
     with Backend() as backend:
@@ -85,7 +85,7 @@ def test_a_pause_is_kept():
     """At exit no attempt is made to a host that asked for a pause; what is lost is named once."""
     script = """
 reporter.submit(Made(1))
-while not reporter._outbox.waiting:
+while not reporter._queue.waiting:
     pass
 reporter.submit(Made(2))
 """

@@ -502,8 +502,8 @@ def test_fault_of_ours(caller, scripted, caplog, hook, act):
             assert act(caller, scripted) == expected
         gc.collect()
     if raised["times"]:
-        assert _log.count_faults() >= raised["times"]
-        ours = [r.getMessage() for r in caplog.records if "fault of its own" in r.getMessage()]
+        assert _log.internal_error_count() >= raised["times"]
+        ours = [r.getMessage() for r in caplog.records if "internal error" in r.getMessage()]
         assert ours
         assert max(Counter(ours).values()) == 1
         assert "secret" not in caplog.text

@@ -206,7 +206,7 @@ class Call:
         """Reserve memory for what comes; past the limits the rest of the stream is not kept."""
         limit = self._reporter.settings.max_report_bytes
         step = min(max(_RESERVE, self._held - self._allowance), limit - self._allowance)
-        if self._held <= limit and self._reporter.ledger.reserve(step):
+        if self._held <= limit and self._reporter.accounting.reserve(step):
             self._allowance += step
             return True
         self._exchange.truncated = True
@@ -222,7 +222,7 @@ class Call:
         # Called from a finalizer, too: takes no lock; the pop decides who was first.
         if self._reporter.open_streams.pop(id(self), None) is None:
             return
-        self._reporter.ledger.reserve(-self._allowance)
+        self._reporter.accounting.reserve(-self._allowance)
         self._exchange.closed_early = reason
         self._finish()
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from openpipe_report._log import guarded, note_fault
+from openpipe_report._log import log_internal_error, run_guarded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -85,25 +85,25 @@ class _RecordingStream:
         # A stream that was abandoned and collected. Runs anywhere, under any lock.
         observer = self.__dict__.get("_observer")
         if observer is not None:
-            guarded("ending a stream", observer.end, CLOSED_EARLY)
+            run_guarded("ending a stream", observer.end, CLOSED_EARLY)
 
     def _record(self, chunk: bytes) -> None:
-        try:  # not guarded(): this is once a chunk
+        try:  # not run_guarded(): this is once a chunk
             self._observer.on_chunk(chunk)
         except Exception:  # noqa: BLE001 - the guard
-            note_fault("taking a chunk")
+            log_internal_error("taking a chunk")
 
     def _end(self, error: BaseException | None = None) -> None:
         """The iteration ends: by itself, by the stream's error, or by one thrown into it."""
         if error is None:
-            guarded("ending a stream", self._observer.end)
+            run_guarded("ending a stream", self._observer.end)
         elif isinstance(error, GeneratorExit):
-            guarded("ending a stream", self._observer.end, CLOSED_EARLY)
+            run_guarded("ending a stream", self._observer.end, CLOSED_EARLY)
         else:
-            guarded("ending a stream", self._observer.on_stream_error, error)
+            run_guarded("ending a stream", self._observer.on_stream_error, error)
 
     def _closed(self) -> None:
-        guarded("ending a stream", self._observer.on_close)
+        run_guarded("ending a stream", self._observer.on_close)
 
 
 class _SyncRecordingStream(_RecordingStream):

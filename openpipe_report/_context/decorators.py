@@ -13,7 +13,7 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from openpipe_report._context.scope import Scope, in_force, scope
+from openpipe_report._context.scope import Scope, current_scope, scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -26,7 +26,7 @@ MAX_ITEMS = 10_000
 """Items of a generator that are kept as its result."""
 
 
-class Work(Protocol):
+class WrappedRun(Protocol):
     """What goes on around one run of a decorated function."""
 
     def start(self) -> Scope:
@@ -38,7 +38,7 @@ class Work(Protocol):
         ...
 
 
-class Within:
+class ActivatedScope:
     """Puts a scope in force for a block, any number of times; keeps what the block made of it."""
 
     def __init__(self, inner: Scope) -> None:
@@ -55,7 +55,7 @@ class Within:
 
 
 def decorate(
-    function: _Function, begin: Callable[[tuple[Any, ...], dict[str, Any]], Work]
+    function: _Function, begin: Callable[[tuple[Any, ...], dict[str, Any]], WrappedRun]
 ) -> _Function:
     """
     Wrap a function of any kind; the wrapper is of the same kind.
@@ -85,9 +85,9 @@ def decorate(
 class _Run:
     """One run of a function or coroutine, as a block."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: WrappedRun) -> None:
         self._work = work
-        self._within = Within(work.start())
+        self._within = ActivatedScope(work.start())
         self.result: Any = None
 
     def __enter__(self) -> Self:
@@ -120,7 +120,7 @@ def _coroutine(function: Any, begin: Any) -> Any:
 def _generator(function: Any, begin: Any) -> Any:
     def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         work = begin(args, kwargs)
-        within = Within(work.start())
+        within = ActivatedScope(work.start())
         items: list[Any] = []
         try:
             with within:
@@ -153,7 +153,7 @@ def _generator(function: Any, begin: Any) -> Any:
 def _async_generator(function: Any, begin: Any) -> Any:
     async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         work = begin(args, kwargs)
-        within = Within(work.start())
+        within = ActivatedScope(work.start())
         items: list[Any] = []
         try:
             with within:
@@ -187,7 +187,9 @@ def _keep(items: list[Any], item: Any) -> None:
         items.append(item)
 
 
-def naming(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+def argument_binder(
+    function: Callable[..., Any],
+) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
     """Return what gives the arguments of a call by name, but for `self` and `cls`."""
     try:
         signature = inspect.signature(function)
@@ -222,7 +224,7 @@ def with_context(function: _Function) -> _Function:
         A function of the same kind; any number of threads may call it at once.
     """
     # A copy: it holds even when the block it is of is over.
-    carried = _Carried(replace(in_force(), entry=None))
+    carried = _Carried(replace(current_scope(), token=None))
     return decorate(function, lambda *_: carried)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MetadataValue = str | int | float | bool | None
 
 
-class Entry:
+class ScopeToken:
     """One entering of a block, by one thread or task."""
 
     __slots__ = ("over", "owner")
@@ -56,7 +56,7 @@ class Scope:
     reporter: Reporter | None = None
     foreign_span: int = 0
     """OpenTelemetry's span that was active when the innermost span of ours began."""
-    entry: Entry | None = None
+    token: ScopeToken | None = None
     """The entering of a block that put it in force, and what was in force before."""
     outer: Scope | None = None
 
@@ -89,7 +89,7 @@ def check_values(what: str, values: Mapping[str, Any]) -> dict[str, MetadataValu
     return dict(values)
 
 
-def in_force() -> Scope:
+def current_scope() -> Scope:
     """
     Return what is in force here.
 
@@ -98,29 +98,29 @@ def in_force() -> Scope:
     the tasks that were started inside it.
     """
     current = scope.get()
-    if current.entry is None or not current.entry.over:
+    if current.token is None or not current.token.over:
         return current
     here = _here()
-    while current.entry is not None and current.entry.over and current.entry.owner == here:
+    while current.token is not None and current.token.over and current.token.owner == here:
         current = current.outer or Scope()
     scope.set(current)
     return current
 
 
-def inner_scope(outer: Scope, entry: Entry, **changes: Any) -> Scope:
+def child_scope(outer: Scope, token: ScopeToken, **changes: Any) -> Scope:
     """Return what is to be in force in a block: what is around it, but for the changes."""
-    return replace(outer, entry=entry, outer=outer, **changes)
+    return replace(outer, token=token, outer=outer, **changes)
 
 
-def leave_scope(entry: Entry) -> None:
+def exit_scope(token: ScopeToken) -> None:
     """Bring back what was in force before the block; where it is not the innermost, later."""
-    entry.over = True
+    token.over = True
     current = scope.get()
-    if current.entry is entry:
+    if current.token is token:
         scope.set(current.outer or Scope())
 
 
-class Block(ABC):
+class AsyncableContextManager(ABC):
     """What `metadata` and `span` share: `async with` is `with`, since neither waits."""
 
     __slots__ = ()
@@ -148,7 +148,7 @@ class Block(ABC):
         self.__exit__(kind, error, trace)
 
 
-class metadata(Block):  # noqa: N801 - used as a function: `with metadata(user="u1"):`
+class metadata(AsyncableContextManager):  # noqa: N801 - used as a function: `with metadata(user="u1"):`
     """
     Label every call and span made inside the block.
 
@@ -167,20 +167,20 @@ class metadata(Block):  # noqa: N801 - used as a function: `with metadata(user="
         TypeError: A value is of another kind.
     """
 
-    __slots__ = ("_entries", "_report", "_values")
+    __slots__ = ("_report", "_tokens", "_values")
 
     def __init__(self, /, *, report: bool = True, **values: MetadataValue) -> None:
         self._values = check_values("metadata", values)
         self._report = report
-        self._entries: list[Entry] = []
+        self._tokens: list[ScopeToken] = []
 
     def __enter__(self) -> Self:
-        outer = in_force()
-        entry = Entry()
-        self._entries.append(entry)
+        outer = current_scope()
+        token = ScopeToken()
+        self._tokens.append(token)
         joined = {**outer.metadata, **self._values}
         report = outer.report and self._report
-        scope.set(inner_scope(outer, entry, metadata=joined, report=report))
+        scope.set(child_scope(outer, token, metadata=joined, report=report))
         return self
 
     def __exit__(
@@ -189,11 +189,11 @@ class metadata(Block):  # noqa: N801 - used as a function: `with metadata(user="
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        entries = self._entries
+        tokens = self._tokens
         current: Scope | None = scope.get()
-        while current is not None and current.entry not in entries:
+        while current is not None and current.token not in tokens:
             current = current.outer
-        entry = entries[-1] if current is None else current.entry
-        if entry is not None:  # the one of this context, else the last
-            entries.remove(entry)
-            leave_scope(entry)
+        token = tokens[-1] if current is None else current.token
+        if token is not None:  # the one of this context, else the last
+            tokens.remove(token)
+            exit_scope(token)

@@ -9,23 +9,23 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from openpipe_report._context.decorators import decorate, naming
+from openpipe_report._context.decorators import argument_binder, decorate
 from openpipe_report._context.opentelemetry import parent_of
 from openpipe_report._context.scope import (
-    Block,
-    Entry,
+    AsyncableContextManager,
     MetadataValue,
     Scope,
+    ScopeToken,
     check_values,
-    in_force,
-    inner_scope,
-    leave_scope,
+    child_scope,
+    current_scope,
+    exit_scope,
     scope,
 )
 from openpipe_report._delivery import process, registry
-from openpipe_report._delivery.destination import make_link
+from openpipe_report._delivery.destination import load_reporting_config
 from openpipe_report._delivery.reporter import capture_stack
-from openpipe_report._log import guarded, logger
+from openpipe_report._log import logger, run_guarded
 from openpipe_report._report.describe import describe_error
 from openpipe_report._report.exchange import SDK
 from openpipe_report._report.model import Report, encode_json, parse_json
@@ -65,7 +65,7 @@ class _SpanSource:
         return Report(**fields)
 
 
-class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
+class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with span("rerank"):`
     """
     Report a block of work, once, when it is left.
 
@@ -103,7 +103,6 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
 
     __slots__ = (
         "_began",
-        "_entry",
         "_inner",
         "_metadata",
         "_parent_span_id",
@@ -111,6 +110,7 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         "_reporter",
         "_request_json",
         "_tags",
+        "_token",
         "name",
         "request",
         "requested_at",
@@ -150,7 +150,7 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        leave_scope(self._entry)
+        exit_scope(self._token)
         self.finish(error, self.response)
 
     def __call__(self, function: _Function) -> _Function:
@@ -161,7 +161,7 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
             TypeError: It is no function: put `@span(...)` below `@staticmethod`, `@classmethod`
                 and `@property`, and on methods, not on classes.
         """
-        name_arguments = naming(function)
+        name_arguments = argument_binder(function)
 
         def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> span:
             request = self.request
@@ -182,15 +182,15 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
         """Begin, without putting anything in force; `with` does both."""
         if self._inner is not None:
             raise RuntimeError("a span serves one block; make another one")
-        outer = in_force()
+        outer = current_scope()
         parent = parent_of(outer)
         self.trace_id = parent.trace_id or os.urandom(16).hex()
         self.span_id = os.urandom(8).hex()
         self._parent_span_id = parent.span_id
-        self._entry = Entry()
-        self._inner = inner_scope(
+        self._token = ScopeToken()
+        self._inner = child_scope(
             outer,
-            self._entry,
+            self._token,
             metadata={**outer.metadata, **self._metadata},
             trace_id=self.trace_id,
             span_id=self.span_id,
@@ -208,7 +208,7 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
     def finish(self, error: BaseException | None, result: Any) -> None:
         """End, and report; `with` does it on leaving."""
         if self._inner is not None and self._inner.report:
-            guarded("reporting a span", self._submit, self._inner, error, result)
+            run_guarded("reporting a span", self._submit, self._inner, error, result)
 
     def _submit(self, inner: Scope, error: BaseException | None, result: Any) -> None:
         reporter = capture_stack[-1] if capture_stack else inner.reporter or _default_reporter()
@@ -238,14 +238,14 @@ class span(Block):  # noqa: N801 - used as a function: `with span("rerank"):`
 def _default_reporter() -> Reporter | None:
     """Choose the environment's reporter, else the only live one, else say once there is none."""
     global _lost_said  # noqa: PLW0603 - said once per process
-    link = make_link(None, None)
+    link = load_reporting_config(None, None)
     if link.reporter is not None or not link.settings.enabled:
         return link.reporter
     reporters = registry.live_reporters()
     if len(reporters) == 1:
         return reporters[0]
     if reporters:
-        reporters[0].ledger.refuse("no reporter")
+        reporters[0].accounting.count_drop("no reporter")
     if not _lost_said:
         _lost_said = True
         logger.warning(

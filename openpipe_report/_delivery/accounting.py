@@ -1,5 +1,5 @@
 """
-The ledger of one reporter: what is pending, what became of the rest, and who waits for it.
+The accounting of one reporter: what is pending, what became of the rest, and who waits for it.
 
 Its lock is re-entrant, because a finalizer may admit a report in the midst of one of its methods.
 While holding it nobody waits, logs or calls out. Who waits has a plain lock of its own: an Event
@@ -15,22 +15,22 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from openpipe_report._log import count_faults
+from openpipe_report._log import internal_error_count
 
 
-class Mark:
+class FlushEpoch:
     """Counts the reports queued between two calls of `flush()`, so that it can wait for them."""
 
-    __slots__ = ("current", "lost", "pending", "waiters", "written_off")
+    __slots__ = ("current", "dropped_at_exit", "lost", "pending", "waiters")
 
     def __init__(self) -> None:
         self.pending = 0
         self.lost: Counter[str] = Counter()
         self.current = True
-        self.written_off = False
+        self.dropped_at_exit = False
         self.waiters: list[threading.Lock] = []
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Wake who waits, if all has ended."""
         while not self.pending and not self.current:
             try:
@@ -43,7 +43,7 @@ class Mark:
         waiter = threading.Lock()
         waiter.acquire()
         self.waiters.append(waiter)
-        self.tell()  # all may have ended before
+        self.notify()  # all may have ended before
         if not waiter.acquire(timeout=timeout):
             with suppress(ValueError):
                 self.waiters.remove(waiter)
@@ -97,7 +97,7 @@ class Flushed:
         return not (self.pending or self.lost)
 
 
-class Ledger:
+class Accounting:
     """
     Counts every report once, bounds what is pending, and lets `flush()` wait.
 
@@ -110,16 +110,16 @@ class Ledger:
         self._max_reports = max_reports
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
-        self._mark = Mark()
-        self._marks = [self._mark]
+        self._epoch = FlushEpoch()
+        self._epochs = [self._epoch]
         self._pending = 0
         self._bytes = 0
         self._delivered = 0
         self._rejected = 0
-        self._left_out = 0
+        self._filtered = 0
         self._spooled = 0
         self._dropped: Counter[str] = Counter()
-        self._untold: Counter[str] = Counter()
+        self._unlogged: Counter[str] = Counter()
 
     @property
     def pending(self) -> int:
@@ -132,11 +132,11 @@ class Ledger:
         return self._max_reports - self._pending, self._max_bytes - self._bytes
 
     @property
-    def overfull(self) -> bool:
+    def over_limit(self) -> bool:
         """Whether reports became larger in the building than there is room for."""
         return self._bytes > self._max_bytes
 
-    def admit(self, size: int, *, is_new: bool = True) -> Mark | None:
+    def try_admit(self, size: int, *, is_new: bool = True) -> FlushEpoch | None:
         """
         Charge a report of `size` bytes; None when there is no room.
 
@@ -147,30 +147,30 @@ class Ledger:
         with self._lock:
             if self._pending >= self._max_reports or self._bytes + size > self._max_bytes:
                 if is_new:
-                    self._refuse("queue full")
+                    self._count_drop("queue full")
                 return None
             self._pending += 1
             self._bytes += size
-            self._mark.pending += 1
-            return self._mark
+            self._epoch.pending += 1
+            return self._epoch
 
-    def refuse(self, reason: str) -> None:
+    def count_drop(self, reason: str) -> None:
         """Count a report that is not even admitted."""
         with self._lock:
-            self._refuse(reason)
+            self._count_drop(reason)
 
-    def _refuse(self, reason: str) -> None:
+    def _count_drop(self, reason: str) -> None:
         self._dropped[reason] += 1
-        self._untold[reason] += 1
-        self._mark.lost[reason] += 1
+        self._unlogged[reason] += 1
+        self._epoch.lost[reason] += 1
 
-    def take_untold(self) -> Counter[str]:
+    def pop_unlogged_drops(self) -> Counter[str]:
         """Take the losses that callers caused and nobody has been told of."""
-        if not self._untold:
+        if not self._unlogged:
             return Counter()
         with self._lock:
-            untold, self._untold = self._untold, Counter()
-        return untold
+            unlogged, self._unlogged = self._unlogged, Counter()
+        return unlogged
 
     def reserve(self, size: int) -> bool:
         """Charge the memory of an open stream, or give it back; False when there is no room."""
@@ -180,56 +180,56 @@ class Ledger:
             self._bytes += size
             return True
 
-    def resize(self, by: int) -> None:
+    def charge(self, by: int) -> None:
         """Charge what an admitted report has grown by, come what may."""
         with self._lock:
             self._bytes += by
 
-    def delivered(self, mark: Mark, size: int) -> None:
+    def delivered(self, epoch: FlushEpoch, size: int) -> None:
         """The server acknowledged it."""
         with self._lock:
-            self._delivered += self._close(mark, size)
-        mark.tell()
+            self._delivered += self._close(epoch, size)
+        epoch.notify()
 
-    def left_out(self, mark: Mark, size: int) -> None:
+    def filtered(self, epoch: FlushEpoch, size: int) -> None:
         """It was not to be sent."""
         with self._lock:
-            self._left_out += self._close(mark, size)
-        mark.tell()
+            self._filtered += self._close(epoch, size)
+        epoch.notify()
 
-    def rejected(self, mark: Mark, size: int) -> None:
+    def rejected(self, epoch: FlushEpoch, size: int) -> None:
         """The server refused it for good."""
         with self._lock:
-            if self._close(mark, size):
+            if self._close(epoch, size):
                 self._rejected += 1
-                mark.lost["rejected"] += 1
-        mark.tell()
+                epoch.lost["rejected"] += 1
+        epoch.notify()
 
-    def spooled(self, mark: Mark, size: int) -> None:
+    def spooled(self, epoch: FlushEpoch, size: int) -> None:
         """It is left in the spool."""
         with self._lock:
-            if self._close(mark, size):
+            if self._close(epoch, size):
                 self._spooled += 1
-                mark.lost["left in the spool"] += 1
-        mark.tell()
+                epoch.lost["left in the spool"] += 1
+        epoch.notify()
 
-    def dropped(self, mark: Mark, size: int, reason: str) -> None:
+    def dropped(self, epoch: FlushEpoch, size: int, reason: str) -> None:
         """It is lost on our side."""
         with self._lock:
-            if self._close(mark, size):
+            if self._close(epoch, size):
                 self._dropped[reason] += 1
-                mark.lost[reason] += 1
-        mark.tell()
+                epoch.lost[reason] += 1
+        epoch.notify()
 
-    def _close(self, mark: Mark, size: int) -> bool:
+    def _close(self, epoch: FlushEpoch, size: int) -> bool:
         self._bytes -= size
-        if mark.written_off:
+        if epoch.dropped_at_exit:
             return False
         self._pending -= 1
-        mark.pending -= 1
+        epoch.pending -= 1
         return True
 
-    def write_off(self, reason: str, spooled: int = 0) -> int:
+    def drop_remaining(self, reason: str, spooled: int = 0) -> int:
         """
         At exit: count all that is pending as lost, whatever becomes of it; return how many.
 
@@ -238,19 +238,19 @@ class Ledger:
             spooled: How many of them are not lost, but left in the spool.
         """
         with self._lock:
-            marks, self._mark = self._marks, Mark()
-            self._marks = [self._mark]
+            epochs, self._epoch = self._epochs, FlushEpoch()
+            self._epochs = [self._epoch]
             spooled = min(spooled, self._pending)
             count, self._pending = self._pending - spooled, 0
             self._spooled += spooled
             if count:
                 self._dropped[reason] += count
-            for mark in marks:
-                if mark.pending:
-                    mark.lost[reason] += mark.pending
-                mark.pending, mark.current, mark.written_off = 0, False, True
-        for mark in marks:
-            mark.tell()
+            for epoch in epochs:
+                if epoch.pending:
+                    epoch.lost[reason] += epoch.pending
+                epoch.pending, epoch.current, epoch.dropped_at_exit = 0, False, True
+        for epoch in epochs:
+            epoch.notify()
         return count
 
     def wait(self, timeout: float | None) -> Flushed:
@@ -258,17 +258,17 @@ class Ledger:
         limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         deadline = time.monotonic() + limit
         with self._lock:
-            self._mark.current = False
-            marks, self._mark = self._marks, Mark()
-            self._marks = [*marks, self._mark]
-        for mark in marks:
-            if mark.pending:
-                mark.wait(max(0.0, deadline - time.monotonic()))
+            self._epoch.current = False
+            epochs, self._epoch = self._epochs, FlushEpoch()
+            self._epochs = [*epochs, self._epoch]
+        for epoch in epochs:
+            if epoch.pending:
+                epoch.wait(max(0.0, deadline - time.monotonic()))
         with self._lock:
-            # A mark stays until a flush has told of all its losses, were it the next one.
-            self._marks = [mark for mark in self._marks if mark.pending or mark not in marks]
-            lost: Counter[str] = sum((mark.lost for mark in marks), Counter())
-            return Flushed(sum(mark.pending for mark in marks), lost.total(), ", ".join(lost))
+            # A epoch stays until a flush has told of all its losses, were it the next one.
+            self._epochs = [epoch for epoch in self._epochs if epoch.pending or epoch not in epochs]
+            lost: Counter[str] = sum((epoch.lost for epoch in epochs), Counter())
+            return Flushed(sum(epoch.pending for epoch in epochs), lost.total(), ", ".join(lost))
 
     def stats(self, *, open_streams: int, threads: int) -> Stats:
         """Take stock."""
@@ -278,10 +278,10 @@ class Ledger:
                 rejected=self._rejected,
                 dropped=dict(self._dropped),
                 spooled=self._spooled,
-                sampled_out=self._left_out,
+                sampled_out=self._filtered,
                 pending=self._pending,
                 pending_bytes=self._bytes,
                 open_streams=open_streams,
                 threads=threads,
-                faults=count_faults(),
+                faults=internal_error_count(),
             )

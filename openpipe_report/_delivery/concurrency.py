@@ -22,11 +22,11 @@ _SHARE = 0.9
 _SMOOTHING = 8
 """Over how many attempts the averages run, about."""
 
-_PATIENCE = 0.01
-"""Seconds after which a thread goes on out of turn: whatever holds up one must not hold up all."""
+SLOT_TIMEOUT = 0.01
+"""Seconds after which a thread goes on out of slot: whatever holds up one must not hold up all."""
 
 
-class Concurrency:
+class ConcurrencyLimiter:
     """
     Learns from each attempt how many threads are worth having.
 
@@ -39,11 +39,11 @@ class Concurrency:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._wall = self._cpu = 0.0
-        self._turns = threading.Lock()
+        self._slot_lock = threading.Lock()
         self.wanted = limit
         """How many threads are worth having, from one to the limit."""
 
-    def note(self, wall: float, cpu: float) -> None:
+    def record(self, wall: float, cpu: float) -> None:
         """
         Take an attempt into account.
 
@@ -58,18 +58,18 @@ class Concurrency:
         fitting = int(room / self._cpu) if self._cpu * self._limit > room else self._limit
         self.wanted = max(1, fitting)
 
-    def turn(self) -> Turn:
+    def slot(self) -> Slot:
         """Return the block in which a thread builds and sends a report."""
-        return Turn(self._turns if self.wanted > 1 else None)
+        return Slot(self._slot_lock if self.wanted > 1 else None)
 
 
-class Turn:
+class Slot:
     """
     One thread's turn to build and send a report; while it waits for the answer, others have theirs.
 
-        with concurrency.turn() as turn:
+        with concurrency.slot() as slot:
             ...
-            turn.pass_on()  # from here on it waits for the network
+            slot.release()  # from here on it waits for the network
             ...
 
     Args:
@@ -84,14 +84,14 @@ class Turn:
 
     def __enter__(self) -> Self:
         if self._lock is not None:
-            self._is_mine = self._lock.acquire(timeout=_PATIENCE)
+            self._is_mine = self._lock.acquire(timeout=SLOT_TIMEOUT)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.pass_on()
+        self.release()
 
-    def pass_on(self) -> None:
-        """Let another thread have its turn, if this one still has it."""
+    def release(self) -> None:
+        """Let another thread have its slot, if this one still has it."""
         if self._is_mine and self._lock is not None:
             self._is_mine = False
             self._lock.release()

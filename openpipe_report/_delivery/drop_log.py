@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openpipe_report._log import guarded, logger, note_fault
+from openpipe_report._log import log_internal_error, logger, run_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Losses:
+class DropLog:
     """
     Tells the user of the reports that one reporter has lost.
 
@@ -26,13 +26,13 @@ class Losses:
         self._on_drop = on_drop
         self._logged: set[str] = set()
 
-    def tell(self, reason: str, count: int, why: str = "") -> None:
+    def record(self, reason: str, count: int, why: str = "") -> None:
         """Tell that `count` reports were lost for one reason; `why` goes into the log line."""
         if not count:
             return
         if reason not in self._logged:
             self._logged.add(reason)
-            guarded(  # a filter or handler of the user's may raise
+            run_guarded(  # a filter or handler of the user's may raise
                 "logging a loss",
                 logger.warning,
                 "openpipe_report: %d report(s) to %s lost: %s%s; further ones are only counted "
@@ -46,4 +46,4 @@ class Losses:
             try:
                 self._on_drop(reason, count)
             except BaseException:  # noqa: BLE001 - the user's own hook
-                note_fault("on_drop")
+                log_internal_error("on_drop")

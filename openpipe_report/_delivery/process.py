@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
-from openpipe_report._log import note_fault
+from openpipe_report._log import log_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ class Participant(Protocol):
         """Deliver what is pending, until `deadline` (monotonic)."""
         ...
 
-    def write_off(self, deadline: float) -> None:
+    def drop_remaining(self, deadline: float) -> None:
         """Count as lost what is still pending, within `deadline` (monotonic)."""
         ...
 
@@ -140,7 +140,7 @@ def _drain(leaving: list[Participant]) -> None:
     acts: list[Callable[[Participant], None]] = [
         lambda each: each.sweep(at_exit=True),
         lambda each: each.drain(deadline),
-        lambda each: each.write_off(deadline + _TO_CLOSE),
+        lambda each: each.drop_remaining(deadline + _TO_CLOSE),
     ]
     try:
         for act in acts:
@@ -150,7 +150,7 @@ def _drain(leaving: list[Participant]) -> None:
                 except (KeyboardInterrupt, SystemExit):  # the user does not wait any longer
                     deadline = time.monotonic()
                 except Exception:  # noqa: BLE001 - the process ends all the same
-                    note_fault("the exit hook")
+                    log_internal_error("the exit hook")
     finally:
         state.budget = max(0.0, deadline - time.monotonic())
         state.draining = False

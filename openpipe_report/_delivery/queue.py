@@ -1,5 +1,5 @@
 """
-Outbox: the reports that wait to be sent, new ones in a queue and failed ones in a heap by due time.
+The reports to be sent: new ones in a queue, scheduled retries in a heap by due time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openpipe_report._delivery.accounting import Mark
+    from openpipe_report._delivery.accounting import FlushEpoch
     from openpipe_report._report.model import Report
 
 
@@ -34,12 +34,12 @@ class Source(Protocol):
 
 
 @dataclass(slots=True, eq=False, repr=False)
-class Queued:
+class PendingReport:
     """A report on its way: first what it is made of, later its JSON."""
 
     source: Source | None
     size: int
-    mark: Mark
+    epoch: FlushEpoch
     body: bytes = b""
     key: str = ""
     """The Idempotency-Key, one for all attempts."""
@@ -49,20 +49,20 @@ class Queued:
     due: float = 0.0
     reason: str = ""
     """Why it waits."""
-    answered: bool = True
+    got_response: bool = True
     """False if it waits because the server is out of reach."""
     stored: bool = False
     """Whether the spool has it."""
 
-    def __lt__(self, other: Queued) -> bool:
+    def __lt__(self, other: PendingReport) -> bool:
         return self.due < other.due
 
 
-New: TypeAlias = "tuple[Source, int, Mark]"
-"""A new report: its source, its size and the mark it was admitted under."""
+New: TypeAlias = "tuple[Source, int, FlushEpoch]"
+"""A new report: its source, its size and the epoch it was admitted under."""
 
 
-class Outbox:
+class ReportQueue:
     """
     Hands out reports when they may be tried.
 
@@ -72,8 +72,8 @@ class Outbox:
     """
 
     def __init__(self) -> None:
-        self._new: SimpleQueue[New | Queued] = SimpleQueue()
-        self._waiting: list[Queued] = []
+        self._new: SimpleQueue[New | PendingReport] = SimpleQueue()
+        self._waiting: list[PendingReport] = []
         self._lock = threading.Lock()
         self._sleepers: deque[threading.Lock] = deque()
         self._state = object()
@@ -81,7 +81,7 @@ class Outbox:
         self.closed = False
         """Whether the reporter was shut down."""
 
-    def put(self, new: New | Queued) -> None:
+    def put(self, new: New | PendingReport) -> None:
         """Add a new report, or one that the spool has built."""
         self._new.put(new)
         if self._sleepers:
@@ -94,7 +94,7 @@ class Outbox:
             self._wake_one()
 
     def close(self) -> None:
-        """Let no thread sleep any more: after a shutdown they look up and end."""
+        """Mark the queue closed and wake every thread, so that it exits."""
         self.closed = True
         self.wake(len(self._sleepers))
 
@@ -112,30 +112,32 @@ class Outbox:
         with suppress(ValueError):
             self._sleepers.remove(sleeper)
 
-    def put_back(self, queued: Queued, due: float) -> None:
+    def schedule(self, pending: PendingReport, due: float) -> None:
         """Keep a report until `due` (monotonic)."""
-        queued.due = due
+        pending.due = due
         with self._lock:
-            heapq.heappush(self._waiting, queued)
-            is_next = self._waiting[0] is queued
+            heapq.heappush(self._waiting, pending)
+            is_next = self._waiting[0] is pending
         if is_next:  # a thread may be asleep until a later one is due
             self.wake(1)
 
-    def take(self, *, waiting_first: bool, idle: float, hold: Callable[[], float]) -> Queued | None:
+    def take(
+        self, *, waiting_first: bool, idle: float, not_before: Callable[[], float]
+    ) -> PendingReport | None:
         """
         Take a report that may be tried now; None when there was none, or by `wake()`.
 
         Args:
             waiting_first: Whether a due one goes before a new one; callers take turns.
             idle: Seconds to wait for one.
-            hold: Says the monotonic time before which none of the waiting ones is due.
+            not_before: Says the monotonic time before which none of the waiting ones is due.
         """
         state = self._state  # before anything that it stands for
         if not waiting_first and (new := self._take_new()) is not None:
             return new
         with self._lock:
             if self._waiting:
-                left = max(self._waiting[0].due, hold()) - time.monotonic()
+                left = max(self._waiting[0].due, not_before()) - time.monotonic()
                 if left <= 0:
                     return heapq.heappop(self._waiting)
                 idle = min(idle, left)
@@ -144,22 +146,22 @@ class Outbox:
             new = self._take_new()
         return new
 
-    def _take_new(self) -> Queued | None:
+    def _take_new(self) -> PendingReport | None:
         try:
             new = self._new.get_nowait()
         except Empty:
             return None
-        return new if isinstance(new, Queued) else Queued(*new)
+        return new if isinstance(new, PendingReport) else PendingReport(*new)
 
-    def make_due(self, *, unanswered_only: bool) -> None:
-        """Let what waits be tried at once: all of it, or what could not reach the server."""
+    def expire_delays(self, *, unanswered_only: bool) -> None:
+        """Make scheduled retries due now: all of them, or only those that got no response."""
         with self._lock:
-            for queued in self._waiting:
-                if not (unanswered_only and queued.answered):
-                    queued.due = 0.0
+            for pending in self._waiting:
+                if not (unanswered_only and pending.got_response):
+                    pending.due = 0.0
             heapq.heapify(self._waiting)
 
-    def clear(self) -> list[Queued]:
+    def clear(self) -> list[PendingReport]:
         """Take out everything."""
         with self._lock:
             taken, self._waiting = self._waiting, []
@@ -167,14 +169,14 @@ class Outbox:
             taken.append(new)
         return taken
 
-    def is_idle(self, hold: float) -> bool:
+    def is_idle(self, not_before: float) -> bool:
         """Whether nothing is new and nothing is due."""
         with self._lock:
-            next_due = max(self._waiting[0].due, hold) if self._waiting else float("inf")
+            next_due = max(self._waiting[0].due, not_before) if self._waiting else float("inf")
         return self._new.empty() and next_due > time.monotonic()
 
-    def why(self) -> str:
-        """Why those wait that wait: the reason of one of them."""
+    def last_error(self) -> str:
+        """Return the last error of the next scheduled retry."""
         with self._lock:
             return self._waiting[0].reason if self._waiting else ""
 

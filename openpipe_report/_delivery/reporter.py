@@ -2,8 +2,8 @@
 Reporter: takes what is to be reported, and delivers it in the background.
 
 What it guarantees: `submit()` never waits, never raises, and takes no lock that a finalizer could
-deadlock on (the ledger's is re-entrant, the queue a SimpleQueue). What it gives up: the order of
-delivery.
+deadlock on (that of the accounting is re-entrant, the queue a SimpleQueue). What it gives up: the
+order of delivery.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openpipe_report._delivery import process
-from openpipe_report._delivery.accounting import Flushed, Ledger, Stats
-from openpipe_report._delivery.queue import Outbox, Queued
-from openpipe_report._delivery.sender import Delivery
-from openpipe_report._delivery.workers import Workers, delivering, is_delivering
+from openpipe_report._delivery.accounting import Accounting, Flushed, Stats
+from openpipe_report._delivery.queue import PendingReport, ReportQueue
+from openpipe_report._delivery.sender import Sender
+from openpipe_report._delivery.workers import SenderThreads, delivering, is_delivering
 from openpipe_report._errors import SettingsError
-from openpipe_report._log import guarded, logger
+from openpipe_report._log import logger, run_guarded
 from openpipe_report._report.model import Report, parse_json
 from openpipe_report._settings import Settings, load_settings
 
@@ -49,7 +49,7 @@ class OpenStream(Protocol):
         ...
 
 
-class Handmade:
+class ManualReport:
     """A report that a user made; nobody else has its payloads."""
 
     def __init__(self, body: bytes, report: Report) -> None:
@@ -98,12 +98,12 @@ class Reporter:
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
         self._closed = False
-        self._inherited: list[Delivery] = []
+        self._inherited: list[Sender] = []
         self.reset()
         process.register(self)
 
     def reset(self) -> None:
-        """Begin anew, as in a forked child: nothing queued, no thread, no connection."""
+        """Begin anew, as in a forked child: nothing pending, no thread, no connection."""
         if self._inherited and self.settings.http_client is not None:
             self.settings = self.settings.model_copy(update={"http_client": None})
             logger.warning(
@@ -112,19 +112,19 @@ class Reporter:
             )
         self.pid = os.getpid()
         self.open_streams: dict[int, OpenStream] = {}
-        self.ledger = Ledger(self.settings.max_queue_reports, self.settings.max_queue_bytes)
-        self._outbox = Outbox()
-        self._delivery = Delivery(self.settings, self.ledger, self._outbox)
+        self.accounting = Accounting(self.settings.max_queue_reports, self.settings.max_queue_bytes)
+        self._queue = ReportQueue()
+        self._sender = Sender(self.settings, self.accounting, self._queue)
         if self._closed:
-            self._outbox.close()
+            self._queue.close()
         # The parent's connections are kept, unused: closing them could be felt at their other end.
-        self._inherited.append(self._delivery)
-        self._spool = self._delivery.spool = self._make_spool()
-        self._workers = Workers(
-            self.settings.senders, self.ledger, self._outbox, self._delivery, self
+        self._inherited.append(self._sender)
+        self._spool = self._sender.spool = self._make_spool()
+        self._workers = SenderThreads(
+            self.settings.senders, self.accounting, self._queue, self._sender, self
         )
 
-    def _make_spool(self) -> Spool[New, Queued] | None:
+    def _make_spool(self) -> Spool[New, PendingReport] | None:
         settings = self.settings
         if settings.spool is None:
             return None
@@ -159,51 +159,53 @@ class Reporter:
     def submit(self, source: Source) -> bool:
         """Queue what is to be reported; when the queue is full, drop and count it: False."""
         if self._closed:
-            self.ledger.refuse("shutdown")
-            self._workers.ensure()  # somebody has to tell of it
+            self.accounting.count_drop("shutdown")
+            self._workers.ensure_thread()  # somebody has to tell of it
             return False
         if sys.is_finalizing():  # no thread runs any more, and nobody will come to look
-            self.ledger.refuse("exit")
+            self.accounting.count_drop("exit")
             return False
         size = source.size
-        mark = self.ledger.admit(size)
-        if mark is None:
+        epoch = self.accounting.try_admit(size)
+        if epoch is None:
             return False
         if self._spool is not None:
-            self._spool.put((source, size, mark))
+            self._spool.put((source, size, epoch))
             process.hook_exit()
         else:
-            self._workers.pass_on((source, size, mark))
+            self._workers.enqueue((source, size, epoch))
         if process.exit_state().thread is not None:
             process.deliver_during_exit(self)
         return True
 
     # What the spool's thread asks for.
 
-    def build(self, new: New) -> Queued | None:
-        """Turn what was submitted into JSON; None if there is nothing to send after all."""
+    def build(self, new: New) -> PendingReport | None:
+        """Slot what was submitted into JSON; None if there is nothing to send after all."""
         with delivering():
-            queued = Queued(*new)
-            return queued if self._delivery.build(queued) else None
+            pending = PendingReport(*new)
+            return pending if self._sender.build(pending) else None
 
-    def pass_on(self, queued: New | Queued) -> None:
+    def enqueue(self, pending: New | PendingReport) -> None:
         """Let the sending threads have a report: a new one, or one that went through the spool."""
-        self._workers.pass_on(queued)
+        self._workers.enqueue(pending)
 
     def room(self) -> tuple[int, int]:
         """How much may be taken over from dead processes: half, so that new calls find room."""
-        reports, size = self.ledger.room
+        reports, size = self.accounting.room
         return (0, 0) if self._closed else (reports // 2, size // 2)
 
     def adopt(self, stored: Stored) -> None:
         """Send a report that another process has left in the spool."""
         size = len(stored.body)
-        mark = self.ledger.admit(size, is_new=False)
-        if mark is None:
+        epoch = self.accounting.try_admit(size, is_new=False)
+        if epoch is None:
             assert self._spool is not None  # noqa: S101 - it asks
             self._spool.release(stored.key)
             return
-        self.pass_on(Queued(None, size, mark, body=stored.body, key=stored.key, stored=True))
+        self.enqueue(
+            PendingReport(None, size, epoch, body=stored.body, key=stored.key, stored=True)
+        )
 
     # What a user asks for.
 
@@ -224,13 +226,13 @@ class Reporter:
         afterwards. `before_report` and the limits hold for it as for any report.
 
         Returns:
-            Whether it was queued: False if reporting is off, and if it was dropped and counted.
+            Whether it was pending: False if reporting is off, and if it was dropped and counted.
 
         Raises:
             pydantic.ValidationError: A field is unknown, or of the wrong type.
         """
         body = Report(**fields).to_json()
-        source = Handmade(body, Report(**parse_json(body)))
+        source = ManualReport(body, Report(**parse_json(body)))
         reporter = capture_stack[-1] if capture_stack else self
         return reporter.settings.enabled and reporter.submit(source)
 
@@ -249,13 +251,13 @@ class Reporter:
             True if all of it was delivered, else how many are pending or lost, and why.
         """
         self.sweep()
-        if self.ledger.pending:
-            self._workers.ensure()
-        flushed = self.ledger.wait(0.0 if is_delivering() else timeout)
+        if self.accounting.pending:
+            self._workers.ensure_thread()
+        flushed = self.accounting.wait(0.0 if is_delivering() else timeout)
         if not is_delivering():
-            self._delivery.tell_losses()
+            self._sender.log_drops()
         if flushed.pending:
-            reasons = (flushed.reason, self._outbox.why() or "not answered yet")
+            reasons = (flushed.reason, self._queue.last_error() or "not answered yet")
             flushed = replace(flushed, reason="; ".join(filter(None, reasons)))
         return flushed
 
@@ -264,7 +266,7 @@ class Reporter:
         for stream in list(self.open_streams.values()):
             if at_exit or stream.is_abandoned():
                 why = "stream still open at exit" if at_exit else "stream still open at flush"
-                guarded("ending a stream", stream.end, why)
+                run_guarded("ending a stream", stream.end, why)
 
     def shutdown(self, timeout: float | None = 30.0) -> Flushed:
         """
@@ -278,15 +280,17 @@ class Reporter:
         """
         flushed = self.flush(timeout)
         self._closed = True
-        self._outbox.close()
-        self._workers.abandon()
+        self._queue.close()
+        self._workers.drop_pending()
         if self._spool is not None:
             self._spool.close(_SPOOL_TIMEOUT)
         return flushed
 
     def stats(self) -> Stats:
         """Count what became of the reports so far."""
-        return self.ledger.stats(open_streams=len(self.open_streams), threads=len(self._workers))
+        return self.accounting.stats(
+            open_streams=len(self.open_streams), threads=len(self._workers)
+        )
 
     # What the end of the process asks for.
 
@@ -297,10 +301,10 @@ class Reporter:
                 self._spool.sync(deadline - time.monotonic())
             self._workers.drain(deadline)
 
-    def write_off(self, deadline: float) -> None:
+    def drop_remaining(self, deadline: float) -> None:
         """Close the spool, within `deadline` (monotonic), and count as lost what is pending."""
         left = max(0.0, deadline - time.monotonic())
-        self._delivery.write_off(0 if self._spool is None else self._spool.close(left))
+        self._sender.drop_remaining(0 if self._spool is None else self._spool.close(left))
 
 
 capture_stack: list[Reporter] = []

@@ -35,20 +35,22 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Retryable:
     """It may work later."""
 
     reason: str
-    answered: bool
+    got_response: bool
     """Whether any HTTP answer came."""
     retry_after: float | None = None
     """Seconds that the server asked us to wait."""
 
 
-Outcome = Delivered | Rejected | Failed
+Outcome = Delivered | Rejected | Retryable
 
 
-def judge(status: int, headers: Mapping[str, str], body: bytes, secret: str = "") -> Outcome:
+def classify_response(
+    status: int, headers: Mapping[str, str], body: bytes, secret: str = ""
+) -> Outcome:
     """
     Read an answer as the API defines it.
 
@@ -68,7 +70,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, secret: str = ""
         return Rejected(f'HTTP 200 {{"status": "error"}}{_explain(body, secret)}')
     reason = f"HTTP {status}{_explain(body, secret)}"
     if status in RETRYABLE or status >= 500:  # noqa: PLR2004 - every server error
-        return Failed(reason, answered=True, retry_after=retry_after(headers))
+        return Retryable(reason, got_response=True, retry_after=retry_after(headers))
     if 300 <= status < 400:  # noqa: PLR2004 - the redirects
         reason = f"HTTP {status}, a redirect, which is not followed; is base_url right?"
     return Rejected(reason)

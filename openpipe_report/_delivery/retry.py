@@ -1,5 +1,5 @@
 """
-When an attempt may be made again: a report's own backoff, and an outage, which is everybody's.
+Two rules: each report's own exponential backoff, and a circuit breaker shared by all reports.
 
 tenacity's wait and stop say when; nobody sleeps here.
 """
@@ -40,9 +40,9 @@ class Backoff:
         return self._wait(_after(attempts))
 
 
-class Outage:
+class CircuitBreaker:
     """
-    More reports in a row without any answer than can be in flight at once.
+    Opens after more consecutive failures than there are senders; then one probe at a time.
 
     While it lasts, reports do not try one after the other in vain, which would take the
     interpreter's lock from the callers: one at a time looks whether it is over, every few seconds.
@@ -56,23 +56,23 @@ class Outage:
     def __init__(self, senders: int, backoff: Backoff) -> None:
         self._senders = senders
         self._backoff = backoff
-        self._unanswered = 0
-        self.next_look = 0.0
+        self._failures = 0
+        self.next_probe = 0.0
         """The monotonic time before which nothing is to be tried."""
         self.reason = ""
         """Why the last look got no answer."""
 
     @property
-    def is_on(self) -> bool:
+    def is_open(self) -> bool:
         """Whether the server is taken to be out of reach."""
-        return self._unanswered > self._senders
+        return self._failures > self._senders
 
-    def look(self, now: float) -> None:
+    def begin_probe(self, now: float) -> None:
         """Note that an attempt begins: in an outage it is given some time before another does."""
-        if self.is_on:
-            self.next_look = now + LONGEST_BACKOFF
+        if self.is_open:
+            self.next_probe = now + LONGEST_BACKOFF
 
-    def unanswered(self, now: float, reason: str, *, is_first: bool) -> None:
+    def record_failure(self, now: float, reason: str, *, is_first: bool) -> None:
         """
         Note that an attempt got no answer.
 
@@ -82,19 +82,19 @@ class Outage:
             is_first: Whether it was the report's first: a few reports that never get an answer,
                 tried again and again, are no outage.
         """
-        if is_first or self.is_on:
-            self._unanswered += 1
-        if self.is_on:
+        if is_first or self.is_open:
+            self._failures += 1
+        if self.is_open:
             self.reason = reason
-            self.next_look = now + self._backoff.wait(max(1, self._unanswered - self._senders))
-            if not self.is_on:  # another thread's answer has come meanwhile
-                self.next_look = 0.0
+            self.next_probe = now + self._backoff.wait(max(1, self._failures - self._senders))
+            if not self.is_open:  # another thread's answer has come meanwhile
+                self.next_probe = 0.0
 
-    def end(self) -> bool:
-        """Note that the server answered, or that all may be tried anew; whether it was out."""
-        was_on, self._unanswered = self.is_on, 0
-        self.next_look = 0.0
-        return was_on
+    def record_success(self) -> bool:
+        """Note that the server got_response, or that all may be tried anew; whether it was out."""
+        was_open, self._failures = self.is_open, 0
+        self.next_probe = 0.0
+        return was_open
 
 
 def _after(attempts: int) -> Any:

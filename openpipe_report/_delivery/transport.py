@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from openpipe_report._delivery.proxy import proxy_for
-from openpipe_report._delivery.response import Failed, judge
+from openpipe_report._delivery.response import Retryable, classify_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -127,15 +127,17 @@ class Transport:
                     # Most often a pooled connection that the server has closed meanwhile.
                     return self._attempt(request, deadline)
             except httpx.TransportError as error:
-                return Failed(_describe(error), answered=False)
+                return Retryable(_describe(error), got_response=False)
             except httpx.HTTPStatusError as error:  # by a hook of a given client
-                return judge(error.response.status_code, error.response.headers, b"", self._secret)
+                return classify_response(
+                    error.response.status_code, error.response.headers, b"", self._secret
+                )
             except UnicodeError:
-                return Failed("the host name of the base URL is not one", answered=False)
+                return Retryable("the host name of the base URL is not one", got_response=False)
             except RuntimeError:
                 if self._client is None or not self._client.is_closed:
                     raise
-                return Failed("the given http_client is closed", answered=False)
+                return Retryable("the given http_client is closed", got_response=False)
 
     def _request(
         self, body: bytes, key: str, connect: float, read: float, on_wait: Callable[[], object]
@@ -169,7 +171,7 @@ class Transport:
             assert self._client is not None  # noqa: S101 - one of the two is there
             response = self._client.send(request, stream=True, follow_redirects=False)
         try:
-            return judge(
+            return classify_response(
                 response.status_code, response.headers, _read(response, deadline), self._secret
             )
         finally:

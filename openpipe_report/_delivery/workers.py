@@ -1,9 +1,9 @@
 """
-Workers: the threads that send the reports of one reporter.
+SenderThreads: the threads that send the reports of one reporter.
 
 They start as the backlog grows: as many as the network keeps waiting, and one that stands by for
 when no answer comes. They are daemons, and end when there is nothing to do. No thread waits out a
-backoff: a report between attempts lies in the outbox's heap, and new reports take turns with due
+backoff: a report between attempts lies in the queue's heap, and new reports take turns with due
 ones. At the end of the process, where no thread can be started, the exiting one does the work.
 """
 
@@ -18,22 +18,22 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from openpipe_report._delivery import process
-from openpipe_report._log import note_fault
+from openpipe_report._log import log_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from openpipe_report._delivery.accounting import Ledger
-    from openpipe_report._delivery.queue import New, Outbox, Queued
-    from openpipe_report._delivery.sender import Delivery
+    from openpipe_report._delivery.accounting import Accounting
+    from openpipe_report._delivery.queue import New, PendingReport, ReportQueue
+    from openpipe_report._delivery.sender import Sender
 
 _IDLE = 10.0
 """Seconds after which a thread ends for want of work."""
 
-_STUCK = 0.25
+_BLOCKED_AFTER = 0.25
 """Seconds on one report after which a thread counts no more, and another takes its place."""
 
-_READY, _STANDBY = math.inf, -math.inf
+_READY, _RESERVE_THREAD = math.inf, -math.inf
 
 
 class _Here(threading.local):
@@ -50,7 +50,7 @@ def is_delivering() -> bool:
 
 @contextmanager
 def delivering() -> Generator[None]:
-    """Mark this thread as one that delivers."""
+    """FlushEpoch this thread as one that delivers."""
     outer, _here.delivering = _here.delivering, True
     try:
         yield
@@ -58,30 +58,35 @@ def delivering() -> Generator[None]:
         _here.delivering = outer
 
 
-class Workers:
+class SenderThreads:
     """
-    Takes reports out of an outbox and advances them, on at most `senders` threads.
+    Takes reports out of an queue and advances them, on at most `senders` threads.
 
     Args:
         senders: How many threads there may be.
-        ledger: Says what is pending.
-        outbox: Has the reports.
+        accounting: Says what is pending.
+        queue: Has the reports.
         delivery: Advances them.
         owner: Kept alive while a thread runs, so that the exit finds it.
     """
 
     def __init__(
-        self, senders: int, ledger: Ledger, outbox: Outbox, delivery: Delivery, owner: object
+        self,
+        senders: int,
+        accounting: Accounting,
+        queue: ReportQueue,
+        sender: Sender,
+        owner: object,
     ) -> None:
         self._senders = senders
-        self._ledger = ledger
-        self._outbox = outbox
-        self._delivery = delivery
+        self._accounting = accounting
+        self._queue = queue
+        self._sender = sender
         self._owner = ref(owner)
         self._threads: dict[threading.Thread, float] = {}
         """
         Each thread, and when (monotonic) it took what it is at: `_READY` if it waits for work,
-        `_STANDBY` if it waits for one that is stuck.
+        `_RESERVE_THREAD` if it waits for one that is stuck.
         """
         self._starting = threading.Lock()
         self._leaving = threading.Lock()
@@ -89,27 +94,27 @@ class Workers:
     def __len__(self) -> int:
         return len(self._threads)
 
-    def pass_on(self, queued: New | Queued) -> None:
+    def enqueue(self, pending: New | PendingReport) -> None:
         """Let the threads have a report: a new one, or one that went through the spool."""
-        self._outbox.put(queued)
+        self._queue.put(pending)
         if len(self._threads) < self._senders and not self._has_spare():
             self._start()
 
-    def ensure(self) -> None:
+    def ensure_thread(self) -> None:
         """Start a thread if there are fewer than wanted, or none to spare."""
-        if len(self._threads) < self._senders and (self._missing() > 0 or not self._has_spare()):
+        if len(self._threads) < self._senders and (self._shortfall() > 0 or not self._has_spare()):
             self._start()
 
     def _has_spare(self) -> bool:
         """Whether there is a thread that could take over."""
         threads = [*self._threads.values()]
-        return _READY in threads or _STANDBY in threads
+        return _READY in threads or _RESERVE_THREAD in threads
 
-    def _missing(self) -> int:
+    def _shortfall(self) -> int:
         """How many more threads are worth having; negative if there are too many."""
-        since = time.monotonic() - _STUCK
-        get_anywhere = sum(took > since for took in [*self._threads.values()])
-        return self._delivery.concurrency.wanted - get_anywhere
+        since = time.monotonic() - _BLOCKED_AFTER
+        making_progress = sum(took > since for took in [*self._threads.values()])
+        return self._sender.concurrency.wanted - making_progress
 
     def _start(self) -> None:
         """Start a thread if there may be another; while the interpreter exits there may not."""
@@ -140,42 +145,42 @@ class Workers:
         while True:
             waiting_first = not waiting_first
             try:
-                if self._missing() < 0 and self._stand_by():
+                if self._shortfall() < 0 and self._wait_in_reserve():
                     return
                 if not self._step(waiting_first=waiting_first) and self._may_end():
                     return
             except BaseException:  # noqa: BLE001 - a thread that dies delivers nothing
-                note_fault("a sending thread")
+                log_internal_error("a sending thread")
 
     def _step(self, *, waiting_first: bool) -> bool:
         """Advance one report; False if there was none."""
         me = threading.current_thread()
-        queued = self._outbox.take(
-            waiting_first=waiting_first, idle=_IDLE, hold=self._delivery.hold
+        pending = self._queue.take(
+            waiting_first=waiting_first, idle=_IDLE, not_before=self._sender.not_before
         )
         self._threads[me] = time.monotonic()
         try:
-            if queued is not None:
-                if self._ledger.pending > 1:
-                    self.ensure()
-                self._delivery.advance(queued)
-            self._delivery.tell_losses()
+            if pending is not None:
+                if self._accounting.pending > 1:
+                    self.ensure_thread()
+                self._sender.process(pending)
+            self._sender.log_drops()
         finally:
             self._threads[me] = _READY
-        return queued is not None
+        return pending is not None
 
-    def _stand_by(self) -> bool:
+    def _wait_in_reserve(self) -> bool:
         """Rest while the others get along; True if one does so already, and this one is to end."""
         me = threading.current_thread()
         with self._leaving:
-            if self._missing() >= 0:
+            if self._shortfall() >= 0:
                 return False
-            if _STANDBY in [*self._threads.values()]:
+            if _RESERVE_THREAD in [*self._threads.values()]:
                 del self._threads[me]
                 return True
-            self._threads[me] = _STANDBY
-        while self._missing() <= 0 and self._ledger.pending and not self._outbox.closed:
-            time.sleep(_STUCK)
+            self._threads[me] = _RESERVE_THREAD
+        while self._shortfall() <= 0 and self._accounting.pending and not self._queue.closed:
+            time.sleep(_BLOCKED_AFTER)
         self._threads[me] = _READY
         return False
 
@@ -183,26 +188,26 @@ class Workers:
         """Leave, unless there is something to do."""
         me = threading.current_thread()
         with self._leaving:
-            closed = self._outbox.closed
-            if self._ledger.pending and not closed:
+            closed = self._queue.closed
+            if self._accounting.pending and not closed:
                 return False
             if len(self._threads) == 1:
-                self._delivery.close()
+                self._sender.close()
             del self._threads[me]
-            # `pass_on()` may have put a report in and still have seen this thread; it looks for
+            # `enqueue()` may have put a report in and still have seen this thread; it looks for
             # threads after it has put, so here the order is the other way round.
-            if self._ledger.pending and not closed and not self._threads:
+            if self._accounting.pending and not closed and not self._threads:
                 self._threads[me] = _READY
                 return False
         if closed:
-            self.abandon()
+            self.drop_pending()
         return True
 
-    def abandon(self) -> None:
+    def drop_pending(self) -> None:
         """After the shutdown: count as lost what waits."""
-        self._delivery.abandon("shutdown")
+        self._sender.drop_pending("shutdown")
         if not self._threads:
-            self._delivery.close()
+            self._sender.close()
 
     def drain(self, deadline: float) -> None:
         """
@@ -212,28 +217,28 @@ class Workers:
         there is none, and none can be started, does this thread; a `Retry-After` that ends in time
         is waited for.
         """
-        self._delivery.hurry()
-        if self._ledger.pending:
-            self.ensure()
-        while self._ledger.pending and (left := deadline - time.monotonic()) > 0:
-            if self.is_tried(deadline):
+        self._sender.expire_delays()
+        if self._accounting.pending:
+            self.ensure_thread()
+        while self._accounting.pending and (left := deadline - time.monotonic()) > 0:
+            if self.all_scheduled_after(deadline):
                 break
             if self._threads:
-                self.ensure()
+                self.ensure_thread()
                 time.sleep(min(left, 0.005))
                 continue
-            queued = self._outbox.take(
-                waiting_first=True, idle=min(left, 0.02), hold=self._delivery.hold
+            pending = self._queue.take(
+                waiting_first=True, idle=min(left, 0.02), not_before=self._sender.not_before
             )
-            if queued is not None:
-                self._delivery.advance(queued, within=left)
+            if pending is not None:
+                self._sender.process(pending, within=left)
         if not self._threads:
-            self._delivery.close()
+            self._sender.close()
 
-    def is_tried(self, deadline: float) -> bool:
+    def all_scheduled_after(self, deadline: float) -> bool:
         """Whether all that is pending waits for a time that will not come."""
-        resumed = self._delivery.paused_until
+        resumed = self._sender.paused_until
         if time.monotonic() < resumed < deadline:
             return False
-        idle = self._outbox.is_idle(self._delivery.hold())
-        return idle and self._ledger.pending <= self._outbox.waiting
+        idle = self._queue.is_idle(self._sender.not_before())
+        return idle and self._accounting.pending <= self._queue.waiting

@@ -13,14 +13,14 @@ from typing import Any
 
 from openai._base_client import SyncAPIClient
 
-from openpipe_report._delivery.destination import inheriting
+from openpipe_report._delivery.destination import inherit_config
 from openpipe_report._openai.interception import AsyncReporting, Reporting, SyncReporting
 from openpipe_report._openai.resources import lazy_resources
 
 
 def is_reporting(client: object) -> bool:
     """Whether a client is one of ours, or was instrumented."""
-    return "_openpipe_link" in vars(client)
+    return "_openpipe_config" in vars(client)
 
 
 def _with_signatures(cls: type, base: type) -> type:
@@ -50,7 +50,7 @@ def _inheriting(original: Any) -> Any:
 
     @functools.wraps(original)
     def with_options(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with inheriting(vars(self)["_openpipe_link"]):
+        with inherit_config(vars(self)["_openpipe_config"]):
             return original(self, *args, **kwargs)
 
     return with_options

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import openai
 
-from openpipe_report._delivery.destination import make_link
+from openpipe_report._delivery.destination import load_reporting_config
 from openpipe_report._openai.classes import is_reporting, replacing_class
 from openpipe_report._openai.resources import reclass_resources, restore_resources
 
@@ -57,11 +57,13 @@ def instrument(
     if not isinstance(client, _CLIENTS):
         raise TypeError(f"instrument() takes a client of openai's, got {kind.__name__}")
     reports = is_reporting(client)
-    link = vars(client)["_openpipe_link"] if reports else None
-    if link is not None and link.own_reporter and openpipe is None and reporter is None:
+    config = vars(client)["_openpipe_config"] if reports else None
+    if config is not None and config.configured_reporter and openpipe is None and reporter is None:
         return client
     made = kind if reports else _replacing(kind)
-    vars(client)["_openpipe_link"] = make_link(openpipe, reporter).for_client(client.base_url)
+    vars(client)["_openpipe_config"] = load_reporting_config(openpipe, reporter).for_client(
+        client.base_url
+    )
     object.__setattr__(client, "__class__", made)
     reclass_resources(client)
     return client
@@ -82,6 +84,6 @@ def uninstrument(client: _Client) -> _Client:
     base = next((base for base, made in _instrumented.items() if type(client) is made), None)
     if base is not None:
         object.__setattr__(client, "__class__", base)
-        vars(client).pop("_openpipe_link")
+        vars(client).pop("_openpipe_config")
         restore_resources(client)
     return client

@@ -14,9 +14,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._capture.call import Call
-from openpipe_report._context.scope import current_call, in_force
-from openpipe_report._delivery.destination import Link, inheriting, make_link, note_websocket
-from openpipe_report._log import guarded, note_fault
+from openpipe_report._context.scope import current_call, current_scope
+from openpipe_report._delivery.destination import (
+    ReportingConfig,
+    inherit_config,
+    load_reporting_config,
+    warn_websocket,
+)
+from openpipe_report._log import log_internal_error, run_guarded
 from openpipe_report._openai.resources import reclass_resources
 
 if TYPE_CHECKING:
@@ -51,7 +56,7 @@ def _endpoint_of(url: str) -> str | None:
     return path if path in _PATHS else None
 
 
-def begin(link: Link, options: Any) -> tuple[Call | None, Any]:
+def begin(config: ReportingConfig, options: Any) -> tuple[Call | None, Any]:
     """
     Begin a logical call.
 
@@ -68,33 +73,33 @@ def begin(link: Link, options: Any) -> tuple[Call | None, Any]:
             options = options.model_copy()
             options.extra_json = {k: v for k, v in extra.items() if k != "openpipe"} or None
         if path is None or options.method.upper() != "POST":
-            return _begin_retrieval(link, options, ours), options
+            return _begin_retrieval(config, options, ours), options
         metadata: Any = None
         if path == "chat/completions" and isinstance(body, dict) and "metadata" in body:
-            metadata = _own_metadata(link, body, extra)
+            metadata = _own_metadata(config, body, extra)
             if metadata is not None:
                 options = options.model_copy()
                 options.json_data = {k: v for k, v in body.items() if k != "metadata"}
-        return _begin_call(link, path, metadata, ours), options
+        return _begin_call(config, path, metadata, ours), options
     except Exception:  # noqa: BLE001 - the guard
-        note_fault("beginning a call")
+        log_internal_error("beginning a call")
         return None, options
 
 
-def _begin_retrieval(link: Link, options: Any, ours: Any) -> Call | None:
+def _begin_retrieval(config: ReportingConfig, options: Any, ours: Any) -> Call | None:
     """Begin a call that may find a background response finished: GET /responses/{id}."""
     parts = options.url.partition("?")[0].strip("/").split("/")
     if parts[-2:-1] != ["responses"] or options.method.upper() != "GET":
         return None
-    call = _begin_call(link, "responses", None, ours)
+    call = _begin_call(config, "responses", None, ours)
     if call is not None:
         call.on_poll(parts[-1])
     return call
 
 
-def _own_metadata(link: Link, body: dict[str, Any], extra: Any) -> Any:
+def _own_metadata(config: ReportingConfig, body: dict[str, Any], extra: Any) -> Any:
     """Find metadata that OpenAI would refuse: it takes it on chat completions only to store."""
-    if link.settings.forward_metadata or not isinstance(body["metadata"], Mapping):
+    if config.settings.forward_metadata or not isinstance(body["metadata"], Mapping):
         return None
     if body.get("store") or (extra is not None and extra.get("store")):
         return None
@@ -103,12 +108,12 @@ def _own_metadata(link: Link, body: dict[str, Any], extra: Any) -> Any:
     return body["metadata"]
 
 
-def _begin_call(link: Link, path: str, metadata: Any, ours: Any) -> Call | None:
-    reporter = link.reporter
+def _begin_call(config: ReportingConfig, path: str, metadata: Any, ours: Any) -> Call | None:
+    reporter = config.reporter
     if reporter is None:
         return None
-    around = in_force()
-    if not around.report or _PATHS[path] not in link.settings.endpoints:
+    around = current_scope()
+    if not around.report or _PATHS[path] not in config.settings.endpoints:
         return None
     if not isinstance(ours, Mapping):
         return Call(reporter, path, around, metadata or _NOTHING, _NOTHING)
@@ -124,7 +129,7 @@ def _begin_call(link: Link, path: str, metadata: Any, ours: Any) -> Call | None:
 class Reporting:
     """What sync and async clients share."""
 
-    _openpipe_link: Link
+    _openpipe_config: ReportingConfig
 
     def __init__(
         self,
@@ -133,9 +138,9 @@ class Reporting:
         reporter: Reporter | None = None,
         **kwargs: Any,
     ) -> None:
-        self._openpipe_link = make_link(openpipe, reporter)
+        self._openpipe_config = load_reporting_config(openpipe, reporter)
         super().__init__(*args, **kwargs)
-        self._openpipe_link = self._openpipe_link.for_client(self.base_url)  # type: ignore[attr-defined]
+        self._openpipe_config = self._openpipe_config.for_client(self.base_url)  # type: ignore[attr-defined]
         reclass_resources(self)
 
     def copy(
@@ -146,14 +151,14 @@ class Reporting:
         **kwargs: Any,
     ) -> Any:
         """Copy the client as openai does; the copy reports as this one unless told otherwise."""
-        link = self._openpipe_link
+        config = self._openpipe_config
         asked = openpipe is not None or reporter is not None
         if asked:
-            link = make_link(openpipe, reporter)
-        with inheriting(link):
+            config = load_reporting_config(openpipe, reporter)
+        with inherit_config(config):
             made = super().copy(*args, **kwargs)  # type: ignore[misc]
         if asked:  # whatever the constructor of a subclass chose
-            vars(made)["_openpipe_link"] = link.for_client(made.base_url)
+            vars(made)["_openpipe_config"] = config.for_client(made.base_url)
         return made
 
     with_options = copy
@@ -161,7 +166,7 @@ class Reporting:
     @property
     def websocket_base_url(self) -> Any:
         """An attribute of openai's; beside `copy()` it is WebSocket connections that read it."""
-        guarded("noting a WebSocket", note_websocket, self._openpipe_link)
+        run_guarded("noting a WebSocket", warn_websocket, self._openpipe_config)
         try:
             return self.__dict__["websocket_base_url"]
         except KeyError:
@@ -175,55 +180,59 @@ class Reporting:
         request = super()._build_request(options, *args, **kwargs)  # type: ignore[misc]
         call = current_call.get()
         if call is not None:
-            guarded("taking a request", call.on_request, request, options)
+            run_guarded("taking a request", call.on_request, request, options)
         return request
 
 
 class SyncReporting(Reporting):
     def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-        call, options = begin(self._openpipe_link, options)
+        call, options = begin(self._openpipe_config, options)
         outer = current_call.get()
         current_call.set(call)
         try:
             result = super().request(cast_to, options, *args, **kwargs)  # type: ignore[misc]
         except BaseException as error:
             if call is not None:
-                guarded("taking an error", call.on_error, error, options)
+                run_guarded("taking an error", call.on_error, error, options)
             raise
         finally:
             current_call.set(outer)
         if call is not None:
-            guarded("finishing a call", call.on_return)
+            run_guarded("finishing a call", call.on_return)
         return result
 
     def _process_response(self, *, response: Any, **kwargs: Any) -> Any:
         call = current_call.get()
         current_call.set(None)
         if call is not None:
-            guarded("taking a response", call.on_response, response, kwargs.get("retries_taken", 0))
+            run_guarded(
+                "taking a response", call.on_response, response, kwargs.get("retries_taken", 0)
+            )
         return super()._process_response(response=response, **kwargs)  # type: ignore[misc]
 
 
 class AsyncReporting(Reporting):
     async def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-        call, options = begin(self._openpipe_link, options)
+        call, options = begin(self._openpipe_config, options)
         outer = current_call.get()
         current_call.set(call)
         try:
             result = await super().request(cast_to, options, *args, **kwargs)  # type: ignore[misc]
         except BaseException as error:
             if call is not None:
-                guarded("taking an error", call.on_error, error, options)
+                run_guarded("taking an error", call.on_error, error, options)
             raise
         finally:
             current_call.set(outer)
         if call is not None:
-            guarded("finishing a call", call.on_return)
+            run_guarded("finishing a call", call.on_return)
         return result
 
     async def _process_response(self, *, response: Any, **kwargs: Any) -> Any:
         call = current_call.get()
         current_call.set(None)
         if call is not None:
-            guarded("taking a response", call.on_response, response, kwargs.get("retries_taken", 0))
+            run_guarded(
+                "taking a response", call.on_response, response, kwargs.get("retries_taken", 0)
+            )
         return await super()._process_response(response=response, **kwargs)  # type: ignore[misc]

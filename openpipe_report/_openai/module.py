@@ -19,7 +19,7 @@ from openai._client import OpenAIWithRawResponse, OpenAIWithStreamedResponse
 from openai._resource import SyncAPIResource
 from openai._utils import LazyProxy
 
-from openpipe_report._delivery.destination import make_link
+from openpipe_report._delivery.destination import load_reporting_config
 from openpipe_report._openai.classes import reporting_class
 from openpipe_report._openai.resources import reclass_resources
 
@@ -97,8 +97,8 @@ def load_client() -> Any:
     original = openai._load_client()
     if _module_client[0] is not original:
         copy: Any = object.__new__(drop_in_for(type(original)))
-        link = make_link(None, None).for_client(original.base_url)
-        copy.__dict__.update(vars(original), _openpipe_link=link)
+        config = load_reporting_config(None, None).for_client(original.base_url)
+        copy.__dict__.update(vars(original), _openpipe_config=config)
         for name, value in vars(original).items():
             # Resources know their client; until openai 1.67 all are made with it.
             if isinstance(value, _MADE_WITH_A_CLIENT):

@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from openpipe_report._log import note_fault
+from openpipe_report._log import log_internal_error
 from openpipe_report._report.chat_stream import assemble
 from openpipe_report._report.content_encoding import UndecodableError, decode_body, decode_content
 from openpipe_report._report.model import PAYLOADS, Report, encode_json
@@ -156,7 +156,7 @@ class Exchange:
             try:
                 assembled = assemble(body)
             except Exception:  # noqa: BLE001 - the record is then the stream's text
-                note_fault("assembling a stream")
+                log_internal_error("assembling a stream")
         if assembled is not None:
             error = error or assembled.error
             if not assembled.complete:
@@ -215,7 +215,7 @@ def encode_report(source: Source, settings: Settings) -> bytes | str:
     try:
         report = source.build()
     except Exception:  # noqa: BLE001 - counted under its reason
-        note_fault("building a report")
+        log_internal_error("building a report")
         return "could not be built"
     if report is None:
         return ""
@@ -229,12 +229,12 @@ def encode_report(source: Source, settings: Settings) -> bytes | str:
                 return ""
             report = Report.model_validate(report.to_wire())
         except BaseException:  # noqa: BLE001 - fails closed, whatever the hook does
-            note_fault("before_report")
+            log_internal_error("before_report")
             return "before_report raised"
     try:
         return fit(report, settings.max_report_bytes) or "too large"
     except Exception:  # noqa: BLE001 - counted under its reason
-        note_fault("encoding a report")
+        log_internal_error("encoding a report")
         return "could not be encoded"
 
 

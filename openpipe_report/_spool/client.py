@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
-from openpipe_report._log import note_fault
+from openpipe_report._log import log_internal_error
 from openpipe_report._spool.rows import Stored
 from openpipe_report._spool.writer import SpoolWriter
 
@@ -50,7 +50,7 @@ class Keeper(Protocol[_New_contra, _Kind]):
         """Make an entry of what was put; None if there is nothing to send after all."""
         ...
 
-    def pass_on(self, entry: _Kind, /) -> None:
+    def enqueue(self, entry: _Kind, /) -> None:
         """Send it: it is stored, or could not be."""
         ...
 
@@ -198,7 +198,7 @@ class Spool(Generic[_New, _Kind]):
                 entry.stored = stored
         finally:
             for entry in entries:
-                self._keeper.pass_on(entry)
+                self._keeper.enqueue(entry)
             self._writer.settle(at_once=self._closed or wish is not None)
             left = self._writer.leave() if self._closed else 0
             if wish is not None:
@@ -235,7 +235,7 @@ class Spool(Generic[_New, _Kind]):
         try:
             return self._keeper.build(new)
         except BaseException:  # noqa: BLE001 - the thread must live on
-            note_fault("building a report")
+            log_internal_error("building a report")
             return None
 
     def _rest(self) -> None:
@@ -267,7 +267,7 @@ def _run(
         try:
             ended = spool._turn(task)  # noqa: SLF001 - its own
         except BaseException:  # noqa: BLE001 - without the thread nothing is sent
-            note_fault("the spool")
+            log_internal_error("the spool")
             ended = False
         if ended:
             spool._rest()  # noqa: SLF001 - its own

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from openpipe_report._log import logger, note_fault
+from openpipe_report._log import log_internal_error, logger
 from openpipe_report._spool.file import SpoolFile
 from openpipe_report._spool.owner import LEASE
 from openpipe_report._spool.schema import SpoolError, is_corrupt, is_full
@@ -206,7 +206,7 @@ class SpoolWriter:
             else:
                 return
         if not isinstance(error, (sqlite3.Error, OSError, SpoolError)):
-            note_fault("the spool")
+            log_internal_error("the spool")
         pause = _PAUSE_IF_LOCKED if "locked" in str(error) else _PAUSE
         if isinstance(error, SpoolError):
             pause = math.inf
@@ -216,7 +216,7 @@ class SpoolWriter:
         try:
             self.file.close()
         except sqlite3.Error:
-            note_fault("closing the spool")
+            log_internal_error("closing the spool")
 
     def _set_aside(self) -> None:
         if name := self.file.set_aside():

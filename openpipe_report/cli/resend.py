@@ -77,7 +77,7 @@ class Resending:
                 self.buried.append((stored.key, outcome.reason))
             else:
                 self.failed[outcome.reason] += 1
-                if not outcome.answered or outcome.retry_after:
+                if not outcome.got_response or outcome.retry_after:
                     return False
             self.on_step()
         return True

@@ -17,7 +17,7 @@ from openpipe_report import Report, Reporter, metadata, span, with_context
 from openpipe_report._context.scope import scope
 
 
-def in_force():
+def current_scope():
     return scope.get().metadata.get("step")
 
 
@@ -26,7 +26,7 @@ def function(a, b=2, *rest, **more):
     """Its docstring."""
     if a == "raise":
         raise ValueError("no")
-    return [in_force(), a, b, *rest, *more]
+    return [current_scope(), a, b, *rest, *more]
 
 
 @span("function", metadata={"step": "inner"}, tags={"kind": "test"})
@@ -35,7 +35,7 @@ async def coroutine(a, b=2, *rest, **more):
     await asyncio.sleep(0)
     if a == "raise":
         raise ValueError("no")
-    return [in_force(), a, b, *rest, *more]
+    return [current_scope(), a, b, *rest, *more]
 
 
 @span("steps", metadata={"step": "inner"})
@@ -43,7 +43,7 @@ def generator(*items):
     """Its docstring."""
     for item in items:
         try:
-            got = yield (in_force(), item)
+            got = yield (current_scope(), item)
         except KeyError as error:
             yield error.args[0]
         else:
@@ -58,7 +58,7 @@ async def async_generator(*items):
     for item in items:
         await asyncio.sleep(0)
         try:
-            got = yield (in_force(), item)
+            got = yield (current_scope(), item)
         except KeyError as error:
             yield error.args[0]
         else:
@@ -76,7 +76,7 @@ def test_function(reports, decorated):
     with metadata(step="outer"):
         assert run(decorated(1, 3, 4, c=5)) == ["inner", 1, 3, 4, "c"]
         assert run(decorated("x")) == ["inner", "x", 2]
-        assert in_force() == "outer"
+        assert current_scope() == "outer"
     first, second = reports
     assert first.reqPayload["name"] == "function"
     assert first.reqPayload["input"] == {"a": 1, "b": 3, "rest": [4], "more": {"c": 5}}
@@ -223,7 +223,7 @@ def test_generator(reports):
     with metadata(step="outer"):
         stream = generator("a", "b", "c")
         assert next(stream) == ("inner", "a")
-        assert in_force() == "outer"
+        assert current_scope() == "outer"
         assert stream.send("sent") == "sent"
         assert next(stream) == ("inner", "b")
         assert stream.throw(KeyError("thrown")) == "thrown"
@@ -232,7 +232,7 @@ def test_generator(reports):
         with pytest.raises(StopIteration) as stop:
             next(stream)
         assert stop.value.value == "end"
-        assert in_force() == "outer"
+        assert current_scope() == "outer"
     [report] = reports
     items = [["inner", "a"], "sent", ["inner", "b"], "thrown", ["inner", "c"]]
     assert report.to_wire()["respPayload"] == items
@@ -244,12 +244,12 @@ async def test_async_generator(reports):
     with metadata(step="outer"):
         stream = async_generator("a", "b", "c")
         assert await anext(stream) == ("inner", "a")
-        assert in_force() == "outer"
+        assert current_scope() == "outer"
         assert await stream.asend("sent") == "sent"
         assert await anext(stream) == ("inner", "b")
         assert await stream.athrow(KeyError("thrown")) == "thrown"
         assert [item async for item in stream] == [("inner", "c")]
-        assert in_force() == "outer"
+        assert current_scope() == "outer"
     [report] = reports
     assert len(report.respPayload) == 5
     assert (report.statusCode, report.errorMessage) == (200, None)
@@ -290,10 +290,10 @@ async def test_async_generator_closed_elsewhere(reports):
     async def close():
         with metadata(step="other"):
             await stream.aclose()
-            return in_force()
+            return current_scope()
 
     assert await asyncio.create_task(close()) == "other"
-    assert in_force() is None
+    assert current_scope() is None
     assert len(reports) == 1
 
 
@@ -316,15 +316,15 @@ def test_metadata_inside_a_generator(reports):
     @span("steps")
     def steps():
         with metadata(step="own"):
-            yield in_force()
-            yield in_force()
-        yield in_force()
+            yield current_scope()
+            yield current_scope()
+        yield current_scope()
 
     with metadata(step="outer"):
         seen = []
         for item in steps():
             seen.append(item)
-            assert in_force() == "outer"
+            assert current_scope() == "outer"
     assert seen == ["own", "own", "outer"]
 
 
@@ -333,12 +333,12 @@ def test_threads_of_a_pool(reports):
 
     def ask(question):
         with span("ask"):
-            return in_force()
+            return current_scope()
 
     with metadata(step="outer"), span("answer") as answer, ThreadPoolExecutor(4) as pool:
         assert list(pool.map(ask, range(4))) == [None] * 4
         assert list(pool.map(with_context(ask), range(40))) == ["outer"] * 40
-        assert pool.submit(in_force).result() is None
+        assert pool.submit(current_scope).result() is None
     carried = [report.reqPayload["metadata"] for report in reports[4:-1]]
     assert {each["parent_span_id"] for each in carried} == {answer.span_id}
     assert {each["trace_id"] for each in carried} == {answer.trace_id}
@@ -349,7 +349,7 @@ async def test_with_context_of_a_coroutine():
 
     async def ask():
         await asyncio.sleep(0)
-        return in_force()
+        return current_scope()
 
     with metadata(step="outer"):
         carried = with_context(ask)

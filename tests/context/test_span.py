@@ -11,7 +11,7 @@ from pydantic import BaseModel, model_serializer
 
 import openpipe_report
 from openpipe_report import Reporter, metadata, span
-from openpipe_report._context.scope import in_force, scope
+from openpipe_report._context.scope import current_scope, scope
 from openpipe_report.testing import captured_reports
 
 HEX_32, HEX_16 = IsStr(regex="[0-9a-f]{32}"), IsStr(regex="[0-9a-f]{16}")
@@ -144,7 +144,7 @@ async def test_tasks(reports):
 
 
 def labels():
-    return in_force().metadata.get("of"), in_force().report
+    return current_scope().metadata.get("of"), current_scope().report
 
 
 def test_interleaved_generators():
@@ -247,7 +247,7 @@ def test_wrong_keys(values, told):
 def test_any_name():
     """Labels may be called `self`."""
     with metadata(self="x"):
-        assert in_force().metadata == {"self": "x"}
+        assert current_scope().metadata == {"self": "x"}
 
 
 def test_report_false(reports):

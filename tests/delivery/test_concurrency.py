@@ -6,7 +6,7 @@ import pytest
 from support.backend import HANG_GUARD
 
 from openpipe_report._delivery import concurrency as concurrency_module
-from openpipe_report._delivery.concurrency import Concurrency, Turn
+from openpipe_report._delivery.concurrency import ConcurrencyLimiter, Slot
 
 
 @pytest.mark.parametrize(
@@ -23,57 +23,57 @@ from openpipe_report._delivery.concurrency import Concurrency, Turn
 )
 def test_threads_that_the_network_keeps_waiting(wall, cpu, wanted):
     """There are as many threads as keep less than one core busy, from one to the limit."""
-    concurrency = Concurrency(8)
+    concurrency = ConcurrencyLimiter(8)
     assert concurrency.wanted == 8
     for _ in range(50):
-        concurrency.note(wall, cpu)
+        concurrency.record(wall, cpu)
     assert concurrency.wanted == wanted
 
 
 def test_threads_that_only_compute_become_fewer():
     """Where threads wait for the interpreter alone, in the end there is one."""
-    concurrency = Concurrency(8)
-    concurrency.note(10.0, 0.001)
+    concurrency = ConcurrencyLimiter(8)
+    concurrency.record(10.0, 0.001)
     assert concurrency.wanted == 8
     for _ in range(500):
-        concurrency.note(0.001 * concurrency.wanted, 0.001)
+        concurrency.record(0.001 * concurrency.wanted, 0.001)
     assert concurrency.wanted == 1
 
 
 def test_one_slow_attempt_is_not_forgotten_at_once():
     """After a timeout there are threads enough for the next one."""
-    concurrency = Concurrency(8)
-    concurrency.note(0.0005, 0.0004)
-    concurrency.note(10.0, 0.0004)
+    concurrency = ConcurrencyLimiter(8)
+    concurrency.record(0.0005, 0.0004)
+    concurrency.record(10.0, 0.0004)
     for _ in range(20):
-        concurrency.note(0.0005, 0.0004)
+        concurrency.record(0.0005, 0.0004)
         assert concurrency.wanted == 8
 
 
 def test_a_turn_ends_once():
     """A turn that was passed on is not another's to lose."""
     lock = threading.Lock()
-    with Turn(lock) as turn:
+    with Slot(lock) as slot:
         assert lock.locked()
-        turn.pass_on()
+        slot.release()
         assert not lock.locked()
-        with Turn(lock):
-            turn.pass_on()
+        with Slot(lock):
+            slot.release()
             assert lock.locked()
     assert not lock.locked()
 
 
 def test_nobody_waits_long_for_a_turn(monkeypatch):
     """Whatever holds up one thread holds up the others for a moment only."""
-    monkeypatch.setattr(concurrency_module, "_PATIENCE", 0.001)
+    monkeypatch.setattr(concurrency_module, "SLOT_TIMEOUT", 0.001)
     lock = threading.Lock()
     went_on = threading.Event()
 
     def other():
-        with Turn(lock):
+        with Slot(lock):
             went_on.set()
 
-    with Turn(lock):
+    with Slot(lock):
         thread = threading.Thread(target=other)
         thread.start()
         assert went_on.wait(HANG_GUARD)
@@ -83,8 +83,8 @@ def test_nobody_waits_long_for_a_turn(monkeypatch):
 
 def test_a_thread_alone_takes_no_turns(monkeypatch):
     """Where one thread does it all, nobody waits for its turn."""
-    monkeypatch.setattr(concurrency_module, "_PATIENCE", HANG_GUARD)
-    concurrency = Concurrency(8)
-    concurrency.note(0.0005, 0.0004)
-    with concurrency.turn(), concurrency.turn():
+    monkeypatch.setattr(concurrency_module, "SLOT_TIMEOUT", HANG_GUARD)
+    concurrency = ConcurrencyLimiter(8)
+    concurrency.record(0.0005, 0.0004)
+    with concurrency.slot(), concurrency.slot():
         pass

@@ -6,12 +6,12 @@ import gc
 import itertools
 import logging
 import math
-import queue
 import random
 import sys
 import threading
 import time
 from collections import Counter
+from queue import SimpleQueue
 
 import httpx
 import pytest
@@ -21,9 +21,9 @@ from tenacity import wait_fixed, wait_none
 import openpipe_report
 from openpipe_report import Reporter, Stats
 from openpipe_report._delivery import registry, retry, sender
-from openpipe_report._delivery.accounting import Ledger
-from openpipe_report._delivery.concurrency import Concurrency
-from openpipe_report._delivery.queue import Outbox, Queued
+from openpipe_report._delivery.accounting import Accounting
+from openpipe_report._delivery.concurrency import ConcurrencyLimiter
+from openpipe_report._delivery.queue import PendingReport, ReportQueue
 
 URL = "http://receiver.test/api/v1"
 
@@ -87,7 +87,7 @@ def make(server, **settings):
 def settle(reporter):
     """Wait until each report has ended or waits for another attempt."""
     deadline = time.monotonic() + HANG_GUARD
-    while not reporter._workers.is_tried(0.0) and reporter.ledger.pending:
+    while not reporter._workers.all_scheduled_after(0.0) and reporter.accounting.pending:
         assert time.monotonic() < deadline
         threading.Event().wait(0.001)
 
@@ -150,11 +150,11 @@ def test_queue_full_in_bytes():
     reporter = make(Server(gate), max_queue_bytes=10_000, senders=1)
     reporter.submit(Made())
     assert gate.reached.wait(HANG_GUARD)
-    assert reporter.ledger.reserve(5_000)
+    assert reporter.accounting.reserve(5_000)
     reporter.submit(Made("big", size=6_000))
     reporter.submit(Made("small", size=4_000))
     assert reporter.stats().dropped == {"queue full": 1}
-    reporter.ledger.reserve(-5_000)
+    reporter.accounting.reserve(-5_000)
     gate.opened.set()
     reporter.flush()
     assert reporter.stats().delivered == 2
@@ -282,18 +282,18 @@ def test_what_was_never_tried_looks_first(retry_never):
     """In an outage reports that no answer ever comes to are not in the others' way."""
     server = Server(lambda request: httpx.ConnectError("no") if b"bad" in request.content else 200)
     reporter = make(server, senders=1)
-    outage = reporter._delivery._outage
+    outage = reporter._sender._breaker
     for _ in range(2):
         reporter.submit(Made("bad"))
     settle(reporter)
-    assert outage.is_on
+    assert outage.is_open
     for _ in range(10):
         reporter.submit(Made("good"))
     settle(reporter)
     assert len(server.keys) == 2
-    reporter._outbox.make_due(unanswered_only=False)
-    outage.next_look = 0.0
-    reporter._outbox.wake(1)
+    reporter._queue.expire_delays(unanswered_only=False)
+    outage.next_probe = 0.0
+    reporter._queue.wake(1)
     while reporter.stats().delivered < 10:
         threading.Event().wait(0.001)
     assert b"good" in server.bodies[2]
@@ -348,7 +348,7 @@ def test_retry_after_beyond_retry_for():
     flushed = reporter.flush(0)
     assert (flushed.pending, flushed.lost) == (1, 0)
     assert reporter.stats().dropped == {"gave up": 1}
-    assert reporter._delivery.paused_until <= time.monotonic() + 3600
+    assert reporter._sender.paused_until <= time.monotonic() + 3600
 
 
 def test_flush_tells_of_pending():
@@ -391,9 +391,9 @@ def test_flush_waits_for_what_was_before_only():
     reporter.submit(Made("a"))
     assert gates[b"a"].reached.wait(HANG_GUARD)
     flusher = threading.Thread(target=lambda: results.append(reporter.flush(HANG_GUARD)))
-    marks = reporter.ledger._marks
+    epochs = reporter.accounting._epochs
     flusher.start()
-    while reporter.ledger._marks is marks:
+    while reporter.accounting._epochs is epochs:
         threading.Event().wait(0.001)
     reporter.submit(Made("b"))
     gates[b"a"].opened.set()
@@ -635,12 +635,12 @@ def test_threads_for_a_server_that_keeps_them_waiting():
 
 def test_no_more_threads_than_wanted(monkeypatch):
     """Where one is enough, another stands by and that is all."""
-    monkeypatch.setattr("openpipe_report._delivery.workers._STUCK", 10.0)
-    monkeypatch.setattr(Concurrency, "note", lambda *_: None)
+    monkeypatch.setattr("openpipe_report._delivery.workers._BLOCKED_AFTER", 10.0)
+    monkeypatch.setattr(ConcurrencyLimiter, "record", lambda *_: None)
     server = Server(lambda request: seen.append(reporter.stats().threads) or 200)
     seen: list[int] = []
     reporter = make(server)
-    reporter._delivery.concurrency.wanted = 1
+    reporter._sender.concurrency.wanted = 1
     for _ in range(300):
         reporter.submit(Made())
     while reporter.stats().delivered < 300:
@@ -729,14 +729,14 @@ def test_log_filter_that_fails(way, retry_never):
 
 def test_threads_that_sleep_are_woken():
     """However sleeping, waking and putting coincide, each report is taken, and each thread ends."""
-    outbox = Outbox()
-    taken, over = queue.SimpleQueue(), threading.Event()
+    queue = ReportQueue()
+    taken, over = SimpleQueue(), threading.Event()
 
     def take():
         first = False
         while not over.is_set():
             first = not first
-            item = outbox.take(waiting_first=first, idle=0.0005, hold=lambda: 0.0)
+            item = queue.take(waiting_first=first, idle=0.0005, not_before=lambda: 0.0)
             if item is not None:
                 taken.put(item)
 
@@ -744,7 +744,7 @@ def test_threads_that_sleep_are_woken():
     for thread in threads:
         thread.start()
     for _ in range(3000):
-        outbox.put(Queued(Made(), 1, None))
+        queue.put(PendingReport(Made(), 1, None))
         taken.get(timeout=HANG_GUARD)
     over.set()
     for thread in threads:
@@ -758,7 +758,7 @@ def test_no_report_is_lost_between_threads(monkeypatch):
     reporter = make(Server())
     for _ in range(300):
         reporter.submit(Made())
-        while reporter.ledger.pending:
+        while reporter.accounting.pending:
             threading.Event().wait(0.0001)
     assert reporter.stats().delivered == 300
 
@@ -774,9 +774,9 @@ def test_thread_that_cannot_start(monkeypatch):
 
 
 def test_finalizer_inside_the_ledger(monkeypatch):
-    """A report made by a finalizer in the midst of the ledger's own work does not deadlock."""
+    """A report made by a finalizer in the midst of the accounting's own work does not deadlock."""
     reporter = make(Server())
-    outer = Ledger._close
+    outer = Accounting._close
     submitted = []
 
     def close(self, mark, size):
@@ -785,7 +785,7 @@ def test_finalizer_inside_the_ledger(monkeypatch):
             reporter.submit(Made("by a finalizer"))
         return outer(self, mark, size)
 
-    monkeypatch.setattr(Ledger, "_close", close)
+    monkeypatch.setattr(Accounting, "_close", close)
     reporter.submit(Made())
     while reporter.stats().delivered < 2:
         threading.Event().wait(0.001)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from openpipe_report._delivery.retry import LONGEST_BACKOFF, Backoff, Outage
+from openpipe_report._delivery.retry import LONGEST_BACKOFF, Backoff, CircuitBreaker
 
 
 def test_backoff_is_full_jitter():
@@ -34,76 +34,76 @@ def test_backoff_gives_up(retry_for, since_first, at_least):
 
 
 def out_of_reach(senders=2, now=100.0):
-    """An outage that has just begun."""
-    outage = Outage(senders, Backoff(600))
+    """An breaker that has just begun."""
+    breaker = CircuitBreaker(senders, Backoff(600))
     for _ in range(senders + 1):
-        outage.look(now)
-        outage.unanswered(now, "refused", is_first=True)
-    return outage
+        breaker.begin_probe(now)
+        breaker.record_failure(now, "refused", is_first=True)
+    return breaker
 
 
 def test_few_failures_are_no_outage():
     """As many failures in a row as there can be attempts in flight hold nobody up."""
-    outage = Outage(2, Backoff(600))
+    breaker = CircuitBreaker(2, Backoff(600))
     for _ in range(100):
         for _ in range(2):
-            outage.look(100.0)
-            outage.unanswered(100.0, "refused", is_first=True)
-        assert outage.next_look == 0.0
-        assert not outage.end()
+            breaker.begin_probe(100.0)
+            breaker.record_failure(100.0, "refused", is_first=True)
+        assert breaker.next_probe == 0.0
+        assert not breaker.record_success()
 
 
 def test_the_same_reports_again_are_no_outage():
     """Reports that never get an answer hold up nobody, however often they are tried."""
-    outage = Outage(2, Backoff(600))
+    breaker = CircuitBreaker(2, Backoff(600))
     for attempt in range(1, 100):
         for _ in range(2):
-            outage.look(100.0)
-            outage.unanswered(100.0, "reset", is_first=attempt == 1)
-        assert not outage.is_on
-        assert outage.next_look == 0.0
+            breaker.begin_probe(100.0)
+            breaker.record_failure(100.0, "reset", is_first=attempt == 1)
+        assert not breaker.is_open
+        assert breaker.next_probe == 0.0
 
 
 def test_an_answer_meanwhile(monkeypatch):
     """Where an answer comes while a failure is noted, nothing is held."""
-    outage = out_of_reach()
+    breaker = out_of_reach()
 
     def answered(*_):
-        outage.end()
+        breaker.record_success()
         return 5.0
 
     monkeypatch.setattr(Backoff, "wait", answered)
-    outage.unanswered(100.0, "refused", is_first=True)
-    assert outage.next_look == 0.0
+    breaker.record_failure(100.0, "refused", is_first=True)
+    assert breaker.next_probe == 0.0
 
 
 def test_one_at_a_time_looks():
     """Once an attempt is under way no other is made, until it has had its time."""
-    outage = out_of_reach()
-    assert 100.0 <= outage.next_look <= 100.5
-    outage.look(101.0)
-    assert outage.next_look == 101.0 + LONGEST_BACKOFF
+    breaker = out_of_reach()
+    assert 100.0 <= breaker.next_probe <= 100.5
+    breaker.begin_probe(101.0)
+    assert breaker.next_probe == 101.0 + LONGEST_BACKOFF
 
 
 def test_looks_grow_rare():
-    """In an outage there is a look every few seconds, and never less."""
-    outage = out_of_reach()
+    """In an breaker there is a look every few seconds, and never less."""
+    breaker = out_of_reach()
     pauses = []
     for look in range(200):
-        outage.look(now := 1000.0 * look)
-        outage.unanswered(now, f"refused {look}", is_first=look % 2 == 0)
-        pauses.append(outage.next_look - now)
+        breaker.begin_probe(now := 1000.0 * look)
+        breaker.record_failure(now, f"refused {look}", is_first=look % 2 == 0)
+        pauses.append(breaker.next_probe - now)
     assert max(pauses) <= LONGEST_BACKOFF
     assert 1.5 < sum(pauses[5:]) / len(pauses[5:]) < 3.5
-    assert outage.reason == "refused 199"
+    assert breaker.reason == "refused 199"
 
 
 def test_an_answer_ends_it():
     """After an answer everything may be tried, and whoever noted it is told, once."""
-    outage = out_of_reach()
-    assert outage.end()
-    assert outage.next_look == 0.0
-    assert not outage.end()
-    outage.look(200.0)
-    outage.unanswered(200.0, "refused", is_first=True)
-    assert outage.next_look == 0.0
+    breaker = out_of_reach()
+    assert breaker.record_success()
+    assert breaker.next_probe == 0.0
+    assert not breaker.record_success()
+    breaker.begin_probe(200.0)
+    breaker.record_failure(200.0, "refused", is_first=True)
+    assert breaker.next_probe == 0.0

@@ -16,7 +16,13 @@ from tenacity import wait_none
 
 from openpipe_report import Reporter, Settings
 from openpipe_report._delivery import response as response_module
-from openpipe_report._delivery.response import Delivered, Failed, Rejected, judge, retry_after
+from openpipe_report._delivery.response import (
+    Delivered,
+    Rejected,
+    Retryable,
+    classify_response,
+    retry_after,
+)
 from openpipe_report._delivery.transport import Transport
 
 URL = "http://receiver.test/api/v1"
@@ -61,13 +67,13 @@ def test_no_key_no_header():
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 599])
 def test_retryable_status(status):
     """These may work later."""
-    assert judge(status, {}, b"") == Failed(f"HTTP {status}", answered=True)
+    assert classify_response(status, {}, b"") == Retryable(f"HTTP {status}", got_response=True)
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 307, 400, 401, 403, 404, 413, 422])
 def test_other_status(status):
     """Any other status but 200 is a refusal."""
-    assert isinstance(judge(status, {}, b""), Rejected)
+    assert isinstance(classify_response(status, {}, b""), Rejected)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +100,14 @@ def test_other_status(status):
 )  # fmt: skip
 def test_reason(status, body, told):
     """The server's words are told in one line, without the key, and nothing but them."""
-    outcome = judge(status, {}, body, "sk-secret")
-    assert isinstance(outcome, (Rejected, Failed))
+    outcome = classify_response(status, {}, body, "sk-secret")
+    assert isinstance(outcome, (Rejected, Retryable))
     assert outcome.reason == told
 
 
 def test_long_message_is_cut():
     """A message is told up to 500 characters."""
-    outcome = judge(400, {}, b'{"message":"%s"}' % (b"x" * 10_000))
+    outcome = classify_response(400, {}, b'{"message":"%s"}' % (b"x" * 10_000))
     assert len(outcome.reason) < 520
 
 
@@ -142,7 +148,7 @@ def test_no_answer(error):
     with respx.mock as mock:
         mock.post(f"{URL}/report").mock(side_effect=error("boom"))
         outcome = send(Transport(Settings(base_url=URL)))
-    assert outcome == Failed(f"{error.__name__}: boom", answered=False)
+    assert outcome == Retryable(f"{error.__name__}: boom", got_response=False)
 
 
 def test_stale_connection_is_repeated_at_once():
@@ -170,8 +176,8 @@ def test_refused_connection():
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/api/v1"
         outcome = send(Transport(Settings(base_url=url)))
-    assert isinstance(outcome, Failed)
-    assert not outcome.answered
+    assert isinstance(outcome, Retryable)
+    assert not outcome.got_response
 
 
 def test_black_hole():
@@ -179,7 +185,7 @@ def test_black_hole():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/api/v1"
         outcome = send(Transport(Settings(base_url=url, read_timeout=0.1)))
-    assert outcome == Failed("ReadTimeout: timed out", answered=False)
+    assert outcome == Retryable("ReadTimeout: timed out", got_response=False)
 
 
 def test_answer_drop_by_drop(monkeypatch):
@@ -198,7 +204,9 @@ def test_answer_drop_by_drop(monkeypatch):
     transport = Transport(
         Settings(base_url=URL, http_client=client, read_timeout=0.01, connect_timeout=0.01)
     )
-    assert send(transport) == Failed("ReadTimeout: the answer takes too long", answered=False)
+    assert send(transport) == Retryable(
+        "ReadTimeout: the answer takes too long", got_response=False
+    )
 
 
 def test_endless_answer():
@@ -320,7 +328,7 @@ def test_hook_that_raises_after_a_stale_connection():
         event_hooks={"response": [lambda response: response.raise_for_status()]},
     )
     found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
-    assert found == Failed("HTTP 429", answered=True)
+    assert found == Retryable("HTTP 429", got_response=True)
 
 
 @pytest.mark.parametrize("make_client", [None, httpx.Client])
@@ -342,4 +350,4 @@ def test_closed_client():
     client = httpx.Client()
     client.close()
     found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
-    assert found == Failed("the given http_client is closed", answered=False)
+    assert found == Retryable("the given http_client is closed", got_response=False)

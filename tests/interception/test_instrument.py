@@ -107,9 +107,9 @@ def test_wrappers_that_were_made_before(make_caller, scripted, reports):
 def test_on_after_off(make_caller, monkeypatch):
     """A client that was instrumented without a destination gets one when there is one."""
     client = instrument(make_caller(package=openai).client)
-    assert client._openpipe_link.reporter is None
+    assert client._openpipe_config.reporter is None
     monkeypatch.setenv("OPENPIPE_BASE_URL", DESTINATION["base_url"])
-    assert instrument(client)._openpipe_link.reporter is not None
+    assert instrument(client)._openpipe_config.reporter is not None
 
 
 def test_twice_is_once(make_caller, scripted, reports):
@@ -164,11 +164,11 @@ def test_destination(make_caller):
     client = make_caller(package=openai).client
     first, second = Reporter(**DESTINATION), Reporter(**DESTINATION)
     instrument(client, reporter=first)
-    assert client._openpipe_link.reporter is first
+    assert client._openpipe_config.reporter is first
     instrument(client)
-    assert client._openpipe_link.reporter is first
+    assert client._openpipe_config.reporter is first
     instrument(client, reporter=second)
-    assert client.copy()._openpipe_link.reporter is second
+    assert client.copy()._openpipe_config.reporter is second
 
 
 def test_refused(make_caller):
@@ -179,7 +179,7 @@ def test_refused(make_caller):
     with pytest.raises(SettingsError, match="unknown setting nope"):
         instrument(client, openpipe={"nope": 1})
     assert type(client).__module__ == type(client).__mro__[0].__module__
-    assert not hasattr(client, "_openpipe_link")
+    assert not hasattr(client, "_openpipe_config")
 
 
 @pytest.mark.parametrize("name", ["AzureOpenAI", "AsyncAzureOpenAI", "BedrockOpenAI"])

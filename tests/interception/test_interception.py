@@ -528,9 +528,9 @@ def test_copies_report_as_their_original(make_caller, scripted, copy, caplog):
     caller = make_caller(reporter=reporter)
     made = getattr(caller.client, copy)(timeout=7)
     assert made.timeout == 7
-    assert made._openpipe_link.own_reporter is reporter
+    assert made._openpipe_config.configured_reporter is reporter
     other = getattr(caller.client, copy)(openpipe={"base_url": "http://127.0.0.1:8/api/v1"})
-    assert other._openpipe_link.own_reporter is not reporter
+    assert other._openpipe_config.configured_reporter is not reporter
     assert type(made) is type(caller.client)
     assert caplog.records == []
 
@@ -545,17 +545,17 @@ def test_copy_of_a_subclass_with_its_own_constructor(scripted):
 
     reporter = openpipe_report.Reporter(base_url="http://127.0.0.1:9/api/v1")
     with Mine(api_key="sk-test", base_url=scripted.base_url, reporter=reporter) as client:
-        assert client.with_options(timeout=1)._openpipe_link.own_reporter is reporter
+        assert client.with_options(timeout=1)._openpipe_config.configured_reporter is reporter
 
 
 def test_equal_settings_share_a_reporter(make_caller):
     """Clients with equal settings share one reporter."""
     links = [
-        make_caller(openpipe={"base_url": url}).client._openpipe_link
+        make_caller(openpipe={"base_url": url}).client._openpipe_config
         for url in ("http://127.0.0.1:9", "http://127.0.0.1:9/", "http://127.0.0.1:8")
     ]
-    assert links[0].own_reporter is links[1].own_reporter
-    assert links[0].own_reporter is not links[2].own_reporter
+    assert links[0].configured_reporter is links[1].configured_reporter
+    assert links[0].configured_reporter is not links[2].configured_reporter
 
 
 # Construction
@@ -676,7 +676,7 @@ def test_copy_of_a_subclass_that_chooses_its_settings(scripted):
 
     reporter = openpipe_report.Reporter(base_url="http://127.0.0.1:9")
     with Mine(api_key="sk-test", base_url=scripted.base_url) as client:
-        assert client.copy(reporter=reporter)._openpipe_link.own_reporter is reporter
+        assert client.copy(reporter=reporter)._openpipe_config.configured_reporter is reporter
 
 
 def test_reprs_show_no_payload(caller, scripted, reports, monkeypatch):

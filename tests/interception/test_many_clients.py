@@ -66,7 +66,7 @@ def go_round():
             cls = AsyncOpenAI if number % 3 else OpenAI
             client = cls(**GIVEN, openpipe={"base_url": sys.argv[1], "senders": 3})
         clients.append(client)
-        reporters.add(client._openpipe_link.reporter)
+        reporters.add(client._openpipe_config.reporter)
         peak.note()
 
     async def use_some():

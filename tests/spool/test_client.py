@@ -123,7 +123,7 @@ def test_stored_before_sent(opened, path):
     """A report is in the file, private and as JSON, before anybody may send it."""
     spool, keeper = opened()
     seen = []
-    keeper.pass_on = lambda entry: seen.append(
+    keeper.enqueue = lambda entry: seen.append(
         (entry.stored, select(path, "SELECT key, base_url, body FROM reports"))
     )
     [entry] = put(spool, 1)

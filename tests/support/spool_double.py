@@ -23,7 +23,7 @@ class Keeper:
         entry.body = json.dumps([entry.number, "x" * entry.size]).encode()
         return entry
 
-    def pass_on(self, entry):
+    def enqueue(self, entry):
         self.passed.append(entry)
 
     def room(self):
