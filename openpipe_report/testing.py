@@ -23,7 +23,7 @@ from openpipe_report._settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from openpipe_report._delivery.queue import Source
+    from openpipe_report._report.model import ReportSource
 
 _NOWHERE = "http://captured-reports.invalid"
 
@@ -33,7 +33,7 @@ class _CapturingReporter(Reporter):
 
     captured: list[Report]
 
-    def submit(self, source: Source) -> bool:
+    def submit(self, source: ReportSource) -> bool:
         body = encode_report(source, self.settings)
         if isinstance(body, bytes):
             self.captured.append(Report(**json.loads(body)))

@@ -11,33 +11,20 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openpipe_report._delivery.accounting import FlushEpoch
-    from openpipe_report._report.model import Report
-
-
-class Source(Protocol):
-    """What becomes a report on the reporter's thread: an exchange, a span, a hand-made one."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of memory that it holds, about."""
-        ...
-
-    def build(self) -> Report | None:
-        """Build the report, or None if there is none to send; if it raises, it is dropped."""
-        ...
+    from openpipe_report._report.model import ReportSource
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class PendingReport:
     """A report on its way: first what it is made of, later its JSON."""
 
-    source: Source | None
+    source: ReportSource | None
     size: int
     epoch: FlushEpoch
     body: bytes = b""
@@ -58,7 +45,7 @@ class PendingReport:
         return self.due < other.due
 
 
-New: TypeAlias = "tuple[Source, int, FlushEpoch]"
+NewReport: TypeAlias = "tuple[ReportSource, int, FlushEpoch]"
 """A new report: its source, its size and the epoch it was admitted under."""
 
 
@@ -72,7 +59,7 @@ class ReportQueue:
     """
 
     def __init__(self) -> None:
-        self._new: SimpleQueue[New | PendingReport] = SimpleQueue()
+        self._new: SimpleQueue[NewReport | PendingReport] = SimpleQueue()
         self._waiting: list[PendingReport] = []
         self._lock = threading.Lock()
         self._sleepers: deque[threading.Lock] = deque()
@@ -81,7 +68,7 @@ class ReportQueue:
         self.closed = False
         """Whether the reporter was shut down."""
 
-    def put(self, new: New | PendingReport) -> None:
+    def put(self, new: NewReport | PendingReport) -> None:
         """Add a new report, or one that the spool has built."""
         self._new.put(new)
         if self._sleepers:

@@ -27,8 +27,8 @@ from openpipe_report._settings import Settings, load_settings
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from openpipe_report._delivery.queue import New, Source
-    from openpipe_report._report.model import ReportFields
+    from openpipe_report._delivery.queue import NewReport
+    from openpipe_report._report.model import ReportFields, ReportSource
     from openpipe_report._spool.client import Spool
     from openpipe_report._spool.rows import Stored
 
@@ -124,7 +124,7 @@ class Reporter:
             self.settings.senders, self.accounting, self._queue, self._sender, self
         )
 
-    def _make_spool(self) -> Spool[New, PendingReport] | None:
+    def _make_spool(self) -> Spool[NewReport, PendingReport] | None:
         settings = self.settings
         if settings.spool is None:
             return None
@@ -156,7 +156,7 @@ class Reporter:
 
     # What the caller's thread does; a finalizer may, too.
 
-    def submit(self, source: Source) -> bool:
+    def submit(self, source: ReportSource) -> bool:
         """Queue what is to be reported; when the queue is full, drop and count it: False."""
         if self._closed:
             self.accounting.count_drop("shutdown")
@@ -180,13 +180,13 @@ class Reporter:
 
     # What the spool's thread asks for.
 
-    def build(self, new: New) -> PendingReport | None:
+    def build(self, new: NewReport) -> PendingReport | None:
         """Slot what was submitted into JSON; None if there is nothing to send after all."""
         with delivering():
             pending = PendingReport(*new)
             return pending if self._sender.build(pending) else None
 
-    def enqueue(self, pending: New | PendingReport) -> None:
+    def enqueue(self, pending: NewReport | PendingReport) -> None:
         """Let the sending threads have a report: a new one, or one that went through the spool."""
         self._workers.enqueue(pending)
 

@@ -25,7 +25,7 @@ from openpipe_report._report.exchange import encode_report
 if TYPE_CHECKING:
     from openpipe_report._delivery.accounting import Accounting
     from openpipe_report._delivery.concurrency import Slot
-    from openpipe_report._delivery.queue import New, PendingReport, ReportQueue
+    from openpipe_report._delivery.queue import NewReport, PendingReport, ReportQueue
     from openpipe_report._delivery.response import Outcome
     from openpipe_report._settings import Settings
     from openpipe_report._spool.client import Spool
@@ -67,7 +67,7 @@ class Sender:
         self._sending: set[PendingReport] = set()
         self.concurrency = ConcurrencyLimiter(settings.senders)
         self._is_exiting = False
-        self.spool: Spool[New, PendingReport] | None = None
+        self.spool: Spool[NewReport, PendingReport] | None = None
 
     @property
     def paused_until(self) -> float:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from openpipe_report._delivery.accounting import Accounting
-    from openpipe_report._delivery.queue import New, PendingReport, ReportQueue
+    from openpipe_report._delivery.queue import NewReport, PendingReport, ReportQueue
     from openpipe_report._delivery.sender import Sender
 
 _IDLE = 10.0
@@ -94,7 +94,7 @@ class SenderThreads:
     def __len__(self) -> int:
         return len(self._threads)
 
-    def enqueue(self, pending: New | PendingReport) -> None:
+    def enqueue(self, pending: NewReport | PendingReport) -> None:
         """Let the threads have a report: a new one, or one that went through the spool."""
         self._queue.put(pending)
         if len(self._threads) < self._senders and not self._has_spare():

@@ -21,7 +21,7 @@ from openpipe_report._report.model import PAYLOADS, Report, encode_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from openpipe_report._delivery.queue import Source
+    from openpipe_report._report.model import ReportSource
     from openpipe_report._settings import Settings
 
 _OVERHEAD = 1024
@@ -210,7 +210,7 @@ def is_first_sight(value: Any) -> bool:
     return first
 
 
-def encode_report(source: Source, settings: Settings) -> bytes | str:
+def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
     """Return the report's JSON, or why it is lost; empty if it is not wanted."""
     try:
         report = source.build()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, Protocol, TypedDict
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
@@ -75,6 +75,19 @@ class Report(BaseModel):
     def to_json(self) -> bytes:
         """Encode `to_wire()` as RFC 8259 allows it, ASCII only."""
         return encode_json(self.to_wire())
+
+
+class ReportSource(Protocol):
+    """What becomes a report on the reporter's thread: a call, a span, or one made by hand."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it holds, about."""
+        ...
+
+    def build(self) -> Report | None:
+        """Build the report, or None if there is none to send; if it raises, it is dropped."""
+        ...
 
 
 class ReportFields(TypedDict, total=False):
