@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from inspect import iscoroutinefunction
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,9 +21,33 @@ from openpipe_report._errors import SettingsError
 HOSTED_BASE_URL = "https://api.openpipe.ai/api/v1"
 """Where reports go when there is an API key and no base URL (the API page names it)."""
 
-ENDPOINTS = frozenset(
-    {"chat.completions", "completions", "responses", "embeddings", "images", "audio", "moderations"}
+
+class Endpoint(NamedTuple):
+    """One kind of call that can be reported."""
+
+    name: str
+    """As `Settings.endpoints` has it."""
+    paths: tuple[str, ...]
+    """The ends of the URL paths that belong to it."""
+    is_default: bool = False
+    """Whether it is reported unless `endpoints` says otherwise."""
+
+
+ENDPOINTS = (
+    Endpoint("chat.completions", ("chat/completions",), is_default=True),
+    Endpoint("completions", ("completions",), is_default=True),
+    Endpoint("responses", ("responses", "responses/compact"), is_default=True),
+    Endpoint("embeddings", ("embeddings",)),
+    Endpoint("images", ("images/generations", "images/edits", "images/variations")),
+    Endpoint("audio", ("audio/speech", "audio/transcriptions", "audio/translations")),
+    Endpoint("moderations", ("moderations",)),
 )
+"""Every endpoint that is known; a new one is added here."""
+
+ENDPOINT_OF_PATH = {path: endpoint.name for endpoint in ENDPOINTS for path in endpoint.paths}
+"""By the end of a URL's path: the name of its endpoint."""
+
+_ENDPOINT_NAMES = frozenset(endpoint.name for endpoint in ENDPOINTS)
 
 _MIB = 1024 * 1024
 
@@ -60,11 +84,13 @@ def _check_base_url(value: object) -> object:
 def _split_names(value: object) -> object:
     names = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
     if not isinstance(names, (list, tuple, set, frozenset)):
-        raise ValueError(f"must be names from {', '.join(sorted(ENDPOINTS))}")  # noqa: TRY004
+        raise ValueError(f"must be names from {', '.join(sorted(_ENDPOINT_NAMES))}")  # noqa: TRY004
     names = [str(name) for name in names if name]
-    unknown = sorted(set(names) - ENDPOINTS)
+    unknown = sorted(set(names) - _ENDPOINT_NAMES)
     if unknown:
-        raise ValueError(f"knows {', '.join(sorted(ENDPOINTS))}, but not {', '.join(unknown)}")
+        raise ValueError(
+            f"knows {', '.join(sorted(_ENDPOINT_NAMES))}, but not {', '.join(unknown)}"
+        )
     return frozenset(names)
 
 
@@ -104,7 +130,7 @@ class Settings(BaseModel):
     enabled: bool = True
     """Whether calls are reported at all."""
     endpoints: Annotated[frozenset[str], BeforeValidator(_split_names)] = frozenset(
-        {"chat.completions", "completions", "responses"}
+        endpoint.name for endpoint in ENDPOINTS if endpoint.is_default
     )
     """Which endpoints are reported; also known: embeddings, images, audio, moderations."""
     forward_metadata: bool = False

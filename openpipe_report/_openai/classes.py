@@ -1,20 +1,19 @@
 """
-Classes that report: openai's own with the overrides of `_client`, under the same name.
+Classes that report: openai's own, with the overrides of `interception`, under the same name.
 
-There are two ways to make one: for a class of this package, and for clients that exist already.
+A drop-in class and the class that an existing client is given are made in the same way.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from types import CellType, FunctionType
 from typing import Any
 
 from openai._base_client import SyncAPIClient
 
 from openpipe_report._delivery.destination import inherit_config
-from openpipe_report._openai.interception import AsyncReporting, Reporting, SyncReporting
+from openpipe_report._openai.interception import overrides_for
 from openpipe_report._openai.resources import lazy_resources
 
 
@@ -23,8 +22,45 @@ def is_reporting(client: object) -> bool:
     return "_openpipe_config" in vars(client)
 
 
-def _with_signatures(cls: type, base: type) -> type:
-    """Let `inspect.signature` show the parameters of `base` and our two."""
+def drop_in_class(base: type, *, derived_from: type | None = None) -> type:
+    """
+    Make the drop-in class for one of openai's client classes.
+
+    It keeps the name of the one it stands for: openai's User-Agent is made of it.
+
+    Args:
+        base: A client class of openai's.
+        derived_from: Our class for the one that `base` derives from, so that `isinstance` holds
+            between ours as it does between openai's. The overrides are inherited from it.
+    """
+    if derived_from is not None:
+        return _signed_like(base, _subclass(base, (derived_from, base), "openpipe_report"))
+    return _overriding(base, "openpipe_report")
+
+
+def instrumented_class(base: type) -> type:
+    """
+    Make the class that existing instances of `base`, a client class, can be given.
+
+    Python allows that only where `base` is the first base.
+    """
+    return _overriding(base, base.__module__, __qualname__=base.__qualname__)
+
+
+def _overriding(base: type, module: str, **attributes: Any) -> type:
+    made = _subclass(base, (base,), module, **attributes)
+    for name, member in overrides_for(made, is_async=not issubclass(base, SyncAPIClient)).items():
+        setattr(made, name, member)
+    return _signed_like(base, made)
+
+
+def _subclass(base: type, bases: tuple[type, ...], module: str, **attributes: Any) -> type:
+    body = {"__doc__": base.__doc__, "__module__": module, **attributes, **lazy_resources(base)}
+    return type(base.__name__, bases, body)
+
+
+def _signed_like(base: type, made: Any) -> type:
+    """Let `inspect.signature` show the parameters of `base` and our two; renew `with_options`."""
     ours = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
         for name in ("openpipe", "reporter")
@@ -39,10 +75,9 @@ def _with_signatures(cls: type, base: type) -> type:
             last -= 1
         new = [parameter for parameter in ours if parameter.name not in signature.parameters]
         signature = signature.replace(parameters=[*parameters[:last], *new, *parameters[last:]])
-        setattr(cls, name, _signed(getattr(cls, name), original, signature))
-    own = cls.copy if aliased else _inheriting(base.with_options)  # type: ignore[attr-defined]
-    cls.with_options = own  # type: ignore[attr-defined]
-    return cls
+        setattr(made, name, _signed(getattr(made, name), original, signature))
+    made.with_options = made.copy if aliased else _inheriting(base.with_options)  # type: ignore[attr-defined]
+    return made  # type: ignore[no-any-return]
 
 
 def _inheriting(original: Any) -> Any:
@@ -63,54 +98,3 @@ def _signed(method: Any, original: Any, signature: inspect.Signature) -> Any:
 
     signed.__signature__ = signature  # type: ignore[attr-defined]
     return signed
-
-
-def reporting_class(base: type, *, derived_from: type | None = None) -> type:
-    """
-    Make the drop-in class for one of openai's client classes.
-
-    It keeps the name of the one it stands for: openai's User-Agent is made of it.
-
-    Args:
-        base: A client class of openai's.
-        derived_from: Our class for the one that `base` derives from, so that `isinstance` holds
-            between ours as it does between openai's.
-    """
-    bases = (derived_from or _mixin_for(base), base)
-    body = {"__doc__": base.__doc__, "__module__": "openpipe_report", **lazy_resources(base)}
-    return _with_signatures(type(base.__name__, bases, body), base)
-
-
-def replacing_class(base: type) -> type:
-    """
-    Make the class that existing instances of `base`, a client class, can be given.
-
-    Python allows that only where the first base is the same, so it has a copy of each method that
-    a drop-in inherits.
-    """
-    same = {name: getattr(base, name) for name in ("__doc__", "__module__", "__qualname__")}
-    made = type(base.__name__, (base,), {**same, **lazy_resources(base)})
-    for kind in (Reporting, _mixin_for(base)):
-        for name, member in vars(kind).items():
-            if isinstance(member, FunctionType):
-                setattr(made, name, _copied(member, made))
-            elif isinstance(member, property):
-                setattr(made, name, member)
-    return _with_signatures(made, base)
-
-
-def _mixin_for(base: type) -> type:
-    return SyncReporting if issubclass(base, SyncAPIClient) else AsyncReporting
-
-
-def _copied(method: FunctionType, owner: type) -> FunctionType:
-    """Copy a method for another class: `super()` in it goes by the cell of its class."""
-    copied = FunctionType(
-        method.__code__,
-        method.__globals__,
-        method.__name__,
-        method.__defaults__,
-        (CellType(owner),) if method.__code__.co_freevars == ("__class__",) else method.__closure__,
-    )
-    copied.__kwdefaults__ = method.__kwdefaults__
-    return copied

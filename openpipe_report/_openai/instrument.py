@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import openai
 
 from openpipe_report._delivery.destination import load_reporting_config
-from openpipe_report._openai.classes import is_reporting, replacing_class
+from openpipe_report._openai.classes import instrumented_class, is_reporting
 from openpipe_report._openai.resources import reclass_resources, restore_resources
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def instrument(
 
 def _replacing(kind: type) -> type:
     # Of several threads' classes one stays.
-    return _instrumented.get(kind) or _instrumented.setdefault(kind, replacing_class(kind))
+    return _instrumented.get(kind) or _instrumented.setdefault(kind, instrumented_class(kind))
 
 
 def uninstrument(client: _Client) -> _Client:

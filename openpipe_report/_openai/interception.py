@@ -1,10 +1,13 @@
 """
-What a client that reports has different from openai's: three methods, overridden.
+The overrides that make a client of openai's report: three methods, and the way it is made.
 
 `request()` is one logical call, openai's retries inside; `_build_request()` makes the HTTP request
 of each attempt; `_process_response()` gets the response that counted. Everything a client can do
-goes through these three, so nothing else is touched. What knows openai's inside is here, in
-`_classes`, `_resources` and `_module`, and is tried on every openai that the package allows.
+goes through these three, so nothing else is touched, but for the constructor and `copy()`, which
+take `openpipe=` and `reporter=`.
+
+`overrides_for()` makes them for a class that was made already, since `super()` in them must know
+it. Drop-in and instrumented classes get the same ones.
 """
 
 from __future__ import annotations
@@ -23,37 +26,22 @@ from openpipe_report._delivery.destination import (
 )
 from openpipe_report._log import log_internal_error, run_guarded
 from openpipe_report._openai.resources import reclass_resources
+from openpipe_report._settings import ENDPOINT_OF_PATH
 
 if TYPE_CHECKING:
     from openpipe_report._delivery.reporter import Reporter
-
-_PATHS = {
-    "chat/completions": "chat.completions",
-    "completions": "completions",
-    "responses": "responses",
-    "responses/compact": "responses",
-    "embeddings": "embeddings",
-    "moderations": "moderations",
-    "images/generations": "images",
-    "images/edits": "images",
-    "images/variations": "images",
-    "audio/speech": "audio",
-    "audio/transcriptions": "audio",
-    "audio/translations": "audio",
-}
-"""By the end of a URL's path: the name in `Settings.endpoints`."""
 
 _JSON = (str, int, float, list, tuple, dict)
 _NOTHING: Mapping[str, Any] = {}
 
 
 @functools.lru_cache(maxsize=256)
-def _endpoint_of(url: str) -> str | None:
+def _known_path(url: str) -> str | None:
     """Find the known path that a URL ends in, without its query."""
     parts = url.partition("?")[0].partition("#")[0].strip("/").split("/")
     last_two = "/".join(parts[-2:])
-    path = last_two if last_two in _PATHS else parts[-1]
-    return path if path in _PATHS else None
+    path = last_two if last_two in ENDPOINT_OF_PATH else parts[-1]
+    return path if path in ENDPOINT_OF_PATH else None
 
 
 def begin(config: ReportingConfig, options: Any) -> tuple[Call | None, Any]:
@@ -65,7 +53,7 @@ def begin(config: ReportingConfig, options: Any) -> tuple[Call | None, Any]:
         `metadata` or `extra_body={"openpipe": ...}` is ours and must not travel upstream.
     """
     try:
-        path = _endpoint_of(options.url)
+        path = _known_path(options.url)
         extra, body = options.extra_json, options.json_data
         ours: Any = None
         if extra is not None and "openpipe" in extra:
@@ -113,7 +101,7 @@ def _begin_call(config: ReportingConfig, path: str, metadata: Any, ours: Any) ->
     if reporter is None:
         return None
     around = current_scope()
-    if not around.report or _PATHS[path] not in config.settings.endpoints:
+    if not around.report or ENDPOINT_OF_PATH[path] not in config.settings.endpoints:
         return None
     if not isinstance(ours, Mapping):
         return Call(reporter, path, around, metadata or _NOTHING, _NOTHING)
@@ -126,25 +114,32 @@ def _begin_call(config: ReportingConfig, path: str, metadata: Any, ours: Any) ->
     )
 
 
-class Reporting:
-    """What sync and async clients share."""
+def overrides_for(cls: Any, *, is_async: bool) -> dict[str, Any]:
+    """
+    Make the overrides of a reporting class; each goes on to the next class of its MRO.
 
-    _openpipe_config: ReportingConfig
+    Args:
+        cls: The class that will have them, derived from one of openai's clients.
+        is_async: Whether that is an async client.
+    """
+    return {**_construction(cls), **(_async_calls(cls) if is_async else _sync_calls(cls))}
 
-    def __init__(
-        self,
+
+def _construction(cls: Any) -> dict[str, Any]:
+    def __init__(  # noqa: N807 - a method to be
+        self: Any,
         *args: Any,
         openpipe: Mapping[str, Any] | None = None,
         reporter: Reporter | None = None,
         **kwargs: Any,
     ) -> None:
         self._openpipe_config = load_reporting_config(openpipe, reporter)
-        super().__init__(*args, **kwargs)
-        self._openpipe_config = self._openpipe_config.for_client(self.base_url)  # type: ignore[attr-defined]
+        super(cls, self).__init__(*args, **kwargs)
+        self._openpipe_config = self._openpipe_config.for_client(self.base_url)
         reclass_resources(self)
 
     def copy(
-        self,
+        self: Any,
         *args: Any,
         openpipe: Mapping[str, Any] | None = None,
         reporter: Reporter | None = None,
@@ -152,45 +147,60 @@ class Reporting:
     ) -> Any:
         """Copy the client as openai does; the copy reports as this one unless told otherwise."""
         config = self._openpipe_config
-        asked = openpipe is not None or reporter is not None
-        if asked:
+        is_given = openpipe is not None or reporter is not None
+        if is_given:
             config = load_reporting_config(openpipe, reporter)
         with inherit_config(config):
-            made = super().copy(*args, **kwargs)  # type: ignore[misc]
-        if asked:  # whatever the constructor of a subclass chose
+            made = super(cls, self).copy(*args, **kwargs)
+        if is_given:  # whatever the constructor of a subclass chose
             vars(made)["_openpipe_config"] = config.for_client(made.base_url)
         return made
 
-    with_options = copy
+    return {"__init__": __init__, "copy": copy, "websocket_base_url": _websocket_base_url}
 
-    @property
-    def websocket_base_url(self) -> Any:
-        """An attribute of openai's; beside `copy()` it is WebSocket connections that read it."""
-        run_guarded("noting a WebSocket", warn_websocket, self._openpipe_config)
-        try:
-            return self.__dict__["websocket_base_url"]
-        except KeyError:
-            raise AttributeError("websocket_base_url") from None
 
-    @websocket_base_url.setter
-    def websocket_base_url(self, value: Any) -> None:
-        self.__dict__["websocket_base_url"] = value
+def _read_websocket_base_url(client: Any) -> Any:
+    """An attribute of openai's; beside `copy()` it is WebSocket connections that read it."""
+    run_guarded("noting a WebSocket", warn_websocket, client._openpipe_config)  # noqa: SLF001
+    try:
+        return vars(client)["websocket_base_url"]
+    except KeyError:
+        raise AttributeError("websocket_base_url") from None
 
-    def _build_request(self, options: Any, *args: Any, **kwargs: Any) -> Any:
-        request = super()._build_request(options, *args, **kwargs)  # type: ignore[misc]
+
+def _write_websocket_base_url(client: Any, value: Any) -> None:
+    vars(client)["websocket_base_url"] = value
+
+
+_websocket_base_url = property(_read_websocket_base_url, _write_websocket_base_url)
+
+
+def _build_request_of(cls: Any) -> Any:
+    def _build_request(self: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+        request = super(cls, self)._build_request(options, *args, **kwargs)
         call = current_call.get()
         if call is not None:
             run_guarded("taking a request", call.on_request, request, options)
         return request
 
+    return _build_request
 
-class SyncReporting(Reporting):
-    def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+
+def _take_response(response: Any, retries: int) -> None:
+    """Give the response that counted to the call, and end its hold on what is called inside."""
+    call = current_call.get()
+    current_call.set(None)
+    if call is not None:
+        run_guarded("taking a response", call.on_response, response, retries)
+
+
+def _sync_calls(cls: Any) -> dict[str, Any]:
+    def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         call, options = begin(self._openpipe_config, options)
         outer = current_call.get()
         current_call.set(call)
         try:
-            result = super().request(cast_to, options, *args, **kwargs)  # type: ignore[misc]
+            result = super(cls, self).request(cast_to, options, *args, **kwargs)
         except BaseException as error:
             if call is not None:
                 run_guarded("taking an error", call.on_error, error, options)
@@ -201,23 +211,24 @@ class SyncReporting(Reporting):
             run_guarded("finishing a call", call.on_return)
         return result
 
-    def _process_response(self, *, response: Any, **kwargs: Any) -> Any:
-        call = current_call.get()
-        current_call.set(None)
-        if call is not None:
-            run_guarded(
-                "taking a response", call.on_response, response, kwargs.get("retries_taken", 0)
-            )
-        return super()._process_response(response=response, **kwargs)  # type: ignore[misc]
+    def _process_response(self: Any, *, response: Any, **kwargs: Any) -> Any:
+        _take_response(response, kwargs.get("retries_taken", 0))
+        return super(cls, self)._process_response(response=response, **kwargs)
+
+    return {
+        "request": request,
+        "_build_request": _build_request_of(cls),
+        "_process_response": _process_response,
+    }
 
 
-class AsyncReporting(Reporting):
-    async def request(self, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+def _async_calls(cls: Any) -> dict[str, Any]:
+    async def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
         call, options = begin(self._openpipe_config, options)
         outer = current_call.get()
         current_call.set(call)
         try:
-            result = await super().request(cast_to, options, *args, **kwargs)  # type: ignore[misc]
+            result = await super(cls, self).request(cast_to, options, *args, **kwargs)
         except BaseException as error:
             if call is not None:
                 run_guarded("taking an error", call.on_error, error, options)
@@ -228,11 +239,12 @@ class AsyncReporting(Reporting):
             run_guarded("finishing a call", call.on_return)
         return result
 
-    async def _process_response(self, *, response: Any, **kwargs: Any) -> Any:
-        call = current_call.get()
-        current_call.set(None)
-        if call is not None:
-            run_guarded(
-                "taking a response", call.on_response, response, kwargs.get("retries_taken", 0)
-            )
-        return await super()._process_response(response=response, **kwargs)  # type: ignore[misc]
+    async def _process_response(self: Any, *, response: Any, **kwargs: Any) -> Any:
+        _take_response(response, kwargs.get("retries_taken", 0))
+        return await super(cls, self)._process_response(response=response, **kwargs)
+
+    return {
+        "request": request,
+        "_build_request": _build_request_of(cls),
+        "_process_response": _process_response,
+    }

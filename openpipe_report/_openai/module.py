@@ -20,11 +20,11 @@ from openai._resource import SyncAPIResource
 from openai._utils import LazyProxy
 
 from openpipe_report._delivery.destination import load_reporting_config
-from openpipe_report._openai.classes import reporting_class
+from openpipe_report._openai.classes import drop_in_class
 from openpipe_report._openai.resources import reclass_resources
 
-Client = OpenAI = reporting_class(openai.OpenAI)
-AsyncClient = AsyncOpenAI = reporting_class(openai.AsyncOpenAI)
+Client = OpenAI = drop_in_class(openai.OpenAI)
+AsyncClient = AsyncOpenAI = drop_in_class(openai.AsyncOpenAI)
 
 _SETTINGS = frozenset(name for name in openai.__annotations__ if not name.startswith("_"))
 """Module-level settings (`api_key`, `base_url`, ...): what openai's module declares with a type."""
@@ -81,7 +81,7 @@ def drop_in_for(base: type) -> type:
     if base not in _drop_ins:
         parents = (cls for cls in base.__mro__[1:] if issubclass(cls, _CLIENTS))
         public = next(cls for cls in parents if not cls.__name__.startswith("_"))
-        _drop_ins[base] = reporting_class(base, derived_from=drop_in_for(public))
+        _drop_ins[base] = drop_in_class(base, derived_from=drop_in_for(public))
     return _drop_ins[base]
 
 
