@@ -1,5 +1,5 @@
 """
-Logging: errors of this package are kept from the caller, counted, and logged once per place.
+Logging: errors of this package are kept from the caller and counted; nothing is said twice.
 
 Every hook that runs on a caller's thread goes through `run_guarded()`, or does the same by hand.
 The log line has the kind of error and its place, never its text: that could hold a prompt or a key.
@@ -18,14 +18,40 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("openpipe_report")
 
-_counts: Counter[str] = Counter()
+
+class _State:
+    """What this process has logged. Shared without a lock: at worst a line comes twice."""
+
+    def __init__(self) -> None:
+        self.errors: Counter[str] = Counter()
+        self.said: set[str] = set()
+
+
+_state = _State()
+
+
+def warn_once(key: str, message: str, *arguments: object, said: set[str] | None = None) -> None:
+    """
+    Log a warning the first time that its key comes. Never raises, whatever a handler does.
+
+    Args:
+        key: What the warning is about.
+        message: A format string, without the package's name.
+        arguments: What is put into it.
+        said: The keys that were logged before; by default, those of the whole process.
+    """
+    said = _state.said if said is None else said
+    if key in said:
+        return
+    said.add(key)
+    run_guarded("logging", logger.warning, f"openpipe_report: {message}", *arguments)
 
 
 def log_internal_error(where: str) -> None:
     """Count the exception being handled; log the first one of each place. Never raises."""
     try:
-        _counts[where] += 1
-        if _counts[where] > 1:
+        _state.errors[where] += 1
+        if _state.errors[where] > 1:
             return
         kind, _, trace = sys.exc_info()
         frame = traceback.extract_tb(trace)[-1] if trace else None
@@ -42,7 +68,7 @@ def log_internal_error(where: str) -> None:
 
 
 def run_guarded(where: str, act: Callable[..., object], *arguments: object) -> None:
-    """Do a piece of our work on a caller's thread; what it raises stays inside."""
+    """Run a piece of our work on a caller's thread; an exception of it stays inside."""
     try:
         act(*arguments)
     except Exception:  # noqa: BLE001 - this is the guard
@@ -50,5 +76,5 @@ def run_guarded(where: str, act: Callable[..., object], *arguments: object) -> N
 
 
 def internal_error_count() -> int:
-    """How many faults this process has kept from its callers."""
-    return sum(_counts.values())
+    """Return how many errors of this package were kept from the callers of this process."""
+    return sum(_state.errors.values())

@@ -144,7 +144,7 @@ class Settings(BaseModel):
     max_queue_bytes: Annotated[int, Field(ge=1024)] = 128 * _MIB
     """How many bytes may wait, open streams included."""
     senders: Annotated[int, Field(ge=1, le=64)] = 8
-    """How many threads send at the most; as many are started as the network keeps waiting."""
+    """Maximum number of sender threads; they are started on demand."""
     retry_for: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600.0
     """Seconds from the first attempt during which a report is tried again."""
     connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0

@@ -9,7 +9,7 @@ from support.callers import Caller, httpx_of_openai
 from support.scripted_openai import ScriptedOpenAI
 
 from openpipe_report import _log
-from openpipe_report._delivery import destination, registry
+from openpipe_report._delivery import registry
 from openpipe_report.testing import captured_reports
 
 CLEARED = ("OPENPIPE_", "OPENAI_", "AZURE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -21,8 +21,7 @@ def clean_environment(monkeypatch):
     for name in os.environ:
         if name.upper().startswith(CLEARED):
             monkeypatch.delenv(name)
-    monkeypatch.setattr(destination, "_said_off", False)
-    monkeypatch.setattr(_log, "_counts", type(_log._counts)())
+    monkeypatch.setattr(_log, "_state", _log._State())
     yield
     for reporter in registry.live_reporters():
         reporter.shutdown(0)

@@ -399,9 +399,8 @@ def test_ended_responses_are_forgotten(monkeypatch, background_is_new):
     assert not exchange.is_first_sight(background("failed", 8))
 
 
-def test_websockets_are_said_to_go_unreported(make_caller, monkeypatch, caplog):
+def test_websockets_are_said_to_go_unreported(make_caller, caplog):
     """The first WebSocket connection says once that it is not reported; a copy says nothing."""
-    monkeypatch.setattr(openpipe_report._delivery.destination, "_said_websocket", False)
     caller = make_caller(websocket_base_url="ws://127.0.0.1:1/v1")
     with captured_reports():
         copied = caller.client.copy()

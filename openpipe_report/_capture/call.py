@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from openpipe_report._report.model import Report
 
 _SECRET = 8
-"""Characters from which on something that was sent in place of a key can be one."""
+"""Shortest header or query value that is masked as a secret, in characters."""
 _UNKNOWN_TASK = object()
 """Stands for the task of a stream whose event loop knows no asyncio tasks."""
 _RESERVE = 64 * 1024

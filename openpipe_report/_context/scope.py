@@ -93,9 +93,8 @@ def current_scope() -> Scope:
     """
     Return what is in force here.
 
-    A block may be left elsewhere: a generator's by another task, or before blocks that a second
-    generator has entered meanwhile. Then it is still in this context, and is skipped, but not by
-    the tasks that were started inside it.
+    A block can exit in another task, or out of order with the blocks of a second generator. Its
+    scope then stays current here and is skipped, but not by the tasks that were started inside.
     """
     current = scope.get()
     if current.token is None or not current.token.over:

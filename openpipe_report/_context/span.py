@@ -25,7 +25,7 @@ from openpipe_report._context.scope import (
 from openpipe_report._delivery import process, registry
 from openpipe_report._delivery.destination import load_reporting_config
 from openpipe_report._delivery.reporter import capture_stack
-from openpipe_report._log import logger, run_guarded
+from openpipe_report._log import run_guarded, warn_once
 from openpipe_report._report.describe import describe_error
 from openpipe_report._report.exchange import SDK
 from openpipe_report._report.model import Report, encode_json, parse_json
@@ -43,8 +43,6 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 _LEFT_EARLY = "left before its end"
 """What is said of a generator or coroutine that was closed before it was done."""
-
-_lost_said = False
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -237,7 +235,6 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
 
 def _default_reporter() -> Reporter | None:
     """Choose the environment's reporter, else the only live one, else say once there is none."""
-    global _lost_said  # noqa: PLW0603 - said once per process
     link = load_reporting_config(None, None)
     if link.reporter is not None or not link.settings.enabled:
         return link.reporter
@@ -246,11 +243,9 @@ def _default_reporter() -> Reporter | None:
         return reporters[0]
     if reporters:
         reporters[0].accounting.count_drop("no reporter")
-    if not _lost_said:
-        _lost_said = True
-        logger.warning(
-            "openpipe_report: a span has no reporter to go to (%d are live); "
-            "give it one with reporter=",
-            len(reporters),
-        )
+    warn_once(
+        "span without reporter",
+        "a span has no reporter to go to (%d are live); give it one with reporter=",
+        len(reporters),
+    )
     return None

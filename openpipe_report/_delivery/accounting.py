@@ -2,9 +2,9 @@
 The accounting of one reporter: what is pending, what became of the rest, and who waits for it.
 
 Its lock is re-entrant, because a finalizer may admit a report in the midst of one of its methods.
-While holding it nobody waits, logs or calls out. Who waits has a plain lock of its own: an Event
-has one inside, which a signal handler or finalizer that comes in the midst of a wait would want
-again.
+While it is held, nothing waits, logs or calls out. Waiters use a plain lock, not an Event:
+Event.set() takes a non-reentrant lock and would deadlock if a finalizer called it during
+Event.wait().
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Accounting:
             return True
 
     def charge(self, by: int) -> None:
-        """Charge what an admitted report has grown by, come what may."""
+        """Adjust an admitted report's memory charge; this may exceed the limit."""
         with self._lock:
             self._bytes += by
 

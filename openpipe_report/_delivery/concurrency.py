@@ -23,7 +23,7 @@ _SMOOTHING = 8
 """Over how many attempts the averages run, about."""
 
 SLOT_TIMEOUT = 0.01
-"""Seconds after which a thread goes on out of slot: whatever holds up one must not hold up all."""
+"""Seconds to wait for the slot before going on without it: one stalled thread must block none."""
 
 
 class ConcurrencyLimiter:

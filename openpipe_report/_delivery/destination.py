@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from openpipe_report._delivery.registry import shared_reporter
 from openpipe_report._delivery.reporter import Reporter, capture_stack
 from openpipe_report._errors import SettingsError
-from openpipe_report._log import logger
+from openpipe_report._log import warn_once
 from openpipe_report._settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -50,14 +50,11 @@ _inherited: ContextVar[ReportingConfig | None] = ContextVar(
 )
 """The config for the client that `copy()` is constructing."""
 
-_said_off = False
-
 
 def load_reporting_config(
     openpipe: Mapping[str, Any] | None, reporter: Reporter | None
 ) -> ReportingConfig:
     """Find the reporter for a new client; without a destination, say once that there is none."""
-    global _said_off  # noqa: PLW0603 - said once per process
     if reporter is not None:
         if openpipe is not None:
             raise SettingsError("give openpipe={...} or reporter=, not both")
@@ -70,24 +67,19 @@ def load_reporting_config(
     settings = load_settings(os.environ, openpipe)
     if settings.active:
         return ReportingConfig(settings, shared_reporter(settings))
-    if settings.enabled and not _said_off:
-        _said_off = True
-        logger.warning(
-            "openpipe_report: reporting is off, for want of OPENPIPE_API_KEY or OPENPIPE_BASE_URL "
-            "(OPENPIPE_REPORT_ENABLED=false says so without this line)"
+    if settings.enabled:
+        warn_once(
+            "disabled",
+            "reporting is disabled: set OPENPIPE_API_KEY or OPENPIPE_BASE_URL "
+            "(or OPENPIPE_REPORT_ENABLED=false to silence this)",
         )
     return ReportingConfig(settings, None)
 
 
-_said_websocket = False
-
-
 def warn_websocket(config: ReportingConfig) -> None:
     """Say, once per process, that WebSocket connections are not reported."""
-    global _said_websocket  # noqa: PLW0603 - said once per process
-    if config.reporter is not None and _inherited.get() is None and not _said_websocket:
-        _said_websocket = True
-        logger.warning("openpipe_report: WebSocket connections (realtime and others) go unreported")
+    if config.reporter is not None and _inherited.get() is None:
+        warn_once("websocket", "WebSocket connections (realtime and others) are not reported")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openpipe_report._log import log_internal_error, logger, run_guarded
+from openpipe_report._log import log_internal_error, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,18 +30,15 @@ class DropLog:
         """Tell that `count` reports were lost for one reason; `why` goes into the log line."""
         if not count:
             return
-        if reason not in self._logged:
-            self._logged.add(reason)
-            run_guarded(  # a filter or handler of the user's may raise
-                "logging a loss",
-                logger.warning,
-                "openpipe_report: %d report(s) to %s lost: %s%s; further ones are only counted "
-                "in Reporter.stats()",
-                count,
-                self._host,
-                reason,
-                f" ({why})" if why else "",
-            )
+        warn_once(
+            reason,
+            "%d report(s) to %s lost: %s%s; further ones are only counted in Reporter.stats()",
+            count,
+            self._host,
+            reason,
+            f" ({why})" if why else "",
+            said=self._logged,
+        )
         if self._on_drop is not None:
             try:
                 self._on_drop(reason, count)

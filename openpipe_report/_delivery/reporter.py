@@ -103,7 +103,7 @@ class Reporter:
         process.register(self)
 
     def reset(self) -> None:
-        """Begin anew, as in a forked child: nothing pending, no thread, no connection."""
+        """Begin anew, as in a forked child: nothing queued, no thread, no connection."""
         if self._inherited and self.settings.http_client is not None:
             self.settings = self.settings.model_copy(update={"http_client": None})
             logger.warning(
@@ -226,7 +226,7 @@ class Reporter:
         afterwards. `before_report` and the limits hold for it as for any report.
 
         Returns:
-            Whether it was pending: False if reporting is off, and if it was dropped and counted.
+            Whether it was queued: False if reporting is off, and if it was dropped and counted.
 
         Raises:
             pydantic.ValidationError: A field is unknown, or of the wrong type.

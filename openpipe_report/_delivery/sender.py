@@ -1,5 +1,5 @@
 """
-Sender: brings one report a step further - built, tried, settled or put back for later.
+Builds a report, makes one attempt to send it, and records the outcome or schedules a retry.
 
 Nobody waits here. Three things say that a report may not be tried yet: its own backoff; a
 `Retry-After`, which stops all sends to that host; and an outage, in which only one at a time is.
@@ -111,7 +111,7 @@ class Sender:
             self._sending.discard(pending)
 
     def _reschedule(self, pending: PendingReport, now: float) -> None:
-        """Put back what may not be tried; if it never was, it waits as long as it takes."""
+        """Reschedule a report that may not be sent yet. `retry_for` starts with its first try."""
         paused_until = self.paused_until
         if now < paused_until:
             pending.reason = pending.reason or "the server asked to wait (Retry-After)"
@@ -120,7 +120,7 @@ class Sender:
         else:
             pending.reason = pending.reason or self._breaker.reason
             pending.got_response = False
-            # What was never tried looks first: what was may be what no answer comes to.
+            # Probe with a report never sent before: one that failed may be the cause.
             self._schedule(pending, now if pending.attempts else 0.0, 0.0)
 
     def build(self, pending: PendingReport) -> bool:

@@ -133,7 +133,7 @@ class Transport:
                     error.response.status_code, error.response.headers, b"", self._secret
                 )
             except UnicodeError:
-                return Retryable("the host name of the base URL is not one", got_response=False)
+                return Retryable("base_url has an invalid host name", got_response=False)
             except RuntimeError:
                 if self._client is None or not self._client.is_closed:
                     raise

@@ -1,8 +1,8 @@
 """
-SenderThreads: the threads that send the reports of one reporter.
+The threads that send the reports of one reporter.
 
-They start as the backlog grows: as many as the network keeps waiting, and one that stands by for
-when no answer comes. They are daemons, and end when there is nothing to do. No thread waits out a
+Threads start with the backlog, up to the number worth running; one more is kept in reserve in case
+the others block. They are daemons, and end when there is nothing to do. No thread waits out a
 backoff: a report between attempts lies in the queue's heap, and new reports take turns with due
 ones. At the end of the process, where no thread can be started, the exiting one does the work.
 """
@@ -31,7 +31,7 @@ _IDLE = 10.0
 """Seconds after which a thread ends for want of work."""
 
 _BLOCKED_AFTER = 0.25
-"""Seconds on one report after which a thread counts no more, and another takes its place."""
+"""A thread busy with one report for this many seconds is treated as blocked."""
 
 _READY, _RESERVE_THREAD = math.inf, -math.inf
 
@@ -101,7 +101,7 @@ class SenderThreads:
             self._start()
 
     def ensure_thread(self) -> None:
-        """Start a thread if there are fewer than wanted, or none to spare."""
+        """Start another thread if too few are running or none is idle."""
         if len(self._threads) < self._senders and (self._shortfall() > 0 or not self._has_spare()):
             self._start()
 
@@ -170,7 +170,12 @@ class SenderThreads:
         return pending is not None
 
     def _wait_in_reserve(self) -> bool:
-        """Rest while the others get along; True if one does so already, and this one is to end."""
+        """
+        Wait in reserve while enough others make progress.
+
+        Returns:
+            True if a reserve thread already exists and this one should exit.
+        """
         me = threading.current_thread()
         with self._leaving:
             if self._shortfall() >= 0:
@@ -213,9 +218,8 @@ class SenderThreads:
         """
         Wait until what is pending was delivered or tried once more, or `deadline` (monotonic).
 
-        The threads do it, for one look-up of a name can take longer than there is time. Only where
-        there is none, and none can be started, does this thread; a `Retry-After` that ends in time
-        is waited for.
+        Sender threads do the work, because a DNS lookup cannot be interrupted; the calling thread
+        sends only if none can be started. A `Retry-After` that ends in time is waited for.
         """
         self._sender.expire_delays()
         if self._accounting.pending:
@@ -236,7 +240,7 @@ class SenderThreads:
             self._sender.close()
 
     def all_scheduled_after(self, deadline: float) -> bool:
-        """Whether all that is pending waits for a time that will not come."""
+        """Whether every pending report is scheduled for after the deadline."""
         resumed = self._sender.paused_until
         if time.monotonic() < resumed < deadline:
             return False

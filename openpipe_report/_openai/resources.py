@@ -48,7 +48,7 @@ def restore_resources(owner: object) -> None:
 
 
 def _renew_wrappers(owner: object) -> None:
-    """Make `with_raw_response` anew, or let it be: it has bound methods of the class that was."""
+    """Rebuild `with_raw_response`: it caches methods bound to the previous class."""
     for name in ("with_raw_response", "with_streaming_response"):
         made = vars(owner).pop(name, None)
         if made is not None and not hasattr(type(owner), name):  # made by the constructor

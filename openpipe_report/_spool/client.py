@@ -65,7 +65,7 @@ class Keeper(Protocol[_New_contra, _Kind]):
 
 @dataclass(slots=True, eq=False)
 class _Wish:
-    """Somebody waits until all that was put before is on disk and passed on."""
+    """A caller waits for every earlier report to be committed and passed on."""
 
     close: bool
     left: int = 0
@@ -189,7 +189,7 @@ class Spool(Generic[_New, _Kind]):
     def _turn(self, task: _Task[_New, _Kind] | None) -> bool:
         """Do what there is to do; True if the thread may end."""
         entries, wish = self._gather(task)
-        # After the end of all, deliveries may still have to be noted.
+        # Deliveries may still be recorded after close().
         self._closed = (self._closed and not entries) or (wish is not None and wish.close)
         try:
             added = [Stored(entry.key, entry.body) for entry in entries]

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from openpipe_report._log import log_internal_error, logger
+from openpipe_report._log import log_internal_error, warn_once
 from openpipe_report._spool.file import SpoolFile
 from openpipe_report._spool.owner import LEASE
 from openpipe_report._spool.schema import SpoolError, is_corrupt, is_full
@@ -65,7 +65,7 @@ class SpoolWriter:
         self._unchecked = 0
         self._has_rows = False
         """Whether the file may hold rows of ours; it may be closed even so, after a fork."""
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._next_look = self._next_beat = self._usable_from = 0.0
 
     @property
@@ -150,7 +150,7 @@ class SpoolWriter:
 
     def _tell_of_deleted(self, count: int) -> None:
         if count:
-            self._tell("it is full, so that %s or more dead letters were deleted", count)
+            self._warn("it is full, so that %s or more dead letters were deleted", count)
 
     def look(self, reports: int, size: int) -> list[Stored]:
         """
@@ -212,7 +212,7 @@ class SpoolWriter:
             pause = math.inf
         self._usable_from = time.monotonic() + pause
         reason = getattr(error, "strerror", None) or str(error)
-        self._tell("reports are sent from memory only, and a crash would lose them: %s", reason)
+        self._warn("reports are sent from memory only, and a crash would lose them: %s", reason)
         try:
             self.file.close()
         except sqlite3.Error:
@@ -220,9 +220,7 @@ class SpoolWriter:
 
     def _set_aside(self) -> None:
         if name := self.file.set_aside():
-            self._tell("it was corrupt; it is kept as %s, and a new one begun", name)
+            self._warn("it was corrupt; it is kept as %s, and a new one begun", name)
 
-    def _tell(self, what: str, detail: object) -> None:
-        if what not in self._told:
-            self._told.add(what)
-            logger.warning(f"openpipe_report: spool %s: {what}", self.file.path, detail)
+    def _warn(self, what: str, detail: object) -> None:
+        warn_once(what, f"spool %s: {what}", self.file.path, detail, said=self._logged)

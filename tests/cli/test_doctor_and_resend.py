@@ -239,7 +239,7 @@ def test_doctor_says_what_is_wrong(run, backend, answer, told):
         ({"SSL_CERT_FILE": __file__}, "look at SSL_CERT_FILE"),
         ({"HTTPS_PROXY": "socks5://u:s3cret@127.0.0.1:1"}, "socksio"),
         ({"HTTPS_PROXY": "foo://u:s3cret@127.0.0.1:1"}, "the proxy's URL is wrong"),
-        ({"OPENPIPE_BASE_URL": "https://a..b/api"}, "the host name of the base URL"),
+        ({"OPENPIPE_BASE_URL": "https://a..b/api"}, "base_url has an invalid host name"),
     ],
     ids=["certificates", "socks", "proxy", "host"],
 )

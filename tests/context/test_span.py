@@ -306,15 +306,13 @@ def test_reporter_of_a_span(monkeypatch):
     assert taken[0] is one
 
 
-def test_no_reporter(caplog, monkeypatch):
+def test_no_reporter(caplog):
     """Without any reporter a span says once that it has nowhere to go."""
-    monkeypatch.setattr(openpipe_report._context.span, "_lost_said", False)
-    monkeypatch.setattr(openpipe_report._delivery.destination, "_said_off", True)
     for _ in range(2):
         with span("work"):
             pass
-    assert len(caplog.records) == 1
-    assert "has no reporter" in caplog.text
+    lines = [record.getMessage() for record in caplog.records]
+    assert sum("has no reporter" in line for line in lines) == 1
 
 
 def test_captured_reports_nest():
@@ -387,9 +385,8 @@ def test_captured_whatever_the_reporter():
     assert reporter.stats().pending == 0
 
 
-def test_two_reporters_and_none_chosen(monkeypatch):
+def test_two_reporters_and_none_chosen():
     """A span that could go to several reporters goes to none, and is counted."""
-    monkeypatch.setattr(openpipe_report._delivery.destination, "_said_off", True)
     both = [Reporter(base_url=f"http://127.0.0.1:9/{number}") for number in (1, 2)]
     with span("work"):
         pass
