@@ -233,6 +233,8 @@ class Call:
 
     def on_stream_error(self, error: BaseException) -> None:
         """End the stream because reading it failed or was cancelled."""
+        # A cancellation, KeyboardInterrupt and their like are the caller's own.
+        self._exchange.is_broken_off = isinstance(error, Exception)
         self.end(self._describe(error))
 
     def _describe(self, error: BaseException) -> str:

@@ -1,207 +1,164 @@
 """
-Server-sent events -> the object that the same call would have returned unstreamed.
+Chunks of chat and legacy completions -> the completion.
 
-Pure functions over bytes and JSON values.
+Values of each path are gathered over all chunks and merged at once, by the rules of `merging`.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from operator import itemgetter
+from typing import Any
 
-from openpipe_report._report.merging import IDENTIFIERS, merge_delta, merge_last
-from openpipe_report._report.model import parse_json
-from openpipe_report._report.responses_stream import assemble_response, is_response_event
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from openpipe_report._report.merging import (
+    column,
+    keys_of,
+    merge_delta_values,
+    merge_deltas,
+    merge_logprobs,
+    merge_snapshot_values,
+)
+from openpipe_report._report.sse import describe_error_event
 
 Json = dict[str, Any]
 
 PADDING = frozenset({"obfuscation", "p"})
 """Fields that only hide the length of a chunk (OpenAI, Mistral); no unstreamed answer has them."""
 
-_TERMINAL = (
-    "response.completed",
-    "response.incomplete",
-    "response.failed",
-    "response.cancelled",
-    "error",
-)
-_LINE_END = re.compile(rb"\r\n|\r|\n")
+_ENVELOPE = ("id", "object", "usage", "error")
+"""Fields of which a chunk without choices has at least one; a ping has none."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Assembled:
-    """A stream's content: the value, whether it came to its end, and an error that it told."""
-
-    value: Any
-    complete: bool
-    error: str | None = None
-
-
-def assemble(body: bytes) -> Assembled | None:
+def assemble_chat(events: list[Json], n: int | None = None) -> tuple[Json, bool, str | None]:
     """
-    Assemble the body of an event stream; None if there is no JSON event in it.
+    Merge chunks into the completion.
 
-    What follows the terminal event (`[DONE]`, `response.completed` and kin, an error) is ignored.
+    Args:
+        events: The stream's events, up to the one that ended it.
+        n: How many choices were asked for; None if that is not known.
+
+    Returns:
+        The completion, whether every choice has been finished, and the error that was told.
     """
-    events: list[Json] = []
-    broken = 0
-    done = False
-    for text in iter_event_data(body):
-        if text.startswith("[DONE]"):
-            done = True
-            break
-        try:
-            event = parse_json(text)
-        except ValueError:
-            broken += 1
-            continue
-        if not isinstance(event, dict):
-            broken += 1
-            continue
-        events.append(event)
-        if is_terminal(event):
-            done = True
-            break
-    if not events:
-        return Assembled(None, complete=True) if done else None
-    value: Any
-    if any(is_response_event(event) for event in events):
-        value, error = assemble_response(events)
-        finished = done
-    elif all("type" in event and "choices" not in event for event in events):
-        value, error, finished = events, _error_of(events[-1]), True
-    else:
-        value = merged = merge_chunks(events)
-        error, finished = _error_of(merged), all_finished(merged)
-    if broken and error is None:
-        error = f"{broken} of {broken + len(events)} events of the stream are not JSON objects"
-    return Assembled(value, complete=done or finished, error=error)
+    value = merge_chunks(events)
+    choices = value.get("choices", [])
+    finished = (
+        bool(choices)
+        and len(choices) >= (n or 1)
+        and all(choice.get("finish_reason") for choice in choices)
+    )
+    errors = [value.get("error"), *(choice.get("error") for choice in choices)]
+    error = next((describe_error_event(told) for told in errors if told), None)
+    return value, finished, error
 
 
-def iter_event_data(body: bytes) -> Iterator[str]:
-    """
-    Split a stream into the data of its events (HTML Living Standard, section 9.2.6).
-
-    The last event counts without its blank line only if it is whole JSON: a cut one is not.
-    """
-    lines: list[str] = []
-    for raw in _LINE_END.split(body.removeprefix(b"\xef\xbb\xbf")):
-        if not raw:
-            if lines:
-                yield "\n".join(lines)
-                lines.clear()
-            continue
-        name, _, value = raw.decode("utf-8", "replace").partition(":")
-        if name == "data":
-            lines.append(value.removeprefix(" "))
-    last = "\n".join(lines)
-    if last.startswith("[DONE]") or (last and _is_json(last)):
-        yield last
-
-
-def _is_json(text: str) -> bool:
-    try:
-        parse_json(text)
-    except ValueError:
-        return False
-    return True
-
-
-def is_terminal(event: Json) -> bool:
-    """Whether nothing of the answer can follow this event."""
-    return event.get("type") in _TERMINAL or bool(event.get("error"))
-
-
-def _error_of(event: Json) -> str | None:
-    error = event if event.get("type") == "error" else event.get("error")
-    if not error:
-        return None
-    message = error.get("message") if isinstance(error, dict) else error
-    return message if isinstance(message, str) and message else "an error event ended the stream"
-
-
-def all_finished(value: Json) -> bool:
-    """Whether every choice has its finish_reason; a stream without choices has none to miss."""
-    return all(choice.get("finish_reason") is not None for choice in value.get("choices", []))
-
-
-def merge_chunks(chunks: list[Json]) -> Json:
+def merge_chunks(events: list[Json]) -> Json:
     """Merge chunks of chat or legacy completions into the completion."""
-    whole: Json = {}
-    choices: dict[int, Json] = {}
-    has_choices = any("choices" in chunk for chunk in chunks)
-    for chunk in chunks:
-        for choice in _as_list(chunk.get("choices")):
-            if isinstance(choice, dict):
-                index = choice.get("index")
-                into = choices.setdefault(index if isinstance(index, int) else 0, {})
-                _merge_choice(into, choice)
-        rest = {key: chunk[key] for key in chunk if key != "choices" and key not in PADDING}
-        if has_choices:
-            _merge_envelope(whole, rest)
-        else:
-            merge_delta(whole, rest)
-        if "choices" in chunk:
-            whole.setdefault("choices", [])
-    if has_choices:
-        whole["choices"] = [_finish_choice(choices[index], index) for index in sorted(choices)]
-    if isinstance(whole.get("object"), str):
-        whole["object"] = whole["object"].removesuffix(".chunk")
+    if not any(map(_has_choices, events)):
+        return merge_deltas([_without_type(event) for event in events])
+    chunks = [
+        event if "choices" in event and "type" not in event else _without_type(event)
+        for event in events
+        if "choices" in event or not _is_ping(event)
+    ]
+    whole = {
+        key: _pick_object(column(chunks, key))
+        if key == "object"
+        else merge_snapshot_values(key, column(chunks, key))
+        for key in keys_of(chunks)
+        if key not in PADDING
+    }
+    whole["choices"] = _merge_choices(column(chunks, "choices"))
     return whole
 
 
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _has_choices(event: Json) -> bool:
+    return "choices" in event
 
 
-def _merge_envelope(whole: Json, rest: Json) -> None:
-    """Merge what stands beside the choices: the first real identifier, the last other value."""
-    for key, new in rest.items():
-        old = whole.get(key)
-        if isinstance(new, dict) and isinstance(old, dict):
-            merge_last(old, new)
-        elif isinstance(new, list) and isinstance(old, list):
-            whole[key] = new if new[: len(old)] == old else old + new
-        elif new is not None and (isinstance(new, str) or key in IDENTIFIERS):
-            whole[key] = old or new
-        elif new is not None or key not in whole:
-            whole[key] = new
+def _is_ping(event: Json) -> bool:
+    """Whether an event without choices only keeps the connection open."""
+    named = any(isinstance(event.get(key), str) for key in ("type", "event")) or "ping" in event
+    return named and not any(key in event for key in _ENVELOPE) and event.get("type") != "error"
 
 
-def _merge_choice(into: Json, choice: Json) -> None:
-    rest = {key: value for key, value in choice.items() if key not in {"delta", "text"}}
-    if "delta" in choice:
-        into.setdefault("delta", {})
-        if isinstance(choice["delta"], dict):
-            merge_delta(into["delta"], choice["delta"])
-    if "text" in choice:
-        merge_delta(into, {"text": choice["text"]})
-    merge_last(into, rest)
+def _without_type(event: Json) -> Json:
+    """Leave out what names an event; an error that has no object of its own gets one."""
+    if "error" in (event.get("type"), event.get("object")) and not event.get("error"):
+        return {"error": event}
+    if "choices" in event or not isinstance(event.get("type"), str):
+        return event
+    return {key: value for key, value in event.items() if key != "type"}
 
 
-def _finish_choice(choice: Json, index: int) -> Json:
+def _pick_object(names: list[Any]) -> Any:
+    """Return the completion's object; chunks of other kinds (`chat.reasoning`) do not name it."""
+    if names.count(names[0]) != len(names):
+        names = [name for name in names if isinstance(name, str) and name] or names
+        names = [name for name in names if "completion" in str(name)] or names
+    name = names[0]
+    if not isinstance(name, str):
+        return name
+    name = name.removesuffix(".chunk")
+    return "chat.completion" if name.startswith("chat.") else name
+
+
+def _merge_choices(lists: list[Any]) -> list[Json]:
+    try:
+        choices = list(chain.from_iterable(lists))
+        indexes = list(map(itemgetter("index"), choices))
+    except (TypeError, KeyError):
+        indexes = []
+    if not indexes or type(indexes[0]) is not int or indexes.count(indexes[0]) != len(indexes):
+        return _merge_choices_apart(lists)
+    return [_to_unstreamed_choice(_merge_choice(choices), indexes[0])]
+
+
+def _merge_choices_apart(lists: list[Any]) -> list[Json]:
+    by_index: dict[int, list[Json]] = {}
+    for choices in lists:
+        for choice in choices if isinstance(choices, list) else []:
+            if isinstance(choice, dict):
+                index = choice.get("index")
+                by_index.setdefault(index if isinstance(index, int) else 0, []).append(choice)
+    return [
+        _to_unstreamed_choice(_merge_choice(by_index[index]), index) for index in sorted(by_index)
+    ]
+
+
+def _merge_choice(choices: list[Json]) -> Json:
+    merged: Json = {}
+    for key in keys_of(choices):
+        values = column(choices, key)
+        if key == "delta":
+            merged[key] = merge_deltas(
+                [value for value in values if isinstance(value, dict)] or [{}]
+            )
+        elif key == "text":
+            merged[key] = merge_delta_values(key, values)
+        elif key == "logprobs":
+            merged[key] = merge_logprobs(values)
+        else:
+            merged[key] = merge_snapshot_values(key, values)
+    return merged
+
+
+def _to_unstreamed_choice(choice: Json, index: int) -> Json:
+    """Turn a merged choice into the one of an unstreamed answer: its delta is the message."""
     delta = choice.pop("delta", None)
     if delta is None or (not delta and "text" in choice):
-        return {"index": index, **choice}
+        return {**choice, "index": index}
+    said = {key: value for key, value in delta.items() if key not in PADDING}
     message = choice.pop("message", None)
     if isinstance(message, dict):
-        delta = {**message, **delta}
-    calls = delta.get("tool_calls")
+        said = {**message, **{key: value for key, value in said.items() if value is not None}}
+    calls = said.get("tool_calls")
     if isinstance(calls, list):
-        delta["tool_calls"] = [
+        said["tool_calls"] = [
             {key: call[key] for key in call if key != "index"} if isinstance(call, dict) else call
-            for call in sorted(calls, key=_index_of)
+            for call in calls
         ]
-    delta["role"] = delta.get("role") or "assistant"
-    delta.setdefault("content", None)
+    said["role"] = said.get("role") or "assistant"
+    said.setdefault("content", None)
     choice.setdefault("finish_reason", None)
-    return {"index": index, "message": delta, **{k: v for k, v in choice.items() if k != "index"}}
-
-
-def _index_of(call: Any) -> int:
-    index = call.get("index") if isinstance(call, dict) else None
-    return index if isinstance(index, int) else 0
+    return {"index": index, "message": said, **{k: v for k, v in choice.items() if k != "index"}}

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._log import log_internal_error
-from openpipe_report._report.chat_stream import assemble
 from openpipe_report._report.content_encoding import UndecodableError, decode_body, decode_content
 from openpipe_report._report.model import PAYLOADS, Report, encode_json
+from openpipe_report._report.stream_formats import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +57,8 @@ class Exchange:
     """The stream was too large to keep whole."""
     closed_early: str | None = None
     """Why reading stopped before the bytes ran out; void if the terminal event had come."""
+    is_broken_off: bool = False
+    """The network ended the stream, not its reader."""
     error: str | None = None
     retrieves: str | None = None
     """The id of the response that the call looks at, where that is what it does."""
@@ -154,13 +156,17 @@ class Exchange:
         assembled = None
         if not _looks_like_json(body):
             try:
-                assembled = assemble(body)
+                assembled = assemble(body, self._choices_asked_for())
             except Exception:  # noqa: BLE001 - the record is then the stream's text
                 log_internal_error("assembling a stream")
         if assembled is not None:
             error = error or assembled.error
             if not assembled.complete:
-                error = error or self.closed_early or "stream ended before completion"
+                error = error or self.closed_early
+                if assembled.has_known_end:
+                    error = error or "stream ended before completion"
+            elif self.is_broken_off and not assembled.ended:
+                error = error or self.closed_early
             return assembled.value, error, assembled.complete
         value = decode_body(body, self.content_type)
         if cut and not isinstance(value, (dict, list)):
@@ -168,6 +174,13 @@ class Exchange:
         if error is None and self.status is not None and self.status >= 400:  # noqa: PLR2004
             error = error_message(value, self.status)
         return value, error, not cut
+
+    def _choices_asked_for(self) -> int | None:
+        if b'"n"' not in (self.request or b""):
+            return None
+        payload = decode_body(self.request or b"")
+        n = payload.get("n") if isinstance(payload, dict) else None
+        return n if isinstance(n, int) else None
 
 
 def _looks_like_json(body: bytes) -> bool:

@@ -1,117 +1,189 @@
 """
-How chunks are merged: by rule, not by a list of fields, so that what a vendor adds is kept.
+How the values of one key are merged, by rule: what a vendor adds is kept.
 
-Lists whose entries have an `index` are merged by it, others by order.
+The values that a key had in the chunks of a stream are gathered first, in order (a column), and
+are merged at once, so that the time is linear in the bytes. A column is one of two kinds. The
+values of *deltas* add up: texts are joined, entries of lists are appended. *Snapshots* repeat what
+is known so far, as `usage` does: the last one counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from itertools import chain, pairwise
+from operator import itemgetter
 from typing import Any
+
+from openpipe_report._report.list_entries import EntryPieces, gather_entries
+from openpipe_report._report.merge_rules import (
+    is_identifier,
+    is_sequence,
+    is_state,
+    is_text,
+    repeats_whole,
+)
 
 Json = dict[str, Any]
 
-IDENTIFIERS = frozenset({"id", "index", "type", "role", "object", "model", "format", "created"})
-"""Keys whose values stay as they came first."""
 
-Combine = Callable[[str, Any, Any], Any]
-
-
-def merge_delta(into: Json, delta: Json) -> None:
-    """Add a delta to what has come so far: strings grow, identifiers stay."""
-    _merge(into, delta, _grow)
+def keys_of(objects: list[Json]) -> list[str]:
+    """Return every key of the objects, in the order of their first appearance."""
+    return list(dict.fromkeys(chain.from_iterable(objects)))
 
 
-def merge_last(into: Json, new: Json) -> None:
-    """Add what is no delta to what has come so far: the last value that is not null wins."""
-    _merge(into, new, _last_wins)
+def column(objects: list[Json], key: str) -> list[Any]:
+    """Return the values of a key, of the objects that have it."""
+    try:
+        return list(map(itemgetter(key), objects))
+    except KeyError:
+        return [value[key] for value in objects if key in value]
 
 
-def _merge(into: Json, new: Json, combine: Combine) -> None:
-    for key, value in new.items():
-        old = into.get(key)
-        if isinstance(value, list) and (old is None or isinstance(old, (list, str))):
-            into[key] = _merge_list(_as_parts(old), value, combine)
-        elif isinstance(value, dict) and (old is None or isinstance(old, dict)):
-            into[key] = {} if old is None else old
-            _merge(into[key], value, combine)
-        elif isinstance(old, list) and isinstance(value, str):
-            into[key] = _merge_list(old, _as_parts(value), combine)
-        elif old is None:
-            into[key] = value
-        elif value is not None:
-            into[key] = combine(key, old, value)
+def merge_deltas(deltas: list[Json]) -> Json:
+    """Merge objects that add up."""
+    if len(deltas) == 1:
+        return deltas[0]
+    return {key: merge_delta_values(key, column(deltas, key)) for key in keys_of(deltas)}
 
 
-def _as_parts(content: Any) -> list[Any]:
-    """Read content that comes as a string here and as a list of parts there (Mistral)."""
+def merge_snapshots(snapshots: list[Json]) -> Json:
+    """Merge objects that repeat what is known so far."""
+    return {key: merge_snapshot_values(key, column(snapshots, key)) for key in keys_of(snapshots)}
+
+
+def merge_delta_values(key: str, values: list[Any]) -> Any:
+    """Merge a column of a delta: texts are joined, lists appended, objects merged by key."""
+    if is_text(key):
+        try:
+            text = "".join(values)
+        except TypeError:
+            pass
+        else:
+            return values[-1] if key == "arguments" and repeats_whole(values) else text
+    present = [value for value in values if value is not None]
+    if len(present) < 2:  # noqa: PLR2004
+        return present[0] if present else None
+    types = set(map(type, present))
+    if types == {list, str}:
+        present, types = [_to_parts(value) for value in present], {list}
+    if len(types) > 1:
+        return merge_delta_values(key, _like_the_last(present))
+    if types == {str}:
+        return _merge_strings(key, present)
+    if types == {dict}:
+        return merge_deltas(present)
+    if types == {list}:
+        return _merge_lists(key, present)
+    return _first_or_last(key, present)
+
+
+def merge_snapshot_values(key: str, values: list[Any]) -> Any:
+    """Merge a column of snapshots: the last value that is not null counts."""
+    if values.count(values[0]) == len(values):
+        return values[-1]
+    present = [value for value in values if value is not None]
+    if len(present) < 2:  # noqa: PLR2004
+        return present[0]
+    if isinstance(present[-1], dict):
+        return merge_snapshots([value for value in present if isinstance(value, dict)])
+    if isinstance(present[-1], list):
+        lists = [value for value in present if isinstance(value, list)]
+        return _merge_list_snapshots(key, lists)
+    return _first_or_last(key, present)
+
+
+def merge_logprobs(values: list[Any]) -> Any:
+    """Merge log probabilities: every list in them is a piece, its entries are never looked into."""
+    present = [value for value in values if value is not None]
+    if len(present) < 2 or not all(isinstance(value, dict) for value in present):  # noqa: PLR2004
+        return present[-1] if present else None
+    merged: Json = {}
+    for key in keys_of(present):
+        found = column(present, key)
+        lists = [value for value in found if isinstance(value, list)]
+        merged[key] = list(chain(*lists)) if lists else merge_snapshot_values(key, found)
+    return merged
+
+
+def _merge_lists(key: str, lists: list[list[Any]]) -> list[Any]:
+    if is_sequence(key):
+        return list(chain(*lists))
+    return [
+        _merge_pieces(entry) if isinstance(entry, EntryPieces) else entry
+        for entry in gather_entries(lists, is_calls=key == "tool_calls")
+    ]
+
+
+def _merge_pieces(entry: EntryPieces) -> Json:
+    if repeats_whole(entry.arguments):
+        return merge_snapshots(entry.pieces)
+    return merge_deltas(entry.pieces)
+
+
+def _merge_strings(key: str, strings: list[str]) -> str:
+    if is_text(key):
+        return "".join(strings)
+    distinct = set(strings) - {""}
+    if len(distinct) < 2:  # noqa: PLR2004
+        return distinct.pop() if distinct else ""
+    if is_identifier(key) or is_state(key):
+        return str(_first_or_last(key, strings))
+    if key.endswith("name"):
+        grown = [string for string in strings if string]
+        if all(new.startswith(old) for old, new in pairwise(grown)):
+            return grown[-1]
+    return "".join(strings)
+
+
+def _first_or_last(key: str, values: list[Any]) -> Any:
+    """Return an identifier's first value that says something, of others the last."""
+    if is_identifier(key):
+        return next((value for value in values if value), values[0])
+    if isinstance(values[-1], str):
+        return next((value for value in reversed(values) if value), "")
+    return values[-1]
+
+
+def _like_the_last(values: list[Any]) -> list[Any]:
+    return [value for value in values if type(value) is type(values[-1])]
+
+
+def _to_parts(content: Any) -> list[Any]:
+    """Read content that is a string in one chunk and a list of parts in another (Mistral)."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
-    return content if isinstance(content, list) else []
+    return list(content)
 
 
-def _last_wins(_key: str, _old: Any, new: Any) -> Any:
-    return new
+def _merge_list_snapshots(key: str, lists: list[list[Any]]) -> list[Any]:
+    """Merge lists that repeat what is known: entries that are the same by their labels are one."""
+    if is_sequence(key):
+        return list(chain(*lists))
+    if all(not isinstance(entry, (str, dict)) for entries in lists for entry in entries):
+        return next((entries for entries in reversed(lists) if entries), [])
+    columns: dict[object, list[Any]] = {}
+    before: list[Any] | None = None
+    for entries in lists:
+        if entries == before:
+            continue
+        before = entries
+        seen: dict[object, int] = {}
+        for entry in entries:
+            label = _label_of(entry)
+            seen[label] = seen.get(label, 0) + 1
+            columns.setdefault((label, seen[label]), []).append(entry)
+    return [merge_snapshot_values("", values) for values in columns.values()]
 
 
-def _grow(key: str, old: Any, new: Any) -> Any:
-    if not (isinstance(old, str) and isinstance(new, str)):
-        return new if key not in IDENTIFIERS else old
-    if key in IDENTIFIERS or key.endswith("_id"):
-        return old or new
-    if key == "status" or key.endswith("reason"):
-        return new
-    if key == "name":
-        # Vendors repeat a name whole, or send it in pieces; OpenAI sends it once.
-        return old if new == old else new if new.startswith(old) else old + new
-    return old + new
-
-
-def _merge_list(old: list[Any], new: list[Any], combine: Combine) -> list[Any]:
-    for entry in new:
-        into = _same_entry(old, entry)
-        if into is None:
-            fresh: Any = entry
-            if isinstance(entry, dict):
-                fresh = {}
-                _merge(fresh, entry, combine)
-            old.append(fresh)
-        else:
-            _merge(into, entry, combine)
-    return old
-
-
-def _same_entry(entries: list[Any], new: Any) -> Json | None:
-    """Find the entry that a new one continues, or None where it is a further one."""
-    if not isinstance(new, dict) or not entries or not isinstance(entries[-1], dict):
-        return None
-    if isinstance(new.get("index"), int):
-        same = [e for e in entries if isinstance(e, dict) and e.get("index") == new["index"]]
-        # Gemini gives every parallel call index 0; what names a function anew is another call.
-        return same[-1] if same and not _is_another_call(same[-1], new) else None
-    if "function" in new or "id" in new:
-        return None if _is_another_call(entries[-1], new) else entries[-1]
-    return entries[-1] if _is_fragment(entries[-1], new) else None
-
-
-def _is_another_call(old: Json, new: Json) -> bool:
-    if new.get("id") and old.get("id") and new["id"] == old["id"]:
-        return False
-    names = [_name_of(entry) for entry in (old, new)]
-    if "index" in new:
-        return bool(new.get("id") and old.get("id") and names[1])
-    return bool(names[1] or (new.get("id") and old.get("id")))
-
-
-def _name_of(call: Json) -> object:
-    function = call.get("function")
-    return function.get("name") if isinstance(function, dict) else call.get("name")
-
-
-def _is_fragment(old: Json, new: Json) -> bool:
-    """Whether both are pieces of one part, as `{"type": "text", "text": ...}` twice is."""
-    kind = new.get("type")
-    if not isinstance(kind, str) or old.get("type") != kind:
-        return False
-    grows = new.get(kind.rpartition(".")[2])
-    return isinstance(grows, (str, list)) and set(new) <= set(old)
+def _label_of(entry: Any) -> object:
+    """Return what tells an entry from the others of its list, and stays the same."""
+    if isinstance(entry, str):
+        return entry
+    if not isinstance(entry, dict):
+        return type(entry)
+    if isinstance(entry.get("id"), (str, int)):
+        return entry["id"], str(entry.get("type"))
+    return frozenset(
+        (key, value)
+        for key, value in entry.items()
+        if isinstance(value, str) and not is_text(key) and not is_state(key)
+    ) | {(key, str(value)) for key, value in entry.items() if key.endswith("index")}

@@ -1,19 +1,23 @@
 """
 Events of the Responses API -> the response.
 
-The terminal event carries it whole. A stream that was cut has what `response.created` and the
-items finished and begun since add up to; where a delta belongs is read off its event's type and
-indexes, so that item kinds to come are merged by the same few lines.
+The terminal event carries it whole, so that one is looked for first. A stream that was cut has what
+`response.created` and the items finished and begun since add up to; where a delta belongs is read
+off its event's type and indexes, so that item kinds to come are merged by the same few lines.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from openpipe_report._report.sse import describe_error_event, parse_event
+
 Json = dict[str, Any]
 
 _MAX_GAP = 16
 """Parts that may be missing before one: an index without measure must not take memory."""
+
+_TERMINAL = ("completed", "incomplete", "failed", "cancelled")
 
 
 def is_response_event(event: Json) -> bool:
@@ -22,57 +26,104 @@ def is_response_event(event: Json) -> bool:
     return isinstance(kind, str) and kind.startswith("response.")
 
 
+def find_whole_response(texts: list[str]) -> tuple[Json, str | None] | None:
+    """
+    Look for the terminal event, without parsing the others.
+
+    Args:
+        texts: The data of the stream's events.
+
+    Returns:
+        The response and its error; None if the stream does not end with its whole response.
+    """
+    if not texts or '"response' not in texts[-1]:
+        return None
+    event = parse_event(texts[-1])
+    if not isinstance(event, dict) or not is_response_event(event):
+        return None
+    response = event.get("response")
+    if event["type"].removeprefix("response.") not in _TERMINAL or not isinstance(response, dict):
+        return None
+    if not response.get("output") and any('"output_index"' in text for text in texts):
+        return None
+    return response, _error_of(response)
+
+
 def assemble_response(events: list[Json]) -> tuple[Json, str | None]:
     """Build the response, and the error that the stream told, from its events."""
     response: Json = {}
-    output: dict[int, Json] = {}
+    items = _Items()
     error: str | None = None
     for event in events:
         kind = str(event.get("type", ""))
         if isinstance(event.get("response"), dict):
             response = event["response"]
         elif kind == "error" or event.get("error"):
-            error = _message(event.get("error") or event)
+            error = describe_error_event(event.get("error") or event)
         elif isinstance(event.get("output_index"), int):
-            _apply(output, event["output_index"], kind.removeprefix("response."), event)
+            items.apply(event["output_index"], kind.removeprefix("response."), event)
+    output = items.build()
     if output and not (events[-1].get("response") and response.get("output")):
-        response = {**response, "output": [output[index] for index in sorted(output)]}
-    if response.get("error"):
-        error = _message(response["error"])
-    return response, error
+        response = {**response, "output": output}
+    return response, _error_of(response) or error
 
 
-def _message(error: Any) -> str:
-    message = error.get("message") if isinstance(error, dict) else error
-    return message if isinstance(message, str) and message else "an error event ended the stream"
+def _error_of(response: Json) -> str | None:
+    return describe_error_event(response["error"]) if response.get("error") else None
 
 
-def _apply(output: dict[int, Json], index: int, kind: str, event: Json) -> None:
-    """Apply an event to the item it belongs to: `<thing>.<verb>`, as `output_text.delta`."""
-    thing, _, verb = kind.rpartition(".")
-    if isinstance(event.get("item"), dict):
-        output[index] = event["item"]
-        return
-    item = output.setdefault(index, {})
-    if isinstance(event.get("part"), dict):
-        _place(item, event)[0].update(event["part"])
-        return
-    if "annotation" in event:
-        part, _ = _place(item, event)
-        part.setdefault("annotations", []).append(event["annotation"])
-        return
-    field = thing.rpartition("_")[2]
-    part, _ = _place(item, event)
-    if verb == "delta" and isinstance(event.get("delta"), str):
-        old = part.get(field)
-        part[field] = (old if isinstance(old, str) else "") + event["delta"]
-    elif verb == "done" and field in event:
-        part[field] = event[field]
-    elif verb in {"in_progress", "completed", "failed", "incomplete"}:
-        item["status"] = verb
+class _Items:
+    """The output of a response, as far as it has come."""
+
+    def __init__(self) -> None:
+        self._items: dict[int, Json] = {}
+        self._texts: dict[tuple[int, str], tuple[Json, list[str]]] = {}
+        """By part and field: the pieces of a text that is not done yet. Joined once, at the end."""
+
+    def apply(self, index: int, kind: str, event: Json) -> None:
+        """Apply an event to the item it belongs to: `<thing>.<verb>`, as `output_text.delta`."""
+        thing, _, verb = kind.rpartition(".")
+        if isinstance(event.get("item"), dict):
+            self._items[index] = event["item"]
+            return
+        item = self._items.setdefault(index, {})
+        part = _find_part(item, event)
+        if isinstance(event.get("part"), dict):
+            for field in event["part"]:
+                self._texts.pop((id(part), field), None)
+            part.update(event["part"])
+            return
+        if "annotation" in event:
+            annotations = part.setdefault("annotations", [])
+            if isinstance(annotations, list):
+                annotations.append(event["annotation"])
+            return
+        field = thing.rpartition("_")[2]
+        if verb == "delta" and isinstance(event.get("delta"), str):
+            self._append(part, field, event["delta"])
+        elif verb == "done" and field in event:
+            self._texts.pop((id(part), field), None)
+            part[field] = event[field]
+        elif verb in {"in_progress", "completed", "failed", "incomplete"}:
+            item["status"] = verb
+
+    def build(self) -> list[Json]:
+        """Return the items in order."""
+        for (_, field), (part, pieces) in self._texts.items():
+            part[field] = "".join(pieces)
+        return [self._items[index] for index in sorted(self._items)]
+
+    def _append(self, part: Json, field: str, piece: str) -> None:
+        # The part is kept beside its pieces, so that no other object takes its id().
+        _, pieces = self._texts.setdefault((id(part), field), (part, []))
+        if not pieces:
+            old = part.get(field)
+            pieces.append(old if isinstance(old, str) else "")
+            part.setdefault(field, "")
+        pieces.append(piece)
 
 
-def _place(item: Json, event: Json) -> tuple[Json, str]:
+def _find_part(item: Json, event: Json) -> Json:
     """Find the part of an item that an event speaks of; the item itself if it names none."""
     for key, field in (("summary_index", "summary"), ("content_index", "content")):
         index = event.get(key)
@@ -85,5 +136,6 @@ def _place(item: Json, event: Json) -> tuple[Json, str]:
             while len(parts) <= index:
                 parts.append({})
             if isinstance(parts[index], dict):
-                return parts[index], field
-    return item, ""
+                found: Json = parts[index]
+                return found
+    return item

@@ -210,3 +210,29 @@ def test_repr_shows_no_payload():
     report = Report(reqPayload="secret", errorMessage="secret", tags={"secret": "secret"})
     assert "secret" not in repr(report)
     assert "secret" not in str(report)
+
+
+FINISHED = b'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
+
+
+@pytest.mark.parametrize(
+    "is_broken_off, last, message",
+    [(True, b"", "ReadError"), (False, b"", None), (True, b"data: [DONE]\n\n", None)],
+    ids=["network", "reader", "network-after-the-end"],
+)
+def test_end_between_finish_reason_and_done(is_broken_off, last, message):
+    """A network that fails before the terminal event is told; a reader may leave there."""
+    made = exchange(
+        status=200,
+        chunks=[FINISHED, last],
+        closed_early="ReadError",
+        is_broken_off=is_broken_off,
+        content_type="text/event-stream",
+    )
+    assert made.build().errorMessage == message
+
+
+def test_choice_that_never_began():
+    """A stream without one of the choices that were asked for is not complete."""
+    made = exchange(status=200, chunks=[FINISHED], request=b'{"n": 2}')
+    assert made.build().errorMessage == "stream ended before completion"

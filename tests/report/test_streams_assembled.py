@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from support.scripted_openai import encode_event
 from support.shapes import chat_chunk, delta, response, response_events
 
-from openpipe_report._report.chat_stream import assemble, iter_event_data
+from openpipe_report._report.model import parse_json
+from openpipe_report._report.sse import split_events
+from openpipe_report._report.stream_formats import assemble
 
 FRAME = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 
@@ -128,6 +130,111 @@ SHAPES = {
             "function_call": {"name": "f", "arguments": "{}"},
         },
     ),
+    "labels that are repeated": (
+        [
+            {"channel": "analysis", "provider": "P", "reasoning": "I ", "x_label": "v"},
+            {"channel": "analysis", "provider": "P", "reasoning": "think", "x_label": "v"},
+            {"content": "4"},
+        ],
+        {
+            "role": "assistant",
+            "content": "4",
+            "channel": "analysis",
+            "provider": "P",
+            "reasoning": "I think",
+            "x_label": "v",
+        },
+    ),
+    "other types at one index": (
+        [
+            {"reasoning_details": [{"type": "r.summary", "summary": "S", "index": 0}]},
+            {"reasoning_details": [{"type": "r.encrypted", "data": "A", "id": "1", "index": 0}]},
+            {"reasoning_details": [{"type": "r.summary", "summary": "um", "index": 0}]},
+        ],
+        {
+            "role": "assistant",
+            "content": None,
+            "reasoning_details": [
+                {"type": "r.summary", "summary": "Sum", "index": 0},
+                {"type": "r.encrypted", "data": "A", "id": "1", "index": 0},
+            ],
+        },
+    ),
+    "other ids at one index": (
+        [
+            {"reasoning_details": [{"type": "r.encrypted", "data": "A", "id": "1", "index": 0}]},
+            {"reasoning_details": [{"type": "r.encrypted", "data": "B", "id": "2", "index": 0}]},
+        ],
+        {
+            "role": "assistant",
+            "content": None,
+            "reasoning_details": [
+                {"type": "r.encrypted", "data": "A", "id": "1", "index": 0},
+                {"type": "r.encrypted", "data": "B", "id": "2", "index": 0},
+            ],
+        },
+    ),
+    "an object repeated whole": (
+        [
+            {"executed_tools": [{"index": 0, "type": "search", "arguments": '{"q":1}'}]},
+            {
+                "executed_tools": [
+                    {"index": 0, "type": "search", "arguments": '{"q":1}', "out": "x"}
+                ]
+            },
+        ],
+        {
+            "role": "assistant",
+            "content": None,
+            "executed_tools": [{"index": 0, "type": "search", "arguments": '{"q":1}', "out": "x"}],
+        },
+    ),
+    "a part that is closed by its last piece": (
+        [
+            {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "a"}]}]},
+            {
+                "content": [
+                    {
+                        "type": "thinking",
+                        "thinking": [{"type": "text", "text": "b"}],
+                        "closed": True,
+                    }
+                ]
+            },
+        ],
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "ab"}], "closed": True}
+            ],
+        },
+    ),
+    "entries with a string under their type": (
+        [
+            {"images": [{"type": "image_url", "image_url": "1"}]},
+            {"images": [{"type": "image_url", "image_url": "2"}]},
+        ],
+        {
+            "role": "assistant",
+            "content": None,
+            "images": [
+                {"type": "image_url", "image_url": "1"},
+                {"type": "image_url", "image_url": "2"},
+            ],
+        },
+    ),
+    "lists repeated whole": (
+        [
+            {"annotations": [{"type": "url", "url": "1"}]},
+            {"annotations": [{"type": "url", "url": "1"}]},
+            {"annotations": [{"type": "url", "url": "1"}, {"type": "url", "url": "2"}]},
+        ],
+        {
+            "role": "assistant",
+            "content": None,
+            "annotations": [{"type": "url", "url": "1"}, {"type": "url", "url": "2"}],
+        },
+    ),
     "fields of a vendor": (
         [{"x_score": 1, "x_note": "a", "x_map": {"k": "b"}}, {"x_score": 2, "x_map": {"k": "c"}}],
         {"role": "assistant", "content": None, "x_score": 2, "x_note": "a", "x_map": {"k": "bc"}},
@@ -191,6 +298,14 @@ TOOL_CALLS = {
 }
 
 
+def test_calls_without_ids_at_one_index():
+    """A name with complete arguments after another such is another call."""
+    calls = [call(0, None, "f", "{}"), call(0, None, "f", "{}"), call(0, None, "g", "{}")]
+    message = message_of(*({"tool_calls": [made]} for made in calls))
+    names = [made["function"] for made in message["tool_calls"]]
+    assert names == [{"name": name, "arguments": "{}"} for name in "ffg"]
+
+
 @pytest.mark.parametrize("pieces", TOOL_CALLS.values(), ids=TOOL_CALLS)
 def test_tool_calls(pieces):
     """Tool calls come apart as they were made, without the stream's index."""
@@ -245,6 +360,84 @@ def test_logprobs():
     chunk = {**FRAME, "choices": [{**delta(content="a"), "logprobs": {"content": [token]}}]}
     [choice] = assembled(chunk, chunk).value["choices"]
     assert choice["logprobs"] == {"content": [token, token]}
+
+
+@pytest.mark.parametrize("token", ["id", "function", "index", "type", "delta", "text"])
+def test_tokens_named_like_keys(token):
+    """Log probabilities are kept entry by entry, whatever the tokens are called."""
+    chunks = [
+        {
+            "id": "c",
+            "choices": [
+                {"index": 0, "text": text, "logprobs": {"tokens": [text], "top_logprobs": [top]}}
+            ],
+        }
+        for text, top in [("a", {"a": -1}), (token, {token: 0}), ("=", {"=": -1})]
+    ]
+    [choice] = assembled(*chunks).value["choices"]
+    assert choice["logprobs"] == {
+        "tokens": ["a", token, "="],
+        "top_logprobs": [{"a": -1}, {token: 0}, {"=": -1}],
+    }
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ([["a", "b"], ["a"], ["a", "b", "c"]], ["a", "b", "c"]),
+        ([[{"id": "a", "on": False}], [{"id": "a", "on": True}]], [{"id": "a", "on": True}]),
+        ([[{"kind": "T", "n": 0}], [{"kind": "T", "n": 2}]], [{"kind": "T", "n": 2}]),
+        ([[{"url": "a"}], [{"url": "b"}]], [{"url": "a"}, {"url": "b"}]),
+        ([["a"], []], ["a"]),
+    ],
+    ids=["shorter", "by-id", "by-label", "further", "empty"],
+)
+def test_lists_beside_the_choices(values, expected):
+    """Lists beside the choices repeat what is known: what is new in them is added."""
+    value = assembled(*({**text_chunk("a"), "x_list": value} for value in values)).value
+    assert value["x_list"] == expected
+
+
+def test_ping():
+    """What only keeps the connection open is no field of the completion."""
+    value = assembled({"type": "ping", "cost": "0"}, text_chunk("a"), {"event": "ping"}).value
+    assert set(value) == {*FRAME, "choices"}
+
+
+def test_object_of_another_kind_of_chunk():
+    """Chunks of another kind (Perplexity's `chat.reasoning`) do not name the completion."""
+    chunk = {**text_chunk("a"), "object": "chat.reasoning"}
+    assert assembled(chunk, text_chunk("b")).value["object"] == "chat.completion"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'error: {"message": "bad", "code": 500}\n\n',
+        b'event: error\ndata: {"message": "bad"}\n\n',
+        b"event: error\ndata: bad\n\n",
+        b'data: {"error": "bad"}\n\n',
+        b'data: {"type": "error", "error": {"message": "bad"}}\n\n',
+        b'data: {"object": "error", "message": "bad"}\n\n',
+        b'data: {"choices": [{"index": 0, "delta": {}, "error": {"message": "bad"}}]}\n\n',
+    ],
+)
+def test_error_after_the_last_finish_reason(event):
+    """An error is told, also after every choice was finished, however it is spelled."""
+    finished = encode_event(chat_chunk(delta(0, content="a", finish_reason="stop")))
+    result = assemble(finished + event)
+    assert result.error == "bad"
+    assert result.value["choices"][0]["message"]["content"] == "a"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"x":1e999}', '{"x":NaN}', '{"x":123456789012345678901234567890}', '{"x":"\\ud800"}'],
+)
+def test_values_are_those_of_parse_json(text):
+    """Numbers and strings that the fast parser reads in another way are read as everywhere."""
+    body = f'data: {{"id":"c","choices":[],"usage":{text}}}\n\n'.encode()
+    assert assemble(body).value["usage"] == parse_json(text)
 
 
 def test_content_filter_of_azure():
@@ -324,7 +517,7 @@ def test_events(end):
         "",
     ]
     body = b"\xef\xbb\xbf" + end.join(lines).encode()
-    assert list(iter_event_data(body)) == ['{"a":\n1}', "[DONE]"]
+    assert split_events(body) == (['{"a":\n1}'], True)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +527,7 @@ def test_events(end):
 )
 def test_last_event_without_a_blank_line(last, expected):
     """The last event counts if it is whole."""
-    assert list(iter_event_data(b"data: {}\n\n" + last)) == expected
+    assert split_events(b"data: {}\n\n" + last) == (expected, False)
 
 
 def test_broken_event():
@@ -352,12 +545,35 @@ def test_broken_event():
         ([chat_chunk(delta(0, "stop"))], False, True),
         ([chat_chunk(delta(0, "stop"), delta(1))], False, False),
         ([{**FRAME, "error": {"message": "x"}}], False, True),
+        ([{**FRAME, "choices": []}], False, False),
+        ([{"type": "ping"}], False, False),
+        ([{"value": "a"}], False, False),
+        ([{"type": "x.partial"}], False, False),
+        ([{"type": "x.partial"}, {"type": "x.completed"}], False, True),
     ],
-    ids=["cut", "done", "finished", "one-of-two", "error"],
+    ids=[
+        "cut",
+        "done",
+        "finished",
+        "one-of-two",
+        "error",
+        "no-choice",
+        "ping",
+        "own-shape",
+        "typed",
+        "typed-completed",
+    ],
 )
 def test_completeness(chunks, done, complete):
     """A stream is whole after its terminal event, or if every choice was finished."""
     assert assembled(*chunks, done=done).complete is complete
+
+
+@pytest.mark.parametrize("n, complete", [(None, True), (1, True), (2, False)])
+def test_choices_that_were_asked_for(n, complete):
+    """A choice that never began is missing."""
+    body = encode_event(chat_chunk(delta(0, content="a", finish_reason="stop")))
+    assert assemble(body, n).complete is complete
 
 
 def test_nothing_after_the_end():

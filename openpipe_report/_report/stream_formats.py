@@ -1,0 +1,147 @@
+"""
+A stream's bytes -> the object that the same call would have returned unstreamed.
+
+What a stream holds is told by its events: `FORMATS` lists what can be recognised, the first one
+that fits is taken. Pure functions over bytes and JSON values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from openpipe_report._report.chat_stream import assemble_chat
+from openpipe_report._report.responses_stream import (
+    assemble_response,
+    find_whole_response,
+    is_response_event,
+)
+from openpipe_report._report.sse import (
+    describe_error_event,
+    has_infinity,
+    parse_event,
+    parse_events,
+    split_events,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = dict[str, Any]
+
+_TERMINAL = frozenset(
+    {
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "response.cancelled",
+        "error",
+    }
+)
+_ENDINGS = ("completed", "done", "failed", "incomplete", "cancelled", "error", "message_stop")
+"""How the types of last events end, at endpoints that are not known."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AssembledStream:
+    """What a stream assembles to."""
+
+    value: Any
+    """The answer; of a stream that was cut, as far as it had come."""
+    complete: bool
+    """Whether all of the answer came: its terminal event, or the end of every choice."""
+    error: str | None = None
+    """The error that the stream told."""
+    ended: bool = False
+    """Whether the terminal event came. Without it, usage may be missing from a complete answer."""
+    has_known_end: bool = True
+    """Whether its format says how it ends: what is of a vendor's own shape just ends."""
+
+
+class StreamFormat(NamedTuple):
+    """A kind of stream: how it is recognised, and how its events are assembled."""
+
+    recognises: Callable[[list[Json]], bool]
+    assembles: Callable[[list[Json], int | None], tuple[Any, bool, str | None]]
+    """From events and the number of choices that were asked for: value, complete, error."""
+
+
+def assemble(body: bytes, n: int | None = None) -> AssembledStream | None:
+    """
+    Assemble the body of an event stream.
+
+    What follows the terminal event (`[DONE]`, `response.completed` and kin, an error) is ignored.
+
+    Args:
+        body: The stream, as far as it came.
+        n: How many choices were asked for; None if that is not known.
+
+    Returns:
+        The answer; None if there is no JSON event in the body.
+    """
+    texts, done = split_events(body)
+    whole = find_whole_response(texts)
+    if whole is not None:
+        value, error = whole
+        return AssembledStream(value, complete=True, error=error, ended=True)
+    assembled = _assemble_events(parse_events(texts), done=done, n=n)
+    if assembled is not None and has_infinity(assembled.value):
+        assembled = _assemble_events([parse_event(text) for text in texts], done=done, n=n)
+    return assembled
+
+
+def _assemble_events(found: list[Any], *, done: bool, n: int | None) -> AssembledStream | None:
+    for position, event in enumerate(found):
+        if isinstance(event, dict) and ("error" in event or "type" in event) and is_terminal(event):
+            found, done = found[: position + 1], True
+            break
+    events = [event for event in found if isinstance(event, dict)]
+    if not events:
+        return AssembledStream(None, complete=True, ended=True) if done else None
+    assembles = next(known.assembles for known in FORMATS if known.recognises(events))
+    value, finished, error = assembles(events, n)
+    if len(events) < len(found) and error is None:
+        broken = len(found) - len(events)
+        error = f"{broken} of {len(found)} events of the stream are not JSON objects"
+    return AssembledStream(
+        value,
+        complete=done or finished,
+        error=error,
+        ended=done,
+        has_known_end=any("type" in event or "choices" in event for event in events),
+    )
+
+
+def is_terminal(event: Json) -> bool:
+    """Whether nothing of the answer can follow this event."""
+    kind = event.get("type")
+    return (isinstance(kind, str) and kind in _TERMINAL) or bool(event.get("error"))
+
+
+def _is_responses(events: list[Json]) -> bool:
+    return any(map(is_response_event, events))
+
+
+def _assemble_responses(events: list[Json], _n: int | None) -> tuple[Any, bool, str | None]:
+    value, error = assemble_response(events)
+    return value, False, error
+
+
+def _is_typed(events: list[Json]) -> bool:
+    return all("type" in event and "choices" not in event for event in events)
+
+
+def _keep_typed(events: list[Json], _n: int | None) -> tuple[Any, bool, str | None]:
+    """Keep the events of other endpoints as they came."""
+    last = events[-1]
+    error = last.get("error") or (last if last.get("type") == "error" else None)
+    finished = str(last["type"]).endswith(_ENDINGS)
+    return events, finished, describe_error_event(error) if error else None
+
+
+FORMATS = (
+    StreamFormat(_is_responses, _assemble_responses),
+    StreamFormat(_is_typed, _keep_typed),
+    StreamFormat(lambda _events: True, assemble_chat),
+)
+"""Every kind of stream that can be recognised, in the order in which it is tried."""
