@@ -10,6 +10,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
+from openpipe_report._report.merge_rules import PADDING
 from openpipe_report._report.merging import (
     column,
     keys_of,
@@ -21,9 +22,6 @@ from openpipe_report._report.merging import (
 from openpipe_report._report.sse import describe_error_event
 
 Json = dict[str, Any]
-
-PADDING = frozenset({"obfuscation", "p"})
-"""Fields that only hide the length of a chunk (OpenAI, Mistral); no unstreamed answer has them."""
 
 _ENVELOPE = ("id", "object", "usage", "error")
 """Fields of which a chunk without choices has at least one; a ping has none."""
@@ -66,7 +64,7 @@ def merge_chunks(events: list[Json]) -> Json:
         if key == "object"
         else merge_snapshot_values(key, column(chunks, key))
         for key in keys_of(chunks)
-        if key not in PADDING
+        if key not in PADDING and key != "choices"
     }
     whole["choices"] = _merge_choices(column(chunks, "choices"))
     return whole

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from openpipe_report._report.model import parse_json
 
+PADDING = frozenset({"obfuscation", "p"})
+"""Fields that only hide the length of a chunk (OpenAI, Mistral); no unstreamed answer has them."""
+
 _IDENTIFIERS = frozenset(
     {"id", "index", "type", "role", "object", "model", "format", "created", "fingerprint"}
 )

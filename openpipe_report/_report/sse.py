@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
 from openpipe_report._report.model import parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Json = dict[str, Any]
 
 DONE = "[DONE]"
 """What OpenAI and most others send as the data of the last event."""
 
-_BATCH = 256
+BATCH = 256
 """Events that are parsed together: one that is odd makes only its own batch slow."""
 
 
@@ -45,6 +48,8 @@ def split_events(body: bytes) -> tuple[list[str], bool]:
         found = _read_block(last)
         if found.startswith(DONE) or (found and parse_event(found) is not None):
             texts.append(found)
+    if texts and texts[-1].startswith(DONE) and text.count(DONE) == 1:
+        return texts[:-1], True
     if DONE in text:
         for position, event in enumerate(texts):
             if event.startswith(DONE):
@@ -85,19 +90,17 @@ def _read_block(block: str) -> str:
     return text
 
 
-def parse_events(texts: list[str]) -> list[Any]:
-    """Parse the data of events; None stands for one that is not JSON."""
-    events: list[Any] = []
-    for start in range(0, len(texts), _BATCH):
-        batch = texts[start : start + _BATCH]
+def parse_events(texts: list[str]) -> Iterator[list[Any]]:
+    """Parse the data of events, batch by batch; None stands for one that is not JSON."""
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
         try:
             values = from_json(f"[{','.join(batch)}]", allow_inf_nan=False)
         except (ValueError, TypeError):  # TypeError: a lone surrogate in the text
             values = None
         if values is None or len(values) != len(batch):
             values = [parse_event(text) for text in batch]
-        events += values
-    return events
+        yield values
 
 
 def parse_event(text: str) -> Any:

@@ -17,12 +17,14 @@ from openpipe_report._report.responses_stream import (
     is_response_event,
 )
 from openpipe_report._report.sse import (
+    BATCH,
     describe_error_event,
     has_infinity,
     parse_event,
     parse_events,
     split_events,
 )
+from openpipe_report._report.text_runs import merge_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,13 +86,19 @@ def assemble(body: bytes, n: int | None = None) -> AssembledStream | None:
     if whole is not None:
         value, error = whole
         return AssembledStream(value, complete=True, error=error, ended=True)
-    assembled = _assemble_events(parse_events(texts), done=done, n=n)
+    events: list[Any] = []
+    for batch in parse_events(texts):
+        run = merge_run(batch) if len(batch) == BATCH else None
+        events += batch if run is None else [run]
+    assembled = _assemble_events(events, len(texts), done=done, n=n)
     if assembled is not None and has_infinity(assembled.value):
-        assembled = _assemble_events([parse_event(text) for text in texts], done=done, n=n)
+        assembled = _assemble_events(list(map(parse_event, texts)), len(texts), done=done, n=n)
     return assembled
 
 
-def _assemble_events(found: list[Any], *, done: bool, n: int | None) -> AssembledStream | None:
+def _assemble_events(
+    found: list[Any], total: int, *, done: bool, n: int | None
+) -> AssembledStream | None:
     for position, event in enumerate(found):
         if isinstance(event, dict) and ("error" in event or "type" in event) and is_terminal(event):
             found, done = found[: position + 1], True
@@ -102,7 +110,7 @@ def _assemble_events(found: list[Any], *, done: bool, n: int | None) -> Assemble
     value, finished, error = assembles(events, n)
     if len(events) < len(found) and error is None:
         broken = len(found) - len(events)
-        error = f"{broken} of {len(found)} events of the stream are not JSON objects"
+        error = f"{broken} of {total} events of the stream are not JSON objects"
     return AssembledStream(
         value,
         complete=done or finished,
