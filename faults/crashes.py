@@ -7,10 +7,10 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from world import Row, Way, compare_numbers, until
+from environment import FaultyProxy, Result, compare_numbers, until
 
 if TYPE_CHECKING:
-    from world import User, World
+    from environment import Environment, User
 
 SAFE_AFTER = 0.05
 WRONG_AFTER = 2.0
@@ -33,19 +33,19 @@ def kill(user: User, how: str) -> float:
     return at
 
 
-def killed(world: World) -> list[Row]:
+def killed(environment: Environment) -> list[Result]:
     """A process is killed while it makes calls; the next one opens its spool."""
-    world.receiver.start()
+    environment.receiver.start()
     kills = [Kills(how, *load) for how in ("SIGTERM", "SIGKILL", "os._exit") for load in WORKLOADS]
     numbers = 0
     for one in kills:
         for calls in (20, 40, 60):
-            numbers = one.once(world, calls, numbers)
+            numbers = one.once(environment, calls, numbers)
     return [one.row() for one in kills]
 
 
 class Kills:
-    """What became of the calls of processes that were killed in one way."""
+    """What became of the calls of processes that were killed in one proxy."""
 
     def __init__(self, how: str, load: str, options: dict[str, Any]) -> None:
         self.how, self.load, self.options = how, load, options
@@ -54,20 +54,20 @@ class Kills:
         """Of each lost call, how many seconds before the kill it had ended."""
         self.wrong: list[str] = []
 
-    def once(self, world: World, calls: int, first: int) -> int:
+    def once(self, environment: Environment, calls: int, first: int) -> int:
         """Kill a process after so many calls, numbered from `first`; the next free number."""
-        spool = {"spool": str(world.folder / "killed.spool")}
-        user = world.user("endless", first=first, reporter=spool, **self.options)
+        spool = {"spool": str(environment.folder / "killed.spool")}
+        user = environment.user("endless", first=first, reporter=spool, **self.options)
         told = [user.line() for _ in range(calls)]
         at = kill(user, self.how)
         rest, _ = user.end()
         told += [json.loads(text) for text in rest if text.endswith("}")]
         ended = {line["n"]: line["at"] for line in told}
         after = max(ended) + 2  # one more may have been under way
-        user = world.user("next_one", first=after, reporter=spool)
+        user = environment.user("next_one", first=after, reporter=spool)
         user.line()
         user.end()
-        found = world.receiver.numbers()
+        found = environment.receiver.numbers()
         self.times += 1
         self.made += len(ended)
         self.lost += [at - ended[number] for number in ended if number not in found]
@@ -76,12 +76,12 @@ class Kills:
             self.wrong.append(f"twice: {twice}; the next one's own: {after in found}")
         return after + 1
 
-    def row(self) -> Row:
+    def row(self) -> Result:
         oldest = max(self.lost, default=0.0)
         if oldest > WRONG_AFTER:
             self.wrong.append(f"a call that ended {oldest:.1f} s before is lost")
         verdict = "held" if oldest < SAFE_AFTER else "NOT held"
-        return Row(
+        return Result(
             f"{self.how} with `spool=`, reports of {self.load}",
             "every call that ended 50 ms before is delivered by the next process, once",
             f"{self.made} calls in {self.times} kills: lost {len(self.lost)}, which had ended at "
@@ -90,30 +90,30 @@ class Kills:
         )
 
 
-def shared(world: World, *, calls: int = 200) -> Row:
+def shared(environment: Environment, *, calls: int = 200) -> Result:
     """Two processes share a spool, and one is killed with all its reports in it."""
-    world.receiver.start()
-    with Way(world.receiver) as way:
-        way.answer = lambda _: (503, b"", {})
-        to = {"base_url": way.base_url, "spool": str(world.folder / "shared.spool")}
-        dying = world.user("leave", how="return", calls=calls, reporter=to)
+    environment.receiver.start()
+    with FaultyProxy(environment.receiver) as proxy:
+        proxy.answer = lambda _: (503, b"", {})
+        to = {"base_url": proxy.base_url, "spool": str(environment.folder / "shared.spool")}
+        dying = environment.user("leave", how="return", calls=calls, reporter=to)
         dying.line()
-        living = world.user("next_one", first=calls, reporter=to)
+        living = environment.user("next_one", first=calls, reporter=to)
         until(
             lambda: any(
-                post.report["reqPayload"]["metadata"]["n"] == calls for post in list(way.posts)
+                post.report["reqPayload"]["metadata"]["n"] == calls for post in list(proxy.posts)
             ),
             "the other's call",
         )
         time.sleep(SAFE_AFTER)
         at = kill(dying, "SIGKILL")
         dying.end()
-        way.answer = way.forward
+        proxy.answer = proxy.forward
         living.line()
         taken = time.monotonic() - at
         living.end()
-    count, wrong = compare_numbers(world.receiver, calls + 1)
-    return Row(
+    count, wrong = compare_numbers(environment.receiver, calls + 1)
+    return Result(
         "two processes share one spool, and one is killed",
         "the other delivers what it left",
         f"{count - 1} of {calls} delivered by the other, all {taken:.1f} s after the kill",

@@ -8,12 +8,12 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from world import BUDGET, ROOT, Row, Way, compare_numbers, free_port, limit
+from environment import BUDGET, ROOT, FaultyProxy, Result, compare_numbers, free_port, limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from world import World
+    from environment import Environment
 
 CODES = {"sys.exit": 3, "unhandled exception": 1}
 PYTEST = """
@@ -27,18 +27,18 @@ def test_calls():
 
 
 def leave(
-    world: World, how: str, ready: Callable[[], None] | None = None, **options: Any
+    environment: Environment, how: str, ready: Callable[[], None] | None = None, **options: Any
 ) -> tuple[float, list[str], list[str]]:
     """Let a process make its calls and leave: the seconds it took, its stderr, what is wrong."""
     if how == "pytest":
-        file = world.folder / "test_calls.py"
-        given = world.options(how=how, **options)
+        file = environment.folder / "test_calls.py"
+        given = environment.options(how=how, **options)
         file.write_text(PYTEST.format(folder=str(ROOT / "faults"), options=given))
-        user = world.start(
+        user = environment.start(
             ["-m", "pytest", "-sq", "-p", "no:cacheprovider", "-p", "no:asyncio", str(file)]
         )
     else:
-        user = world.user("leave", how=how, **options)
+        user = environment.user("leave", how=how, **options)
     user.line()
     if ready is not None:
         ready()
@@ -51,26 +51,26 @@ def leave(
     return taken, errors, wrong
 
 
-def healthy(world: World, *, calls: int = 500) -> list[Row]:
+def healthy(environment: Environment, *, calls: int = 500) -> list[Result]:
     """A backlog, and a process that leaves in each of the usual ways."""
-    world.receiver.start()
+    environment.receiver.start()
     rows, done = [], 0
     ways = ("return", "sys.exit", "unhandled exception", "asyncio.run", "pytest", "open streams")
     for how in ways:
         opened = 3 if how == "open streams" else 0
         go = threading.Event()
-        with Way(world.receiver) as way:
-            way.answer = lambda post, go=go, way=way: go.wait() and way.forward(post)
+        with FaultyProxy(environment.receiver) as proxy:
+            proxy.answer = lambda post, go=go, proxy=proxy: go.wait() and proxy.forward(post)
             taken, errors, wrong = leave(
-                world,
+                environment,
                 how,
                 go.set,
                 calls=calls - opened,
                 first=done,
                 open=opened,
-                reporter={"base_url": way.base_url},
+                reporter={"base_url": proxy.base_url},
             )
-        count, missing = compare_numbers(world.receiver, range(done, done + calls))
+        count, missing = compare_numbers(environment.receiver, range(done, done + calls))
         done += calls
         if how == "unhandled exception" and errors[-1] == "ValueError: of the user":
             errors = errors[:-1]
@@ -78,7 +78,7 @@ def healthy(world: World, *, calls: int = 500) -> list[Row]:
         if errors:
             wrong.append(f"{how}: {errors}")
         rows.append(
-            Row(
+            Result(
                 f"process exit ({how}), healthy backend",
                 f"a backlog of {calls} is delivered, no traceback, no thread error",
                 f"{count} delivered, {taken:.1f} s",
@@ -95,17 +95,19 @@ def black_hole() -> Generator[int]:
         yield silent.getsockname()[1]
 
 
-def no_backend(world: World, *, calls: int = 200) -> list[Row]:
+def no_backend(environment: Environment, *, calls: int = 200) -> list[Result]:
     """The backend refuses, or never answers."""
     rows = []
     with black_hole() as hole:
         for name, port in (("refused", free_port()), ("black-hole", hole)):
             url = f"http://127.0.0.1:{port}/api/v1"
-            taken, errors, wrong = leave(world, "return", calls=calls, reporter={"base_url": url})
+            taken, errors, wrong = leave(
+                environment, "return", calls=calls, reporter={"base_url": url}
+            )
             if len(errors) != 1 or f"{calls} report(s)" not in errors[0]:
                 wrong.append(f"{name}: told {errors}")
             rows.append(
-                Row(
+                Result(
                     f"exit with a {name} backend, memory only, {calls} reports",
                     "at most the exit budget + 0.5 s; the lost ones named in one line",
                     f"{limit(taken, BUDGET + 0.5)} for all of the exit; one line names {calls}",
@@ -115,30 +117,30 @@ def no_backend(world: World, *, calls: int = 200) -> list[Row]:
     return rows
 
 
-def no_backend_but_a_spool(world: World, *, calls: int = 200) -> list[Row]:
+def no_backend_but_a_spool(environment: Environment, *, calls: int = 200) -> list[Result]:
     """As before, and what is left is in the spool."""
-    rows, port, done = [], world.receiver.port, 0
+    rows, port, done = [], environment.receiver.port, 0
     for name in ("refused", "black-hole"):
-        spool = {"spool": str(world.folder / f"{name}.spool")}
+        spool = {"spool": str(environment.folder / f"{name}.spool")}
         hole = None
         if name == "black-hole":
-            world.receiver.stop()
+            environment.receiver.stop()
             hole = socket.create_server(("127.0.0.1", port), backlog=100)
-        taken, errors, wrong = leave(world, "return", calls=calls, first=done, reporter=spool)
+        taken, errors, wrong = leave(environment, "return", calls=calls, first=done, reporter=spool)
         if hole is not None:
             hole.close()
         if errors:
             wrong.append(f"{name}: told {errors}")
-        world.receiver.start()
+        environment.receiver.start()
         begin = time.monotonic()
-        user = world.user("next_one", first=done + calls, reporter=spool)
+        user = environment.user("next_one", first=done + calls, reporter=spool)
         user.line()
         later = time.monotonic() - begin
         user.end()
-        count, missing = compare_numbers(world.receiver, range(done, done + calls + 1))
+        count, missing = compare_numbers(environment.receiver, range(done, done + calls + 1))
         done += calls + 1
         rows.append(
-            Row(
+            Result(
                 f"exit with a {name} backend, with `spool=`, {calls} reports",
                 "at most the exit budget + 0.5 s; what is left is spooled",
                 f"{limit(taken, BUDGET + 0.5)} for all of the exit; {count - 1} delivered by the "

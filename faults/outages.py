@@ -9,31 +9,31 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, ClassVar
 
-from world import BUDGET, Row, Way, compare_numbers, limit, until
+from environment import BUDGET, FaultyProxy, Result, compare_numbers, limit, until
 
 if TYPE_CHECKING:
+    from environment import Environment
     from support.backend import Post
-    from world import World
 
 Answer = tuple[int, bytes, dict[str, str]]
 TIMEOUT = 15.0
 """Seconds without an answer that are certainly more than a reporter waits."""
 
 
-def outage(world: World, *, calls: int = 5_000, seconds: float = 120.0) -> Row:
+def outage(environment: Environment, *, calls: int = 5_000, seconds: float = 120.0) -> Result:
     """The receiver is down while calls are made, then comes up."""
-    user = world.user("steady", calls=calls, seconds=seconds)
+    user = environment.user("steady", calls=calls, seconds=seconds)
     made = user.line()
-    world.receiver.start()
+    environment.receiver.start()
     begin = time.monotonic()
-    until(lambda: world.receiver.count() >= calls, "the outage's backlog")
+    until(lambda: environment.receiver.count() >= calls, "the outage's backlog")
     taken = time.monotonic() - begin
     user.line()
     _, errors = user.end()
-    count, wrong = compare_numbers(world.receiver, calls)
+    count, wrong = compare_numbers(environment.receiver, calls)
     if made["delivered"] or errors:
         wrong.append(f"told {made}, {errors}")
-    return Row(
+    return Result(
         f"receiver down for {seconds:g} s while {calls:,} calls are made, memory only",
         "all delivered within 30 s of its return, none twice",
         f"{count:,} in the table, all {limit(taken, 30)} after its return",
@@ -46,8 +46,8 @@ class Unreliable:
 
     shares: ClassVar = {"5xx": 0.15, "reset": 0.145, "timeout": 0.005, "": 0.7}
 
-    def __init__(self, way: Way) -> None:
-        self._way = way
+    def __init__(self, proxy: FaultyProxy) -> None:
+        self._proxy = proxy
         self._random = random.Random(20)  # noqa: S311 - the same faults each time
         self._over = threading.Event()
         self.failed = dict.fromkeys(("5xx", "reset", "timeout"), 0)
@@ -55,10 +55,10 @@ class Unreliable:
     def __call__(self, post: Post) -> Answer | None:
         [kind] = self._random.choices(list(self.shares), list(self.shares.values()))
         if not kind:
-            return self._way.forward(post)
+            return self._proxy.forward(post)
         self.failed[kind] += 1
         if self._random.getrandbits(1):
-            self._way.forward(post)
+            self._proxy.forward(post)
         if kind == "timeout":
             self._over.wait(TIMEOUT)
         return (self._random.choice((500, 502, 503, 504)), b"", {}) if kind == "5xx" else None
@@ -67,23 +67,23 @@ class Unreliable:
         self._over.set()
 
 
-def unreliable(world: World, *, calls: int = 5_000) -> Row:
+def unreliable(environment: Environment, *, calls: int = 5_000) -> Result:
     """Attempts fail at random."""
-    world.receiver.start()
-    with Way(world.receiver) as way:
-        fault = way.answer = Unreliable(way)
+    environment.receiver.start()
+    with FaultyProxy(environment.receiver) as proxy:
+        fault = proxy.answer = Unreliable(proxy)
         begin = time.monotonic()
-        user = world.user("burst", calls=calls, reporter={"base_url": way.base_url})
+        user = environment.user("burst", calls=calls, reporter={"base_url": proxy.base_url})
         told = user.line()
         taken = time.monotonic() - begin
         user.end()
         fault.end()
-        attempts = len(way.posts)
-    count, wrong = compare_numbers(world.receiver, calls)
+        attempts = len(proxy.posts)
+    count, wrong = compare_numbers(environment.receiver, calls)
     if told["delivered"] != calls or told["lost"]:
         wrong.append(f"told {told}")
     failed = ", ".join(f"{times:,} {kind}" for kind, times in fault.failed.items())
-    return Row(
+    return Result(
         f"random 30 % of 5xx, resets and timeouts over {calls:,} reports",
         "as many rows, no duplicate",
         f"{count:,} rows of {attempts:,} attempts ({failed}; half of these after the receiver had "
@@ -92,19 +92,21 @@ def unreliable(world: World, *, calls: int = 5_000) -> Row:
     )
 
 
-def poisoned(world: World, *, good: int = 1_000, bad: int = 16, rounds: int = 3) -> Row:
+def poisoned(
+    environment: Environment, *, good: int = 1_000, bad: int = 16, rounds: int = 3
+) -> Result:
     """Some reports always get 500."""
-    world.receiver.start()
+    environment.receiver.start()
     taken: dict[int, list[float]] = {0: [], bad: []}
     wrong = []
     for number in range(rounds):
         for how_many in (0, bad) if number % 2 else (bad, 0):
-            with Way(world.receiver) as way:
-                way.answer = lambda post, way=way: (
-                    (500, b"", {}) if b'"poison"' in post.body else way.forward(post)
+            with FaultyProxy(environment.receiver) as proxy:
+                proxy.answer = lambda post, proxy=proxy: (
+                    (500, b"", {}) if b'"poison"' in post.body else proxy.forward(post)
                 )
-                user = world.user(
-                    "poisoned", good=good, bad=how_many, reporter={"base_url": way.base_url}
+                user = environment.user(
+                    "poisoned", good=good, bad=how_many, reporter={"base_url": proxy.base_url}
                 )
                 told = user.line()
                 user.end()
@@ -113,7 +115,7 @@ def poisoned(world: World, *, good: int = 1_000, bad: int = 16, rounds: int = 3)
                 wrong.append(f"told {told}")
     without, with_them = (statistics.median(each) for each in taken.values())
     ratios = sorted(b / a for a, b in zip(*taken.values(), strict=True))
-    return Row(
+    return Result(
         f"{bad} reports that always get 500 among {good:,} good ones",
         "the good ones are not delayed",
         f"the last good one after {with_them:.2f} s, without the bad ones {without:.2f} s; ratio "
@@ -122,10 +124,10 @@ def poisoned(world: World, *, good: int = 1_000, bad: int = 16, rounds: int = 3)
     )
 
 
-def paused(world: World, *, calls: int = 50) -> list[Row]:
+def paused(environment: Environment, *, calls: int = 50) -> list[Result]:
     """The server asks for a pause; the process leaves in its midst."""
     pauses = [Pause(429, "seconds", 3), Pause(503, "date", 3), Pause(429, "seconds", 60)]
-    return [_leave_in(pause, world, calls) for pause in pauses]
+    return [_leave_in(pause, environment, calls) for pause in pauses]
 
 
 class Pause:
@@ -149,10 +151,10 @@ class Pause:
         return self.status, b"", {"Retry-After": value}
 
 
-def _leave_in(pause: Pause, world: World, calls: int) -> Row:
-    with Way(world.receiver) as way:
-        way.answer = pause
-        user = world.user("paused", calls=calls, reporter={"base_url": way.base_url})
+def _leave_in(pause: Pause, environment: Environment, calls: int) -> Result:
+    with FaultyProxy(environment.receiver) as proxy:
+        proxy.answer = pause
+        user = environment.user("paused", calls=calls, reporter={"base_url": proxy.base_url})
         _, errors = user.end()
     later = pause.arrived[1:]
     early = sum(at < pause.over_at for at in later)
@@ -166,7 +168,7 @@ def _leave_in(pause: Pause, world: World, calls: int) -> Row:
             wrong.append(f"{len(later)} more attempts, told {errors}")
         first = min(later, default=0.0) - pause.over_at
         seen = f"{early} attempts before, the first {first:.2f} s after; all delivered at exit"
-    return Row(
+    return Result(
         f"{pause.status} with Retry-After as {pause.form}, {pause.seconds} s; {calls} reports, "
         "then exit",
         "no attempt before that time, not even at exit",
@@ -175,16 +177,16 @@ def _leave_in(pause: Pause, world: World, calls: int) -> Row:
     )
 
 
-def memory(world: World, *, calls: int = 100_000) -> Row:
+def memory(environment: Environment, *, calls: int = 100_000) -> Result:
     """Nobody takes the reports."""
-    user = world.user("memory", calls=calls)
+    user = environment.user("memory", calls=calls)
     told = user.line()
     user.end()
     bar = told["limit"] * 1.2 + 20e6
     wrong = [] if told["grown"] <= bar else [f"grown by {told['grown']}"]
     if told["lost"] + told["pending"] != calls:
         wrong.append(f"told {told}")
-    return Row(
+    return Result(
         f"backend down, {calls:,} calls with 10 KB bodies",
         f"memory grows by at most `max_queue_bytes` + 20 % + 20 MB ({bar / 1e6:.0f} MB)",
         f"{told['grown'] / 1e6:.0f} MB; {told['pending']:,} pending, {told['lost']:,} counted lost",

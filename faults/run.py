@@ -3,7 +3,7 @@ Faults, for real: what is lost, what comes twice, and how long it takes.
 
     python faults/run.py [NAME ...] [--write docs/faults.md]
 
-Each runs in a world of its own, on loopback, with the default settings. It ends with 1 where
+Each runs in a environment of its own, on loopback, with the default settings. It ends with 1 where
 something is lost, doubled or told wrongly. A time only says whether it was held: it is the
 machine's as much as ours.
 """
@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING
 import httpx
 import openai
 from crashes import killed, shared
+from environment import Result, make_environment
 from exits import healthy, no_backend, no_backend_but_a_spool
 from outages import memory, outage, paused, poisoned, unreliable
-from world import Row, world
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from world import World
+    from environment import Environment
 
-FAULTS: dict[str, Callable[[World], Row | list[Row]]] = {
+FAULTS: dict[str, Callable[[Environment], Result | list[Result]]] = {
     fault.__name__: fault
     for fault in (
         outage,
@@ -61,7 +61,7 @@ def main() -> int:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
     names = options.names or list(FAULTS)
     beside = [name for name in names if name in MOSTLY_WAITING and len(names) > 1]
-    rows: list[Row] = []
+    rows: list[Result] = []
     with ThreadPoolExecutor() as pool:
         waiting = {name: pool.submit(run, name) for name in beside}
         for number, name in enumerate(sorted(names, key=beside.count), 1):
@@ -80,14 +80,14 @@ def main() -> int:
     return min(wrong, 1)
 
 
-def run(name: str) -> list[Row]:
-    """Bring about one fault, in a world of its own."""
-    with world() as place:
+def run(name: str) -> list[Result]:
+    """Bring about one fault, in a environment of its own."""
+    with make_environment() as place:
         found = FAULTS[name](place)
-    return [found] if isinstance(found, Row) else found
+    return [found] if isinstance(found, Result) else found
 
 
-def write(page: Path, rows: list[Row]) -> None:
+def write(page: Path, rows: list[Result]) -> None:
     """Replace the table of the page."""
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)

@@ -80,8 +80,8 @@ def create_app(
     app.add_route(f"{BASE_PATH}/report", report, methods=["POST"])
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(BadReportError, _answer_bad_report)
-    app.add_exception_handler(ClientDisconnect, _answer_nobody)
-    app.add_exception_handler(Exception, _answer_bug)
+    app.add_exception_handler(ClientDisconnect, _on_client_disconnect)
+    app.add_exception_handler(Exception, _on_internal_error)
     return app
 
 
@@ -136,11 +136,11 @@ async def _answer_bad_report(_request: Request, error: Exception) -> Response:
     return _error(400, error.message, error.issues)
 
 
-async def _answer_nobody(_request: Request, _gone: Exception) -> Response:
+async def _on_client_disconnect(_request: Request, _gone: Exception) -> Response:
     return _error(400, "The connection ended before the body was complete")
 
 
-async def _answer_bug(_request: Request, _bug: Exception) -> Response:
+async def _on_internal_error(_request: Request, _bug: Exception) -> Response:
     return _error(500, "The receiver failed; its log says why")
 
 

@@ -36,7 +36,7 @@ BUDGET = 5.0
 
 
 @dataclass
-class Row:
+class Result:
     """One line of the result."""
 
     fault: str
@@ -167,7 +167,7 @@ class User:
         return output.splitlines(), errors.splitlines()
 
 
-class Way(Backend):
+class FaultyProxy(Backend):
     """Between a user and the receiver: a real server that passes reports on, as `answer` says."""
 
     def __init__(self, receiver: Receiver) -> None:
@@ -190,7 +190,7 @@ class Way(Backend):
 
 
 @dataclass
-class World:
+class Environment:
     """An OpenAI, a receiver that is not started yet, and a folder."""
 
     openai: str
@@ -208,19 +208,19 @@ class World:
         return self.start([str(ROOT / "faults" / "program.py"), name, self.options(**options)])
 
     def start(self, command: list[str]) -> User:
-        """Start a process that does not outlive this world."""
+        """Start a process that does not outlive this environment."""
         self.users.append(User(command))
         return self.users[-1]
 
 
 @contextmanager
-def world() -> Generator[World]:
+def make_environment() -> Generator[Environment]:
     """Set it up, and clean it away."""
     with (
         tempfile.TemporaryDirectory(prefix="openpipe-report-faults-") as folder,
         loopback_server() as openai,
     ):
-        place = World(openai, Receiver(Path(folder)), Path(folder))
+        place = Environment(openai, Receiver(Path(folder)), Path(folder))
         try:
             yield place
         finally:
