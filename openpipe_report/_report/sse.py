@@ -24,9 +24,6 @@ Json = dict[str, Any]
 DONE = "[DONE]"
 """What OpenAI and most others send as the data of the last event."""
 
-BATCH = 256
-"""Events that are parsed together: one that is odd makes only its own batch slow."""
-
 
 def split_events(body: bytes) -> tuple[list[str], bool]:
     """
@@ -90,10 +87,10 @@ def _read_block(block: str) -> str:
     return text
 
 
-def parse_events(texts: list[str]) -> Iterator[list[Any]]:
-    """Parse the data of events, batch by batch; None stands for one that is not JSON."""
-    for start in range(0, len(texts), BATCH):
-        batch = texts[start : start + BATCH]
+def parse_events(texts: list[str], size: int) -> Iterator[list[Any]]:
+    """Parse the data of events in batches of a size; None stands for one that is not JSON."""
+    for start in range(0, len(texts), size):
+        batch = texts[start : start + size]
         try:
             values = from_json(f"[{','.join(batch)}]", allow_inf_nan=False)
         except (ValueError, TypeError):  # TypeError: a lone surrogate in the text

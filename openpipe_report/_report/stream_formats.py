@@ -17,7 +17,6 @@ from openpipe_report._report.responses_stream import (
     is_response_event,
 )
 from openpipe_report._report.sse import (
-    BATCH,
     describe_error_event,
     has_infinity,
     parse_event,
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Json = dict[str, Any]
+
+BATCH_SIZE = 256
+"""Events that are parsed together: one that is odd makes only its own batch slow."""
 
 _TERMINAL = frozenset(
     {
@@ -68,7 +70,9 @@ class StreamFormat(NamedTuple):
     """From events and the number of choices that were asked for: value, complete, error."""
 
 
-def assemble(body: bytes, n: int | None = None) -> AssembledStream | None:
+def assemble(
+    body: bytes, n: int | None = None, *, batch_size: int = BATCH_SIZE
+) -> AssembledStream | None:
     """
     Assemble the body of an event stream.
 
@@ -77,6 +81,7 @@ def assemble(body: bytes, n: int | None = None) -> AssembledStream | None:
     Args:
         body: The stream, as far as it came.
         n: How many choices were asked for; None if that is not known.
+        batch_size: How many events are parsed together.
 
     Returns:
         The answer; None if there is no JSON event in the body.
@@ -87,8 +92,8 @@ def assemble(body: bytes, n: int | None = None) -> AssembledStream | None:
         value, error = whole
         return AssembledStream(value, complete=True, error=error, ended=True)
     events: list[Any] = []
-    for batch in parse_events(texts):
-        run = merge_run(batch) if len(batch) == BATCH else None
+    for batch in parse_events(texts, batch_size):
+        run = merge_run(batch) if len(batch) == batch_size else None
         events += batch if run is None else [run]
     assembled = _assemble_events(events, len(texts), done=done, n=n)
     if assembled is not None and has_infinity(assembled.value):
