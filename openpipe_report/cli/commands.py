@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from openpipe_report._version import VERSION
-from openpipe_report.cli.upkeep import doctor, fail, resend
+from openpipe_report.cli.doctor import doctor
+from openpipe_report.cli.options import DEFAULT_DB, Db, fail
+from openpipe_report.cli.resend import resend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from socket import socket
 
     from openpipe_report.server.store import Store
 
-DEFAULT_DB = Path("openpipe-reports.db")
 DEFAULT_PORT = 8417
 DEFAULT_LIMIT = 20
 
@@ -32,8 +33,6 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Db = Annotated[Path, typer.Option("--db", help="The SQLite file that holds the reports.")]
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback

@@ -1,83 +1,124 @@
-"""
-Delivering what a spool holds for one destination, now.
-
-What running processes hold is theirs to deliver. What fails here is left to the next process,
-and what is rejected becomes a dead letter again; both at the end, or it would be found again.
-"""
+"""The command `resend`: delivers what a spool holds by `resending` and prints the outcome."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
 
-from openpipe_report._delivery.response import Delivered, Rejected
-from openpipe_report._delivery.transport import Transport
+import typer
+
+from openpipe_report.cli.options import ApiKey, BaseUrl, fail, load_settings_with
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Generator
 
     from openpipe_report._settings import Settings
     from openpipe_report._spool.file import SpoolFile
-    from openpipe_report._spool.rows import Destination, Stored
-
-_AT_ONCE = 100
-_BYTES_AT_ONCE = 16 * 1024 * 1024
+    from openpipe_report._spool.rows import Destination, Holding
 
 
-@dataclass
-class Resending:
+def resend(
+    *,
+    spool: Annotated[
+        Path | None,
+        typer.Option(envvar="OPENPIPE_REPORT_SPOOL", show_default=False, help="The spool's file."),
+    ] = None,
+    dead: Annotated[
+        bool, typer.Option("--dead", help="Try what was rejected or given up, too.")
+    ] = False,
+    base_url: BaseUrl = None,
+    api_key: ApiKey = None,
+) -> None:
     """
-    Tries each report once; stops where the server is out of reach, or asks to wait.
+    Deliver what a spool holds for the server and key in force.
 
-    Args:
-        file: The spool; it is closed at the end.
-        settings: Where to send, and with which key.
-        there: The same as the spool knows it.
-        on_step: Called after each report.
+    Each report is tried once. What running processes are about to deliver is left to them. Exits
+    with 0 only if nothing is left for this server and key; dead letters count with --dead only.
     """
+    settings = load_settings_with(base_url=base_url, api_key=api_key)
+    if spool is None:
+        fail("which spool? Give --spool, or set OPENPIPE_REPORT_SPOOL")
+    spool = spool.expanduser()
+    if spool.is_dir():
+        fail(f"{spool} is a folder: give the spool's file with --spool")
+    if not spool.is_file():
+        fail(f"there is no spool {spool}: give the file of your programs' setting with --spool")
+    with _spool_errors(spool):
+        from openpipe_report._spool.file import SpoolFile  # noqa: PLC0415
 
-    file: SpoolFile
-    settings: Settings
-    there: Destination
-    on_step: Callable[[], object]
-    delivered: list[str] = field(default_factory=list[str])
-    """The keys of what the server has acknowledged."""
-    failed: Counter[str] = field(default_factory=Counter[str])
-    """How many may be delivered later, by reason."""
-    buried: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """The keys of what the server refused, and why."""
+        _resend(SpoolFile(spool), settings, dead=dead)
 
-    def run(self, *, dead_letters: bool) -> None:
-        """Do it; `dead_letters` for what was rejected before, too."""
-        transport = Transport(self.settings)
-        try:
-            goes_on = True
-            while goes_on and (batch := self._claim(dead_letters=dead_letters)):
-                goes_on = self._send(transport, batch)
-        finally:
-            transport.close()
-            with self.file.rows() as rows:
-                rows.settle(self.delivered, self.buried)
-            self.file.leave()
 
-    def _claim(self, *, dead_letters: bool) -> list[Stored]:
-        with self.file.rows() as rows:
-            rows.settle(self.delivered)
-            rows.beat()
-            return rows.claim(self.there, _AT_ONCE, _BYTES_AT_ONCE, dead_letters=dead_letters)
+def _resend(file: SpoolFile, settings: Settings, *, dead: bool) -> None:
+    from rich.console import Console  # noqa: PLC0415 - slow to import
+    from rich.progress import Progress  # noqa: PLC0415
 
-    def _send(self, transport: Transport, batch: list[Stored]) -> bool:
-        """Send a batch; False if it makes no sense to go on."""
-        for stored in batch:
-            outcome = transport.send(stored.body, stored.key)
-            if isinstance(outcome, Delivered):
-                self.delivered.append(stored.key)
-            elif isinstance(outcome, Rejected):
-                self.buried.append((stored.key, outcome.reason))
-            else:
-                self.failed[outcome.reason] += 1
-                if not outcome.got_response or outcome.retry_after:
-                    return False
-            self.on_step()
-        return True
+    from openpipe_report.cli.resending import Resending  # noqa: PLC0415
+
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    there = file.destination(settings.report_url.removesuffix("/report"), key)
+    waiting, _, letters = _held_for(there, file)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Sending", total=waiting + (letters if dead else 0))
+        resending = Resending(file, settings, there, lambda: progress.advance(task))
+        resending.run(dead_letters=dead)
+    typer.echo(f"Delivered {len(resending.delivered)} report(s) to {settings.report_url}.")
+    for reason, count in resending.failed.items():
+        typer.echo(f"Not delivered: {count} ({reason}).")
+    for reason, count in Counter(reason for _, reason in resending.buried).items():
+        typer.echo(f"Rejected: {count} ({reason}).")
+    waiting, held, letters = _held_for(there, file)
+    if held:
+        typer.echo(f"Running processes are about to deliver {held} more.")
+    if waiting:
+        typer.echo(f"Still waiting: {waiting}; try again later.")
+    if letters:
+        typer.echo(f"Dead letters: {letters}" + ("." if dead else "; --dead tries them again."))
+    _name_others(there, file)
+    file.leave()
+    if waiting or held or resending.buried or (dead and letters):
+        raise typer.Exit(1)
+
+
+def _held_for(there: Destination, file: SpoolFile) -> tuple[int, int, int]:
+    for one in _holdings(file):
+        if one.destination == there:
+            return one.waiting, one.held, one.dead
+    return 0, 0, 0
+
+
+def _name_others(there: Destination, file: SpoolFile) -> None:
+    for one in _holdings(file):
+        if one.destination != there:
+            count = one.waiting + one.held + one.dead
+            typer.echo(
+                f"The spool also holds {count} report(s) for {one.destination.base_url}"
+                + (" with another key" if one.destination.base_url == there.base_url else "")
+                + ": give --base-url and its key to send them."
+            )
+
+
+def _holdings(file: SpoolFile) -> list[Holding]:
+    with file.rows() as rows:
+        return rows.holdings()
+
+
+@contextmanager
+def _spool_errors(spool: Path) -> Generator[None]:
+    from openpipe_report._delivery.transport import CannotConnectError  # noqa: PLC0415
+    from openpipe_report._spool.schema import SpoolError, is_corrupt  # noqa: PLC0415
+
+    try:
+        yield
+    except (SpoolError, CannotConnectError) as error:
+        fail(str(error))
+    except (sqlite3.Error, OSError) as error:
+        remedy = "it is damaged; keep it, and let your program begin a new one"
+        if "not a database" in str(error):
+            remedy = "it is no spool"
+        elif not is_corrupt(error):
+            remedy = "check its folder, rights and disk space, and who uses it"
+        fail(f"cannot use {spool} ({error}): {remedy}")

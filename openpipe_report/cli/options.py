@@ -1,0 +1,45 @@
+"""Options that several commands take, the settings they lead to, and the way a command fails."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from openpipe_report._settings import Settings
+
+DEFAULT_DB = Path("openpipe-reports.db")
+
+Db = Annotated[Path, typer.Option("--db", help="The SQLite file that holds the reports.")]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", help="Instead of OPENPIPE_BASE_URL.", show_default=False)
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key",
+        show_default=False,
+        help="Instead of OPENPIPE_API_KEY; that is better, since others on this machine can read "
+        "a command line.",
+    ),
+]
+
+
+def load_settings_with(*, base_url: str | None, api_key: str | None) -> Settings:
+    """Load the settings from the environment and these two options; end with 1 if one is wrong."""
+    from openpipe_report._errors import SettingsError  # noqa: PLC0415
+    from openpipe_report._settings import load_settings  # noqa: PLC0415 - slow to import
+
+    try:
+        return load_settings(os.environ, {"base_url": base_url, "api_key": api_key})
+    except SettingsError as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """Print an error message on stderr, and end with 1."""
+    typer.echo(f"Error: {message}", err=True)
+    raise typer.Exit(1)
