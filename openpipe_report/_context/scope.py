@@ -163,12 +163,17 @@ class metadata(AsyncableContextManager):  # noqa: N801 - used as a function: `wi
         values: Strings, finite numbers, booleans or None, by any name.
 
     Raises:
-        TypeError: A value is of another kind.
+        TypeError: A value is of another kind, or `report` is neither True nor False.
     """
 
     __slots__ = ("_report", "_tokens", "_values")
 
     def __init__(self, /, *, report: bool = True, **values: MetadataValue) -> None:
+        if not isinstance(report, bool):
+            raise TypeError(
+                f"metadata(report=...) takes True or False, got {type(report).__name__}; "
+                'a label of that name goes on the call: metadata={"report": ...}'
+            )
         self._values = check_values("metadata", values)
         self._report = report
         self._tokens: list[ScopeToken] = []

@@ -25,6 +25,7 @@ from openpipe_report._delivery.destination import (
     warn_websocket,
 )
 from openpipe_report._log import log_internal_error, run_guarded
+from openpipe_report._openai.call_options import read_call_options
 from openpipe_report._openai.resources import reclass_resources
 from openpipe_report._settings import ENDPOINT_OF_PATH
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.reporter import Reporter
 
 _JSON = (str, int, float, list, tuple, dict)
-_NOTHING: Mapping[str, Any] = {}
 
 
 @functools.lru_cache(maxsize=256)
@@ -103,15 +103,11 @@ def _begin_call(config: ReportingConfig, path: str, metadata: Any, ours: Any) ->
     around = current_scope()
     if not around.report or ENDPOINT_OF_PATH[path] not in config.settings.endpoints:
         return None
-    if not isinstance(ours, Mapping):
-        return Call(reporter, path, around, metadata or _NOTHING, _NOTHING)
-    if ours.get("log_request") is False:
+    given = read_call_options(ours)
+    if not given.log_request:
         return None
-    labels, tags = ours.get("metadata"), ours.get("tags")
-    labels = {**(labels if isinstance(labels, Mapping) else {}), **(metadata or {})}
-    return Call(
-        reporter, path, around, labels, dict(tags) if isinstance(tags, Mapping) else _NOTHING
-    )
+    labels = {**given.metadata, **metadata} if metadata else given.metadata
+    return Call(reporter, path, around, labels, given.tags)
 
 
 def overrides_for(cls: Any, *, is_async: bool) -> dict[str, Any]:
