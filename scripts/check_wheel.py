@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SERVER_ONLY = ("fastapi", "uvicorn", "sqlalchemy", "typer")
+EXTRAS = ("fastapi", "rich", "sqlalchemy", "typer", "uvicorn")
 
 
 def run(*command: str | Path, cwd: Path) -> None:
@@ -30,7 +30,7 @@ def main() -> None:
         venv.create(folder / "venv", with_pip=True)
         python = folder / "venv" / "bin" / "python"
         run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, cwd=folder)
-        run(python, "-W", "error", ROOT / "tests" / "smoke_core.py", *SERVER_ONLY, cwd=folder)
+        run(python, "-W", "error", ROOT / "tests" / "smoke_core.py", *EXTRAS, cwd=folder)
     sys.stdout.write(f"{wheel.name}: installs and reports without extras\n")
 
 

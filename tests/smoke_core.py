@@ -55,4 +55,5 @@ command = subprocess.run(
     [sys.executable, "-m", "openpipe_report"], capture_output=True, text=True, check=False
 )
 assert command.returncode == 1
-assert "openpipe-report[server]" in command.stderr
+assert command.stdout == ""
+assert command.stderr == ("the command line needs an extra: pip install 'openpipe-report[cli]'\n")

@@ -1,23 +1,30 @@
 """
-The command `openpipe-report`: its entry point, which also answers when the extra is missing.
+The command `openpipe-report`: its entry point, which also answers when an extra is missing.
 
-The commands are in `openpipe_report.cli.commands`.
+The commands are in `openpipe_report.cli.commands`. `doctor` and `resend` need the extra `cli`;
+`serve`, `logs` and `show` need the extra `server`, which includes it.
 """
 
 from __future__ import annotations
 
 import sys
 
-_EXTRA = {"fastapi", "rich", "sqlalchemy", "starlette", "typer", "uvicorn"}
+_NEEDS = {
+    "cli": ("the command line", {"rich", "typer"}),
+    "server": ("this command", {"fastapi", "sqlalchemy", "starlette", "uvicorn"}),
+}
+"""The packages that each extra adds, and what needs them."""
 
 
 def main() -> None:
-    """Run the command line; without the extra `server`, say how to install it and exit 1."""
+    """Run the command line; if an extra is missing, say how to install it and exit with 1."""
     try:
         from openpipe_report.cli.commands import commands  # noqa: PLC0415 - may be missing
 
         commands(prog_name="openpipe-report")
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        sys.exit("openpipe-report needs its server: pip install 'openpipe-report[server]'")
+        missing = (error.name or "").partition(".")[0]
+        for extra, (what, packages) in _NEEDS.items():
+            if missing in packages:
+                sys.exit(f"{what} needs an extra: pip install 'openpipe-report[{extra}]'")
+        raise

@@ -322,23 +322,56 @@ def test_help(run, arguments, expected):
 
 WITHOUT_EXTRA = """
 import sys
-sys.modules[sys.argv.pop(1)] = None
+for name in sys.argv.pop(1).split():
+    sys.modules[name] = None
 from openpipe_report.cli import main
 main()
 """
 
 
-@pytest.mark.parametrize("missing", ["typer", "sqlalchemy", "rich"])
-def test_without_extra(environ, missing, stored, tmp_path):
-    """Without the extra it says in one line how to install it."""
-    ended = subprocess.run(
-        [sys.executable, "-c", WITHOUT_EXTRA, missing, "logs"],
-        cwd=tmp_path,
+def run_without(missing, *arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRA, missing, *arguments],
+        cwd=cwd,
         capture_output=True,
         check=False,
         text=True,
     )
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == (
-        "openpipe-report needs its server: pip install 'openpipe-report[server]'\n"
-    )
+
+
+SERVER = "fastapi sqlalchemy starlette uvicorn"
+NO_CLI = "the command line needs an extra: pip install 'openpipe-report[cli]'\n"
+NO_SERVER = "this command needs an extra: pip install 'openpipe-report[server]'\n"
+
+
+@pytest.mark.parametrize(
+    "missing, arguments, message",
+    [
+        pytest.param("rich typer " + SERVER, "logs", NO_CLI, id="core"),
+        pytest.param("rich typer " + SERVER, "--version", NO_CLI, id="core-version"),
+        pytest.param("rich", "logs", NO_CLI, id="rich"),
+        pytest.param(SERVER, "serve", NO_SERVER, id="serve"),
+        pytest.param(SERVER, "logs", NO_SERVER, id="logs"),
+        pytest.param(SERVER, "show 1", NO_SERVER, id="show"),
+    ],
+)
+def test_without_extra(environ, missing, arguments, message, stored, tmp_path):
+    """A command names the extra that it needs, in one line."""
+    ended = run_without(missing, *arguments.split(), cwd=tmp_path)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", message)
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ("--version", "openpipe-report "),
+        ("--help", "resend"),
+        ("doctor --base-url http://127.0.0.1:9", "Reporting is on"),
+        ("resend --spool no.spool --help", "--dead"),
+    ],
+)
+def test_commands_without_server(environ, arguments, expected, tmp_path):
+    """What does not read stored reports works without the receiver's packages."""
+    ended = run_without(SERVER, *arguments.split(), cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert expected in ended.stdout
