@@ -652,13 +652,16 @@ def test_error_without_a_text(caller, scripted, reports):
     assert reports[0].errorMessage == "EvilError"
 
 
-@pytest.mark.parametrize("ours", [5, None, {"tags": 5, "metadata": "x"}, {"tags": {"t": 1e999}}])
-def test_odd_openpipe_argument(caller, scripted, reports, ours):
-    """Whatever stands under `openpipe`, the call is made without it, and reported."""
+@pytest.mark.parametrize(
+    "ours, count",
+    [(5, 0), (None, 1), ({"tags": 5, "metadata": "x"}, 0), ({"tags": {"t": 1e999}}, 1)],
+)
+def test_odd_openpipe_argument(caller, scripted, reports, ours, count):
+    """Whatever stands under `openpipe`, the call is made without it; reported if understood."""
     scripted.json(chat_completion())
     caller("chat.completions.create", **CHAT, extra_body={"openpipe": ours})
     assert scripted.requests[0].json() == CHAT
-    assert len(reports) == 1
+    assert len(reports) == count
 
 
 def test_metadata_that_openai_cannot_send(caller, scripted, reports):
