@@ -11,40 +11,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from openpipe_report._report.merge_rules import is_json_object, is_text
+from openpipe_report._report.entry_pieces import (
+    EntryPieces,
+    begins_another_call,
+    id_of,
+    index_of,
+    is_text_part,
+    type_of,
+)
 
 Json = dict[str, Any]
-
-
-class EntryPieces:
-    """The pieces of one entry, as far as they have come."""
-
-    def __init__(self, piece: Json) -> None:
-        self.index = _index_of(piece)
-        self.pieces: list[Json] = []
-        self.id: object = None
-        self.type: object = None
-        self.name = ""
-        self.arguments: list[str] = []
-        self._is_whole = False
-        self._looked_at = 0
-        self.add(piece)
-
-    def add(self, piece: Json) -> None:
-        self.pieces.append(piece)
-        self.id = self.id or piece.get("id")
-        self.type = self.type or piece.get("type")
-        name, arguments = _read_call(piece)
-        self.name = self.name or name
-        if arguments:
-            self.arguments.append(arguments)
-
-    def is_whole(self) -> bool:
-        """Whether the arguments so far are a whole JSON object; looked at once a state."""
-        if self._looked_at != len(self.arguments):
-            self._looked_at = len(self.arguments)
-            self._is_whole = is_json_object("".join(self.arguments))
-        return self._is_whole
 
 
 def gather_entries(lists: list[list[Any]], *, is_calls: bool) -> list[Any]:
@@ -64,6 +40,9 @@ def gather_entries(lists: list[list[Any]], *, is_calls: bool) -> list[Any]:
     return gathering.in_order()
 
 
+_Place = tuple["int | None", "str | None", "str | int | None"]
+
+
 class _Gathering:
     """The entries of a list, as far as they have come."""
 
@@ -71,13 +50,14 @@ class _Gathering:
         self._is_calls = is_calls
         self._entries: list[Any] = []
         """An EntryPieces for what comes in pieces, the value itself for what comes whole."""
-        self._latest: dict[tuple[object, object, object], EntryPieces] = {}
+        self._latest: dict[_Place, EntryPieces] = {}
         """By index, type and id, each of them null for any: the entry that came last."""
         self._whole: list[Any] = []
         """The entries that came whole."""
         self._last_whole: list[Any] = []
 
     def add(self, entries: list[Any]) -> None:
+        """Add the next list."""
         if not any(self._is_piece(entry) for entry in entries):
             self._add_whole(entries)
             return
@@ -92,7 +72,7 @@ class _Gathering:
                 self._entries.append(into)
             else:
                 into.add(entry)
-            index, kind, entry_id = _index_of(entry), into.type, into.id
+            index, kind, entry_id = index_of(entry), into.type, into.id
             for place in (
                 (index, kind, entry_id),
                 (index, kind, None),
@@ -116,9 +96,9 @@ class _Gathering:
             return False
         return (
             self._is_call(entry)
-            or _index_of(entry) is not None
-            or bool(entry.get("id"))
-            or _is_text_part(entry)
+            or index_of(entry) is not None
+            or id_of(entry) is not None
+            or is_text_part(entry)
         )
 
     def _is_call(self, entry: Json) -> bool:
@@ -128,32 +108,30 @@ class _Gathering:
 
     def _find(self, piece: Json, last: Any) -> EntryPieces | None:
         """Find the entry that a piece continues; None where it begins another."""
-        index, entry_id, kind = _index_of(piece), piece.get("id") or None, piece.get("type") or None
-        if not isinstance(entry_id, (str, int)):
-            entry_id = None
-        if not isinstance(kind, str):
-            kind = None
         if self._is_call(piece):
-            known = self._latest.get((index, None, entry_id))
-            if known is None:
-                known = self._latest.get((index, None, None))
-            if known is None and index is None and self._entries:
-                final = self._entries[-1]
-                known = final if isinstance(final, EntryPieces) else None
-            if known is None or _is_another_call(known, piece, entry_id):
-                return None
-            return known
+            return self._find_call(piece)
+        index, kind, entry_id = index_of(piece), type_of(piece), id_of(piece)
         if index is None and entry_id is None:
-            same = isinstance(last, EntryPieces) and last.type == kind and last.index is None
-            return last if same else None
+            if isinstance(last, EntryPieces) and last.type == kind and last.index is None:
+                return last
+            return None
         known = self._latest.get((index, kind, entry_id))
         if known is None:
             known = self._latest.get((index, kind, None)) or self._latest.get((index, None, None))
-            if known is not None and not (
-                (entry_id is None or not known.id or index is None is known.id)
-                and (kind is None or not known.type or known.type == kind)
-            ):
-                known = None
+            if known is None or (index is None and entry_id is not None):
+                return None
+            if (entry_id and known.id) or (kind and known.type and kind != known.type):
+                return None
+        return None if known.has_other_source(piece) else known
+
+    def _find_call(self, piece: Json) -> EntryPieces | None:
+        index, call_id = index_of(piece), id_of(piece)
+        known = self._latest.get((index, None, call_id)) or self._latest.get((index, None, None))
+        if known is None and index is None and self._entries:
+            last = self._entries[-1]
+            known = last if isinstance(last, EntryPieces) else None
+        if known is None or begins_another_call(known, piece, call_id):
+            return None
         return known
 
     def _add_whole(self, entries: list[Any]) -> None:
@@ -161,7 +139,8 @@ class _Gathering:
         size, before = len(entries), self._last_whole
         if not entries or entries == before or self._whole[:size] == entries:
             return
-        if before and size >= len(before) and all(map(_extends, entries, before)):
+        is_last = bool(before) and self._entries[-len(before) :] == before
+        if is_last and size >= len(before) and all(map(_extends, entries, before)):
             del self._entries[-len(before) :], self._whole[-len(before) :]
         elif entries[: len(self._whole)] == self._whole:
             entries = entries[len(self._whole) :]
@@ -175,48 +154,3 @@ def _extends(new: Any, old: Any) -> bool:
     if isinstance(new, dict) and isinstance(old, dict):
         return bool(old) and old.items() <= new.items()
     return bool(new == old)
-
-
-def _index_of(entry: Any) -> int | None:
-    index = entry.get("index") if isinstance(entry, dict) else None
-    return index if isinstance(index, int) else None
-
-
-def _is_text_part(entry: Json) -> bool:
-    """Whether an entry holds a text under its own type, as `{"type": "text", "text": ...}`."""
-    kind = entry.get("type")
-    if not isinstance(kind, str):
-        return False
-    key = kind.rpartition(".")[2]
-    if key not in entry:
-        key = key.rpartition("_")[2]
-    return is_text(key) and isinstance(entry.get(key), (str, list))
-
-
-def _read_call(piece: Json) -> tuple[str, str]:
-    """Return the name and the arguments in a piece of a call, "" for what is not there."""
-    inner = piece.get("function") or piece.get("custom") or piece
-    if not isinstance(inner, dict):
-        return "", ""
-    name, arguments = inner.get("name"), inner.get("arguments") or inner.get("input")
-    return (
-        name if isinstance(name, str) else "",
-        arguments if isinstance(arguments, str) else "",
-    )
-
-
-def _is_another_call(known: EntryPieces, piece: Json, call_id: object) -> bool:
-    if call_id and known.id == call_id:
-        return False
-    name, arguments = _read_call(piece)
-    if call_id and known.id:
-        if name or _index_of(piece) is None:
-            return True
-        return not arguments and known.is_whole()
-    if not name:
-        return False
-    if not known.arguments:
-        return bool(known.name) and name != known.name and _index_of(piece) is None
-    if name != known.name:
-        return True
-    return is_json_object(arguments) and known.is_whole()

@@ -13,7 +13,8 @@ from itertools import chain, pairwise
 from operator import itemgetter
 from typing import Any
 
-from openpipe_report._report.list_entries import EntryPieces, gather_entries
+from openpipe_report._report.entry_pieces import EntryPieces
+from openpipe_report._report.list_entries import gather_entries
 from openpipe_report._report.merge_rules import (
     is_identifier,
     is_sequence,
@@ -114,7 +115,7 @@ def _merge_lists(key: str, lists: list[list[Any]]) -> list[Any]:
 
 
 def _merge_pieces(entry: EntryPieces) -> Json:
-    if repeats_whole(entry.arguments):
+    if entry.is_repeated or repeats_whole(entry.arguments):
         return merge_snapshots(entry.pieces)
     return merge_deltas(entry.pieces)
 
