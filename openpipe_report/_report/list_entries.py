@@ -72,14 +72,22 @@ class _Gathering:
                 self._entries.append(into)
             else:
                 into.add(entry)
-            index, kind, entry_id = index_of(entry), into.type, into.id
-            for place in (
-                (index, kind, entry_id),
-                (index, kind, None),
-                (index, None, entry_id),
-                (index, None, None),
-            ):
-                self._latest[place] = into
+            self._register(index_of(entry), into)
+
+    def _register(self, index: int | None, entry: EntryPieces) -> None:
+        kind, entry_id = entry.type, entry.id
+        if (
+            self._latest.get((index, None, None)) is entry
+            and self._latest.get((index, kind, entry_id)) is entry
+        ):
+            return
+        for place in (
+            (index, kind, entry_id),
+            (index, kind, None),
+            (index, None, entry_id),
+            (index, None, None),
+        ):
+            self._latest[place] = entry
 
     def in_order(self) -> list[Any]:
         """Return the entries by their index, where they have one."""

@@ -7,7 +7,7 @@ add, too.
 
 from __future__ import annotations
 
-from openpipe_report._report.model import parse_json
+from openpipe_report._report.json_codec import parse_json
 
 PADDING = frozenset({"obfuscation", "p"})
 """Fields that only hide the length of a chunk (OpenAI, Mistral); no unstreamed answer has them."""
@@ -26,8 +26,8 @@ _TEXTS = frozenset(
 _STATES = frozenset({"status", "reason", "channel", "provider", "phase", "tier", "severity"})
 """Last words of keys whose last string counts."""
 
-_SEQUENCES = frozenset({"tokens", "ids", "logprobs", "bytes", "offset", "offsets"})
-"""Last words of keys whose lists are pieces of a list, equal ones too."""
+_SEQUENCES = ("token_ids", "tokens", "logprobs")
+"""Ends of keys whose lists are pieces of a list, equal ones too."""
 
 
 def is_identifier(key: str) -> bool:
@@ -51,7 +51,7 @@ def is_state(key: str) -> bool:
 
 def is_sequence(key: str) -> bool:
     """Whether the lists of a key are pieces of a list, so that equal ones are no repetition."""
-    return key.rpartition("_")[2] in _SEQUENCES
+    return key.endswith(_SEQUENCES)
 
 
 def repeats_whole(pieces: list[str]) -> bool:

@@ -71,7 +71,7 @@ def merge_delta_values(key: str, values: list[Any]) -> Any:
     if types == {str}:
         return _merge_strings(key, present)
     if types == {dict}:
-        return merge_deltas(present)
+        return merge_snapshots(present) if key == "arguments" else merge_deltas(present)
     if types == {list}:
         return _merge_lists(key, present)
     return _first_or_last(key, present)
@@ -79,11 +79,11 @@ def merge_delta_values(key: str, values: list[Any]) -> Any:
 
 def merge_snapshot_values(key: str, values: list[Any]) -> Any:
     """Merge a column of snapshots: the last value that is not null counts."""
-    if values.count(values[0]) == len(values):
+    if values.count(values[0]) == len(values) and not is_sequence(key):
         return values[-1]
     present = [value for value in values if value is not None]
     if len(present) < 2:  # noqa: PLR2004
-        return present[0]
+        return present[0] if present else None
     if isinstance(present[-1], dict):
         return merge_snapshots([value for value in present if isinstance(value, dict)])
     if isinstance(present[-1], list):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from openpipe_report._report.model import parse_json
+from openpipe_report._report.json_codec import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +45,9 @@ def split_events(body: bytes) -> tuple[list[str], bool]:
         found = _read_block(last)
         if found.startswith(DONE) or (found and parse_event(found) is not None):
             texts.append(found)
-    if texts and texts[-1].startswith(DONE) and text.count(DONE) == 1:
-        return texts[:-1], True
-    if DONE in text:
+    if DONE in texts:
+        return texts[: texts.index(DONE)], True
+    if DONE in text:  # with more after it, or in a text of the answer
         for position, event in enumerate(texts):
             if event.startswith(DONE):
                 return texts[:position], True

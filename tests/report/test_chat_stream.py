@@ -395,6 +395,22 @@ def test_object_of_another_kind_of_chunk():
     assert assembled(chunk, text_chunk("b")).value["object"] == "chat.completion"
 
 
+def test_token_ids():
+    """Equal token ids (vLLM) are as many tokens; ids of other things are repeated whole."""
+    fields = {"token_ids": [5], "content_filter_results": {"blocklist_ids": ["a", "b"]}}
+    chunk = {**FRAME, "choices": [{**delta(content="a"), **fields}]}
+    [choice] = assembled(chunk, chunk).value["choices"]
+    assert choice["token_ids"] == [5, 5]
+    assert choice["content_filter_results"] == {"blocklist_ids": ["a", "b"]}
+
+
+def test_arguments_as_an_object():
+    """Arguments that are an object come whole, also when they come again."""
+    made = {**call(0, "a", "f"), "function": {"name": "f", "arguments": {"text": "x"}}}
+    message = message_of({"tool_calls": [made]}, {"tool_calls": [made]})
+    assert message["tool_calls"][0]["function"]["arguments"] == {"text": "x"}
+
+
 def test_content_filter_of_azure():
     """Results of a content filter are the last ones, not joined strings."""
     results = {"hate": {"filtered": False, "severity": "safe"}}
