@@ -24,7 +24,8 @@ from pairs import compare, gc_frozen, measure
 from openpipe_report import Reporter
 from openpipe_report._delivery.response import Delivered
 from openpipe_report._delivery.transport import Transport
-from openpipe_report._report.exchange import Exchange, encode_report
+from openpipe_report._report.encode import encode_report
+from openpipe_report._report.exchange import Exchange
 from openpipe_report._report.stream_formats import assemble
 from openpipe_report._settings import Settings
 from openpipe_report._version import VERSION

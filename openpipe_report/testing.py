@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from openpipe_report._delivery.reporter import Reporter, capture_stack
-from openpipe_report._report.exchange import encode_report
+from openpipe_report._report.encode import encode_report
 from openpipe_report._report.model import Report
 from openpipe_report._settings import Settings
 

@@ -23,7 +23,7 @@ import openai
 import openpipe_report
 from openpipe_report._delivery.reporter import Reporter, capture_stack
 from openpipe_report._log import internal_error_count
-from openpipe_report._report.exchange import encode_report
+from openpipe_report._report.encode import encode_report
 from openpipe_report._settings import Settings
 
 if TYPE_CHECKING:

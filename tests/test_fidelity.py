@@ -353,7 +353,7 @@ def background(status, number=1):
 
 @pytest.fixture
 def background_is_new(monkeypatch):
-    monkeypatch.setattr(exchange, "_ended", {})
+    monkeypatch.setattr(exchange, "_reported_final", {})
 
 
 def test_background_response(caller, scripted, reports, background_is_new):
@@ -394,9 +394,9 @@ def test_plain_retrieval_is_not_reported(caller, scripted, reports, background_i
 def test_ended_responses_are_forgotten(monkeypatch, background_is_new):
     """The memory of ended responses is bounded."""
     monkeypatch.setattr(exchange, "_MAX_ENDED", 3)
-    assert all(exchange.is_first_sight(background("failed", number)) for number in range(9))
-    assert len(exchange._ended) == 3
-    assert not exchange.is_first_sight(background("failed", 8))
+    assert all(exchange.claim_final_state(background("failed", number)) for number in range(9))
+    assert len(exchange._reported_final) == 3
+    assert not exchange.claim_final_state(background("failed", 8))
 
 
 def test_websockets_are_said_to_go_unreported(make_caller, caplog):

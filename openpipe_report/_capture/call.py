@@ -77,7 +77,7 @@ class Call:
 
     def on_poll(self, response_id: str) -> None:
         """Note that the call asks for the state of a background response."""
-        self._exchange.retrieves = response_id
+        self._exchange.polled_response_id = response_id
 
     @property
     def size(self) -> int:

@@ -28,7 +28,8 @@ from openpipe_report._delivery.reporter import capture_stack
 from openpipe_report._log import run_guarded, warn_once
 from openpipe_report._report.describe import describe_error
 from openpipe_report._report.exchange import SDK
-from openpipe_report._report.model import Report, encode_json, parse_json
+from openpipe_report._report.json_codec import encode_json, parse_json
+from openpipe_report._report.model import Report
 from openpipe_report._version import VERSION
 
 if TYPE_CHECKING:

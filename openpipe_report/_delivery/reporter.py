@@ -21,7 +21,8 @@ from openpipe_report._delivery.sender import Sender
 from openpipe_report._delivery.workers import SenderThreads, delivering, is_delivering
 from openpipe_report._errors import SettingsError
 from openpipe_report._log import logger, run_guarded
-from openpipe_report._report.model import Report, parse_json
+from openpipe_report._report.json_codec import parse_json
+from openpipe_report._report.model import Report
 from openpipe_report._settings import Settings, load_settings
 
 if TYPE_CHECKING:

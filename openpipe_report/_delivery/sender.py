@@ -20,7 +20,7 @@ from openpipe_report._delivery.response import Delivered, Rejected, Retryable
 from openpipe_report._delivery.retry import LONGEST_BACKOFF, Backoff, CircuitBreaker
 from openpipe_report._delivery.transport import CannotConnectError, Transport
 from openpipe_report._log import log_internal_error
-from openpipe_report._report.exchange import encode_report
+from openpipe_report._report.encode import encode_report
 
 if TYPE_CHECKING:
     from openpipe_report._delivery.accounting import Accounting

@@ -12,7 +12,7 @@ import zlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from openpipe_report._report.model import parse_json
+from openpipe_report._report.json_codec import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable

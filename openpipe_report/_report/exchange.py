@@ -1,28 +1,25 @@
 """
 What crossed the wire -> a `Report`.
 
-Everything here runs on the reporter's threads: decoding, merging chunks and metadata, finding
-the error's message, keeping to the size limit.
+Everything here runs on the reporter's threads: decoding, merging chunks and metadata, finding the
+error's message.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._log import log_internal_error
 from openpipe_report._report.content_encoding import UndecodableError, decode_body, decode_content
-from openpipe_report._report.model import PAYLOADS, Report, encode_json
+from openpipe_report._report.json_codec import encode_json
+from openpipe_report._report.model import Report
 from openpipe_report._report.stream_formats import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from openpipe_report._report.model import ReportSource
-    from openpipe_report._settings import Settings
 
 _OVERHEAD = 1024
 _CHUNK_OVERHEAD = 48
@@ -60,8 +57,8 @@ class Exchange:
     is_broken_off: bool = False
     """The network ended the stream, not its reader."""
     error: str | None = None
-    retrieves: str | None = None
-    """The id of the response that the call looks at, where that is what it does."""
+    polled_response_id: str | None = None
+    """The id of the background response that the call polls, if it does."""
     retries: int = 0
     seconds: float = 0.0
     """From the beginning to the end."""
@@ -77,9 +74,9 @@ class Exchange:
         return size
 
     def build(self) -> Report | None:
-        """Build the report; None for a look at a background response that tells nothing new."""
+        """Build the report; None for a poll whose final state was already reported."""
         value, error, whole = self._read_answer()
-        if self.retrieves is not None and not is_first_sight(value):
+        if self.polled_response_id is not None and not claim_final_state(value):
             return None
         fields: dict[str, Any] = {
             "requestedAt": round(self.requested_at * 1000),
@@ -116,8 +113,8 @@ class Exchange:
 
     def _request_payload(self) -> dict[str, Any]:
         payload = decode_body(self.request) if self.request else self.request_options
-        if self.retrieves is not None:
-            payload = {"response_id": self.retrieves}
+        if self.polled_response_id is not None:
+            payload = {"response_id": self.polled_response_id}
         if not isinstance(payload, dict):
             payload = {"body": payload}
         own = payload.get("metadata")
@@ -205,77 +202,21 @@ def error_message(value: Any, status: int) -> str:
 
 _TERMINAL = ("completed", "failed", "incomplete", "cancelled")
 _MAX_ENDED = 10_000
-_ended: dict[str, object] = {}
+_reported_final: dict[str, object] = {}
 """By id of a background response whose end was reported: who reported it. The oldest first."""
 
 
-def is_first_sight(value: Any) -> bool:
-    """Whether a retrieved response is a background one whose end was not reported yet."""
+def claim_final_state(value: Any) -> bool:
+    """Return whether it is the final state of a background response, seen for the first time."""
     if not isinstance(value, dict) or not value.get("background"):
         return False
     response_id = value.get("id")
     if not isinstance(response_id, str) or value.get("status") not in _TERMINAL:
         return False
     me = object()
-    first = _ended.setdefault(response_id, me) is me  # atomic: several threads build reports
-    while len(_ended) > _MAX_ENDED:
-        _ended.pop(next(iter(_ended)), None)
+    first = (
+        _reported_final.setdefault(response_id, me) is me
+    )  # atomic: several threads build reports
+    while len(_reported_final) > _MAX_ENDED:
+        _reported_final.pop(next(iter(_reported_final)), None)
     return first
-
-
-def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
-    """Return the report's JSON, or why it is lost; empty if it is not wanted."""
-    try:
-        report = source.build()
-    except Exception:  # noqa: BLE001 - counted under its reason
-        log_internal_error("building a report")
-        return "could not be built"
-    if report is None:
-        return ""
-    failed = report.errorMessage is not None or (report.statusCode or 200) >= 400  # noqa: PLR2004
-    if not failed and random.random() >= settings.sample_rate:  # noqa: S311
-        return ""
-    if settings.before_report is not None:
-        try:
-            report = settings.before_report(report)
-            if report is None:
-                return ""
-            report = Report.model_validate(report.to_wire())
-        except BaseException:  # noqa: BLE001 - fails closed, whatever the hook does
-            log_internal_error("before_report")
-            return "before_report raised"
-    try:
-        return fit(report, settings.max_report_bytes) or "too large"
-    except Exception:  # noqa: BLE001 - counted under its reason
-        log_internal_error("encoding a report")
-        return "could not be encoded"
-
-
-def fit(report: Report, limit: int) -> bytes | None:
-    """
-    Encode a report, its largest strings cut and marked where it is over `limit` bytes.
-
-    Returns:
-        The JSON, or None if it is too large even so.
-    """
-    wire = report.to_wire()
-    body = encode_json(wire)
-    longest = limit
-    while len(body) > limit and longest > 64:  # noqa: PLR2004 - shorter says nothing
-        longest //= 2
-        cut = {
-            name: _cut(value, longest) if name in PAYLOADS else value
-            for name, value in wire.items()
-        }
-        body = encode_json(cut)
-    return body if len(body) <= limit else None
-
-
-def _cut(value: Any, longest: int) -> Any:
-    if isinstance(value, str) and len(value) > longest:
-        return f"{value[:longest]}... [cut: {longest} of {len(value)} characters]"
-    if isinstance(value, dict):
-        return {key: _cut(item, longest) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_cut(item, longest) for item in value]
-    return value

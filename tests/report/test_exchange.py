@@ -11,7 +11,8 @@ import pytest
 
 from openpipe_report import Report, Settings
 from openpipe_report._report.content_encoding import UndecodableError, decode_body, decode_content
-from openpipe_report._report.exchange import Exchange, encode_report, error_message, fit
+from openpipe_report._report.encode import encode_report, fit
+from openpipe_report._report.exchange import Exchange, error_message
 
 
 def exchange(**fields):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from openpipe_report import Report
-from openpipe_report._report.model import encode_json, parse_json
+from openpipe_report._report.json_codec import encode_json, parse_json
 
 
 def test_absent_fields_are_left_out():

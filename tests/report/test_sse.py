@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openpipe_report._report.model import parse_json
+from openpipe_report._report.json_codec import parse_json
 from openpipe_report._report.sse import split_events
 from openpipe_report._report.stream_formats import assemble
 

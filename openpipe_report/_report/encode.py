@@ -1,0 +1,74 @@
+"""
+A source -> the JSON of its report: sampling, `before_report`, the size limit.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from openpipe_report._log import log_internal_error
+from openpipe_report._report.json_codec import encode_json
+from openpipe_report._report.model import PAYLOADS, Report
+
+if TYPE_CHECKING:
+    from openpipe_report._report.model import ReportSource
+    from openpipe_report._settings import Settings
+
+
+def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
+    """Return the report's JSON, or why it is lost; empty if it is not wanted."""
+    try:
+        report = source.build()
+    except Exception:  # noqa: BLE001 - counted under its reason
+        log_internal_error("building a report")
+        return "could not be built"
+    if report is None:
+        return ""
+    failed = report.errorMessage is not None or (report.statusCode or 200) >= 400  # noqa: PLR2004
+    if not failed and random.random() >= settings.sample_rate:  # noqa: S311
+        return ""
+    if settings.before_report is not None:
+        try:
+            report = settings.before_report(report)
+            if report is None:
+                return ""
+            report = Report.model_validate(report.to_wire())
+        except BaseException:  # noqa: BLE001 - fails closed, whatever the hook does
+            log_internal_error("before_report")
+            return "before_report raised"
+    try:
+        return fit(report, settings.max_report_bytes) or "too large"
+    except Exception:  # noqa: BLE001 - counted under its reason
+        log_internal_error("encoding a report")
+        return "could not be encoded"
+
+
+def fit(report: Report, limit: int) -> bytes | None:
+    """
+    Encode a report, its largest strings cut and marked where it is over `limit` bytes.
+
+    Returns:
+        The JSON, or None if it is too large even so.
+    """
+    wire = report.to_wire()
+    body = encode_json(wire)
+    longest = limit
+    while len(body) > limit and longest > 64:  # noqa: PLR2004 - shorter says nothing
+        longest //= 2
+        cut = {
+            name: _cut(value, longest) if name in PAYLOADS else value
+            for name, value in wire.items()
+        }
+        body = encode_json(cut)
+    return body if len(body) <= limit else None
+
+
+def _cut(value: Any, longest: int) -> Any:
+    if isinstance(value, str) and len(value) > longest:
+        return f"{value[:longest]}... [cut: {longest} of {len(value)} characters]"
+    if isinstance(value, dict):
+        return {key: _cut(item, longest) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cut(item, longest) for item in value]
+    return value
