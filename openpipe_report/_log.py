@@ -30,21 +30,28 @@ class _State:
 _state = _State()
 
 
-def warn_once(key: str, message: str, *arguments: object, said: set[str] | None = None) -> None:
+def log_once(
+    key: str,
+    message: str,
+    *arguments: object,
+    level: int = logging.WARNING,
+    said: set[str] | None = None,
+) -> None:
     """
-    Log a warning the first time that its key comes. Never raises, whatever a handler does.
+    Log a line the first time that its key comes. Never raises, whatever a handler does.
 
     Args:
-        key: What the warning is about.
+        key: What the line is about.
         message: A format string, without the package's name.
         arguments: What is put into it.
+        level: One of logging's.
         said: The keys that were logged before; by default, those of the whole process.
     """
     said = _state.said if said is None else said
     if key in said:
         return
     said.add(key)
-    run_guarded("logging", logger.warning, f"openpipe_report: {message}", *arguments)
+    run_guarded("logging", logger.log, level, f"openpipe_report: {message}", *arguments)
 
 
 def log_internal_error(where: str) -> None:

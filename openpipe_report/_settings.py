@@ -1,22 +1,18 @@
 """
-The settings: argument, then environment, then default.
-
-Each is declared once, here. Nobody else in this package reads `os.environ`.
+The settings: each is declared once, here, with its default and what is wrong with a value.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from inspect import iscoroutinefunction
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-
-from openpipe_report._errors import SettingsError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 HOSTED_BASE_URL = "https://api.openpipe.ai/api/v1"
 """Where reports go when there is an API key and no base URL (the API page names it)."""
@@ -171,58 +167,3 @@ class Settings(BaseModel):
     def report_url(self) -> str:
         """The URL that reports are posted to."""
         return f"{self.base_url or HOSTED_BASE_URL}/report"
-
-
-ARGUMENT_ONLY = frozenset({"before_report", "on_drop", "http_client"})
-_PLAIN = {"api_key": "OPENPIPE_API_KEY", "base_url": "OPENPIPE_BASE_URL"}
-
-
-def variable_of(name: str) -> str | None:
-    """Name the environment variable of a setting, or None where only an argument will do."""
-    if name in ARGUMENT_ONLY:
-        return None
-    return _PLAIN.get(name, f"OPENPIPE_REPORT_{name.upper()}")
-
-
-def load_settings(environ: Mapping[str, str], given: Mapping[str, Any] | None = None) -> Settings:
-    """
-    Build the settings from what was given, then the environment, then the defaults.
-
-    Args:
-        environ: The environment, usually `os.environ`.
-        given: Settings by name, as in `OpenAI(openpipe={...})`; None counts as not given.
-
-    Raises:
-        SettingsError: A setting is unknown or wrong; the message names it and the remedy.
-    """
-    if given is not None and not isinstance(given, Mapping):
-        raise SettingsError(f"openpipe= must be a dict of settings, got {type(given).__name__}")
-    chosen: dict[str, Any] = {}
-    source: dict[str, str] = {}
-    for name in Settings.model_fields:
-        variable = variable_of(name)
-        if given is not None and given.get(name) is not None:
-            chosen[name], source[name] = given[name], name
-        elif variable is not None and (text := environ.get(variable, "").strip()):
-            chosen[name], source[name] = text, variable
-    unknown = sorted(str(name) for name in given or () if name not in Settings.model_fields)
-    if unknown:
-        known = ", ".join(Settings.model_fields)
-        raise SettingsError(f"unknown setting {', '.join(unknown)}; there are {known}")
-    try:
-        return Settings(**chosen)
-    except ValidationError as error:
-        raise SettingsError(_explain(error, chosen, source)) from None
-
-
-def _explain(error: ValidationError, chosen: Mapping[str, Any], source: Mapping[str, str]) -> str:
-    problems = []
-    for detail in error.errors(include_url=False, include_input=False, include_context=False):
-        name = str(detail["loc"][0])
-        what = detail["msg"].removeprefix("Value error, ")
-        value = chosen[name]
-        if name == "base_url":  # a password may be in it
-            value = re.sub(r"(?s).*@", "...@", str(value))
-        shown = "" if name == "api_key" else f", got {value!r}"
-        problems.append(f"{source[name]}: {what[0].lower()}{what[1:]}{shown}")
-    return "; ".join(problems)

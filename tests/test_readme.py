@@ -12,7 +12,7 @@ from support.shapes import chat_completion, completion
 
 from openpipe_report import Settings
 from openpipe_report._context.scope import scope
-from openpipe_report._settings import variable_of
+from openpipe_report._environment import variable_of
 
 README = Path(__file__).parent.parent / "README.md"
 PAGES = [README, *sorted((README.parent / "docs").glob("*.md"))]

@@ -25,7 +25,7 @@ from openpipe_report._context.scope import (
 from openpipe_report._delivery import process, registry
 from openpipe_report._delivery.destination import load_reporting_config
 from openpipe_report._delivery.reporter import capture_stack
-from openpipe_report._log import run_guarded, warn_once
+from openpipe_report._log import log_once, run_guarded
 from openpipe_report._report.describe import describe_error
 from openpipe_report._report.exchange import SDK
 from openpipe_report._report.json_codec import encode_json, parse_json
@@ -244,7 +244,7 @@ def _default_reporter() -> Reporter | None:
         return reporters[0]
     if reporters:
         reporters[0].accounting.count_drop("no reporter")
-    warn_once(
+    log_once(
         "span without reporter",
         "a span has no reporter to go to (%d are live); give it one with reporter=",
         len(reporters),

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from openpipe_report._delivery.registry import shared_reporter
 from openpipe_report._delivery.reporter import Reporter, capture_stack
+from openpipe_report._environment import load_settings
 from openpipe_report._errors import SettingsError
-from openpipe_report._log import warn_once
-from openpipe_report._settings import Settings, load_settings
+from openpipe_report._log import log_once
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+
+    from openpipe_report._settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def load_reporting_config(
     if settings.active:
         return ReportingConfig(settings, shared_reporter(settings))
     if settings.enabled:
-        warn_once(
+        log_once(
             "disabled",
             "reporting is disabled: set OPENPIPE_API_KEY or OPENPIPE_BASE_URL "
             "(or OPENPIPE_REPORT_ENABLED=false to silence this)",
@@ -79,12 +81,12 @@ def load_reporting_config(
 def warn_websocket(config: ReportingConfig) -> None:
     """Say, once per process, that WebSocket connections are not reported."""
     if config.reporter is not None and _inherited.get() is None:
-        warn_once("websocket", "WebSocket connections (realtime and others) are not reported")
+        log_once("websocket", "WebSocket connections (realtime and others) are not reported")
 
 
 @contextmanager
 def inherit_config(config: ReportingConfig) -> Generator[None]:
-    """Give `link` to the clients that are constructed inside, as `copy()` does."""
+    """Give `config` to the clients that are constructed inside, as `copy()` does."""
     outer = _inherited.get()
     _inherited.set(config)
     try:

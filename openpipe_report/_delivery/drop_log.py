@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openpipe_report._log import log_internal_error, warn_once
+from openpipe_report._log import log_internal_error, log_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ class DropLog:
         """Tell that `count` reports were lost for one reason; `why` goes into the log line."""
         if not count:
             return
-        warn_once(
+        log_once(
             reason,
             "%d report(s) to %s lost: %s%s; further ones are only counted in Reporter.stats()",
             count,

@@ -19,17 +19,18 @@ from openpipe_report._delivery.accounting import Accounting, Flushed, Stats
 from openpipe_report._delivery.queue import PendingReport, ReportQueue
 from openpipe_report._delivery.sender import Sender
 from openpipe_report._delivery.workers import SenderThreads, delivering, is_delivering
+from openpipe_report._environment import load_settings
 from openpipe_report._errors import SettingsError
 from openpipe_report._log import logger, run_guarded
 from openpipe_report._report.json_codec import parse_json
 from openpipe_report._report.model import Report
-from openpipe_report._settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from openpipe_report._delivery.queue import NewReport
     from openpipe_report._report.model import ReportFields, ReportSource
+    from openpipe_report._settings import Settings
     from openpipe_report._spool.client import Spool
     from openpipe_report._spool.rows import Stored
 
@@ -82,7 +83,7 @@ class Reporter:
 
     def __init__(self, **settings: Any) -> None:
         loaded = load_settings(os.environ, settings)
-        if loaded.api_key is None and loaded.base_url is None:
+        if loaded.enabled and not loaded.active:
             raise SettingsError(
                 "a Reporter needs base_url (or OPENPIPE_BASE_URL), "
                 "or api_key (or OPENPIPE_API_KEY) for OpenPipe's hosted API"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from openpipe_report._log import warn_once
+from openpipe_report._log import log_once
 
 _KINDS: dict[str, tuple[type, str]] = {
     "log_request": (bool, "True or False"),
@@ -61,5 +61,5 @@ def _nearest(name: object) -> str:
 
 
 def _refuse(what: str, problem: str) -> CallOptions:
-    warn_once(f"option {what[:100]}", "%s %s. The call is not reported", what[:100], problem[:200])
+    log_once(f"option {what[:100]}", "%s %s. The call is not reported", what[:100], problem[:200])
     return NOT_REPORTED

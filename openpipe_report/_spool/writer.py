@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from openpipe_report._log import log_internal_error, warn_once
+from openpipe_report._log import log_internal_error, log_once
 from openpipe_report._spool.file import SpoolFile
 from openpipe_report._spool.owner import LEASE
 from openpipe_report._spool.schema import SpoolError, is_corrupt, is_full
@@ -223,4 +223,4 @@ class SpoolWriter:
             self._warn("it was corrupt; it is kept as %s, and a new one begun", name)
 
     def _warn(self, what: str, detail: object) -> None:
-        warn_once(what, f"spool %s: {what}", self.file.path, detail, said=self._logged)
+        log_once(what, f"spool %s: {what}", self.file.path, detail, said=self._logged)

@@ -14,9 +14,10 @@ from uuid import uuid4
 from openpipe_report._delivery.proxy import proxy_for
 from openpipe_report._delivery.response import Delivered
 from openpipe_report._delivery.transport import CannotConnectError, Transport
+from openpipe_report._environment import ARGUMENT_ONLY, variable_of
 from openpipe_report._report.json_codec import encode_json
 from openpipe_report._report.model import Report
-from openpipe_report._settings import ARGUMENT_ONLY, Settings, variable_of
+from openpipe_report._settings import Settings
 from openpipe_report._version import VERSION
 
 if TYPE_CHECKING:

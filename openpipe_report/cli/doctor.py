@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from openpipe_report.cli.options import ApiKey, BaseUrl, load_settings_with
+from openpipe_report.cli.options import ApiKey, BaseUrl, read_settings_with
 
 
 def doctor(
@@ -18,27 +18,35 @@ def doctor(
     """
     Show the settings in force and where they come from, and say what is wrong.
 
-    Exits with 0 only if reporting is on and, with --send, the test report was taken.
+    Exits with 0 only if reporting is on, every OPENPIPE_ variable is known and right, and, with
+    --send, the test report was taken.
     """
     from openpipe_report.cli import diagnosis  # noqa: PLC0415 - slow to import
 
     typer.echo(diagnosis.versions())
-    settings = load_settings_with(base_url=base_url, api_key=api_key)
+    settings, problems = read_settings_with(base_url=base_url, api_key=api_key)
     given = {"base_url": base_url, "api_key": api_key}
     rows = diagnosis.describe_settings(settings, given)
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, source in rows:
         typer.echo(f"  {name:<{widths[0]}}  {value:<{widths[1]}}  {source}")
-    if problem := diagnosis.why_off(settings):
-        typer.echo(f"Reporting is off: {problem}")
+    for problem in problems:
+        typer.echo(f"Wrong: {problem}")
+    if any(problem.turns_off for problem in problems):
+        typer.echo("Reporting is off until that is mended.")
+        raise typer.Exit(1)
+    if reason := diagnosis.why_off(settings):
+        typer.echo(f"Reporting is off: {reason}")
         raise typer.Exit(1)
     typer.echo(f"Reporting is on, to {settings.report_url}")
     if proxy := diagnosis.proxy_in_use(settings):
         typer.echo(f"through the proxy {proxy}, as the environment says.")
     if not send:
         typer.echo("Nothing was sent; --send posts a test report.")
-    elif problem := diagnosis.send_test(settings):
-        typer.echo(f"The test report was not delivered: {problem}")
+    elif failure := diagnosis.send_test(settings):
+        typer.echo(f"The test report was not delivered: {failure}")
         raise typer.Exit(1)
     else:
         typer.echo("The server took the test report.")
+    if problems:
+        raise typer.Exit(1)

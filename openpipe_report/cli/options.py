@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
+    from openpipe_report._environment import Problem
     from openpipe_report._settings import Settings
 
 DEFAULT_DB = Path("openpipe-reports.db")
@@ -28,15 +29,25 @@ ApiKey = Annotated[
 ]
 
 
-def load_settings_with(*, base_url: str | None, api_key: str | None) -> Settings:
-    """Load the settings from the environment and these two options; end with 1 if one is wrong."""
+def read_settings_with(
+    *, base_url: str | None, api_key: str | None
+) -> tuple[Settings, list[Problem]]:
+    """Read the settings from the environment and these two options; end with 1 if one is wrong."""
+    from openpipe_report._environment import read_settings  # noqa: PLC0415 - slow to import
     from openpipe_report._errors import SettingsError  # noqa: PLC0415
-    from openpipe_report._settings import load_settings  # noqa: PLC0415 - slow to import
 
     try:
-        return load_settings(os.environ, {"base_url": base_url, "api_key": api_key})
+        return read_settings(os.environ, {"base_url": base_url, "api_key": api_key})
     except SettingsError as error:
         fail(str(error))
+
+
+def load_settings_with(*, base_url: str | None, api_key: str | None) -> Settings:
+    """As `read_settings_with()`; end with 1 if a variable turns reporting off, too."""
+    settings, problems = read_settings_with(base_url=base_url, api_key=api_key)
+    if wrong := "; ".join(str(problem) for problem in problems if problem.turns_off):
+        fail(wrong)
+    return settings
 
 
 def fail(message: str) -> NoReturn:

@@ -264,3 +264,22 @@ def test_doctor_refused_and_proxy(run):
     assert ended.returncode == 1
     assert "through the proxy http://...@127.0.0.1" in ended.stdout
     assert "s3cret" not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    "environ, told",
+    [
+        ({"OPENPIPE_BASEURL": "http://h/x"}, "did you mean OPENPIPE_BASE_URL?"),
+        ({"OPENPIPE_REPORT_SENDER": "3"}, "did you mean OPENPIPE_REPORT_SENDERS?"),
+        ({"OPENPIPE_REPORT_SENDERS": "many"}, "correct it or unset it"),
+    ],
+    ids=["decisive", "harmless", "wrong"],
+)
+def test_doctor_names_variables(run, monkeypatch, environ, told):
+    """`doctor` names each variable that is wrong or not known, and exits with 1."""
+    for name, value in {"OPENPIPE_BASE_URL": "http://127.0.0.1:9/api/v1", **environ}.items():
+        monkeypatch.setenv(name, value)
+    ended = run("doctor")
+    assert ended.returncode == 1
+    assert told in ended.stdout
+    assert next(iter(environ)) in ended.stdout

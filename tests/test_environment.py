@@ -1,0 +1,119 @@
+"""What a wrong or unknown variable of the environment does: it is named, and nothing leaks."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import types
+
+import pytest
+from support.shapes import chat_completion
+
+from openpipe_report import OpenAI, Reporter, span
+from openpipe_report._environment import load_settings, read_settings
+
+CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+URL = "http://127.0.0.1:9/api/v1"
+SET = {"OPENPIPE_BASE_URL": URL}
+
+
+@pytest.mark.parametrize(
+    "variable, value, meant",
+    [
+        ("OPENPIPE_BASEURL", URL, "OPENPIPE_BASE_URL"),
+        ("OPENPIPE_URL", URL, "OPENPIPE_BASE_URL"),
+        ("OPENPIPE_REPORT_BASE_URL", URL, "OPENPIPE_BASE_URL"),
+        ("openpipe_base_url", URL, "OPENPIPE_BASE_URL"),
+        ("OPENPIPE_KEY", "k", "OPENPIPE_API_KEY"),
+        ("OPENPIPE_APIKEY", "k", "OPENPIPE_API_KEY"),
+        ("OPENPIPE_ENABLED", "false", "OPENPIPE_REPORT_ENABLED"),
+        ("OPENPIPE_REPORT_ENABLE", "0", "OPENPIPE_REPORT_ENABLED"),
+        ("OPENPIPE_DISABLED", "1", "OPENPIPE_REPORT_ENABLED"),
+        ("OPENPIPE_REPORT_SAMPLERATE", "0", "OPENPIPE_REPORT_SAMPLE_RATE"),
+        ("OPENPIPE_REPORT_SAMPLING_RATE", "0", "OPENPIPE_REPORT_SAMPLE_RATE"),
+        ("OPENPIPE_REPORTS_SPOOL", "f", "OPENPIPE_REPORT_SPOOL"),
+        ("OPENPIPE_REPORT_ENDPOINT", "responses", "OPENPIPE_REPORT_ENDPOINTS"),
+        ("OPENPIPE_REPORT_BEFORE_REPROT", "a:b", "OPENPIPE_REPORT_BEFORE_REPORT"),
+    ],
+)
+def test_misspelt_and_decisive(variable, value, meant):
+    """A variable that resembles a setting that decides where reports go turns reporting off."""
+    settings, problems = read_settings({**SET, variable: value})
+    assert not settings.active
+    assert [str(problem) for problem in problems] == [
+        f"{variable} is not known: did you mean {meant}?"
+    ]
+
+
+@pytest.mark.parametrize(
+    "variable, text",
+    [
+        ("OPENPIPE_REPORT_SENDER", "did you mean OPENPIPE_REPORT_SENDERS?"),
+        ("OPENPIPE_REPORT_READTIMEOUT", "did you mean OPENPIPE_REPORT_READ_TIMEOUT?"),
+        ("OPENPIPE_REPORT_ON_DROP", "on_drop can only be given as an argument"),
+        ("OPENPIPE_ZZZ", "is not known"),
+    ],
+)
+def test_unknown_and_harmless(variable, text):
+    """Another unknown variable is named, and reporting goes on."""
+    settings, problems = read_settings({**SET, variable: "x"})
+    assert settings.active
+    assert len(problems) == 1
+    assert text in str(problems[0])
+    assert not problems[0].turns_off
+
+
+def test_an_argument_decides():
+    """What a misspelt variable was meant for does not matter where an argument says it."""
+    environ = {"OPENPIPE_BASEURL": URL, "OPENPIPE_REPORT_SENDERS": "many"}
+    settings, problems = read_settings(environ, {"base_url": URL, "senders": 2})
+    assert settings.active
+    assert [problem.variable for problem in problems] == ["OPENPIPE_BASEURL"]
+
+
+@pytest.mark.parametrize(
+    "variable, value, text",
+    [
+        ("OPENPIPE_REPORT_SENDERS", "many", "got 'many'; correct it or unset it"),
+        ("OPENPIPE_REPORT_SAMPLE_RATE", "2", "less than or equal to 1"),
+        ("OPENPIPE_BASE_URL", "ftp://user:secret@h/x", "must hold no user or password"),
+        ("OPENPIPE_API_KEY", "secret key", "must be printable ASCII"),
+        ("OPENPIPE_REPORT_ENABLED", "maybe", "got 'maybe'"),
+        ("OPENPIPE_REPORT_BEFORE_REPORT", "nowhere.at.all:f", "ModuleNotFoundError"),
+        ("OPENPIPE_REPORT_BEFORE_REPORT", "json:nothing", "AttributeError"),
+        ("OPENPIPE_REPORT_BEFORE_REPORT", "json.dumps", "package.module:function"),
+        ("OPENPIPE_REPORT_BEFORE_REPORT", "json:__doc__", "must be a plain function"),
+    ],
+)
+def test_wrong_value(caller, scripted, monkeypatch, caplog, variable, value, text):
+    """A wrong variable stops no program: nothing is reported, and one ERROR names it."""
+    monkeypatch.setenv("OPENPIPE_BASE_URL", URL)
+    monkeypatch.setenv(variable, value)
+    for _ in range(2):
+        client = OpenAI(api_key="sk-test", base_url=scripted.base_url)
+        scripted.json(chat_completion())
+        assert client.chat.completions.create(**CHAT).choices
+        client.close()
+        with span("work"):
+            pass
+    assert not Reporter(base_url=URL, api_key="k").settings.enabled or variable in {
+        "OPENPIPE_BASE_URL",
+        "OPENPIPE_API_KEY",
+    }
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert len(caplog.records) == 1
+    assert "reporting is disabled" in errors[0].getMessage()
+    assert variable in errors[0].getMessage()
+    assert text in errors[0].getMessage()
+    assert "secret" not in caplog.text
+
+
+def test_hook_by_name(monkeypatch):
+    """`before_report` can be named in the environment."""
+    module = types.ModuleType("acme_hooks")
+    module.mask = lambda report: None
+    monkeypatch.setitem(sys.modules, "acme_hooks", module)
+    settings = load_settings({**SET, "OPENPIPE_REPORT_BEFORE_REPORT": "acme_hooks:mask"})
+    assert settings.active
+    assert settings.before_report is module.mask
