@@ -10,7 +10,14 @@ import openai
 import pytest
 from support.callers import BROKEN_STREAM
 from support.scripted_openai import Fault
-from support.shapes import api_error, chat_chunks, response, response_events
+from support.shapes import (
+    api_error,
+    chat_chunk,
+    chat_chunks,
+    delta,
+    response,
+    response_events,
+)
 
 import openpipe_report
 from openpipe_report._capture import recording_stream
@@ -168,6 +175,20 @@ def test_connection_lost(caller, scripted, reports, fault):
     assert report.errorMessage.startswith(
         "RemoteProtocolError: " if fault is Fault.CLOSE else "ReadError"
     )
+
+
+def test_connection_lost_after_the_last_finish_reason(caller, scripted, reports):
+    """A connection that breaks before `[DONE]` is named, though every choice was finished."""
+    gate = threading.Event()
+    last = chat_chunk(delta(0, content="One", finish_reason="stop"))
+    scripted.stream([last, gate, Fault.CLOSE], done=False)
+    stream = caller("chat.completions.create", **CHAT)
+    gate.set()
+    with pytest.raises(BROKEN_STREAM):
+        caller.iterate(stream)
+    [report] = reports
+    assert report.respPayload["choices"][0]["finish_reason"] == "stop"
+    assert report.errorMessage.startswith("RemoteProtocolError: ")
 
 
 def test_timeout_of_the_stream(make_caller, held, reports):
