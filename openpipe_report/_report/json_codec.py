@@ -13,8 +13,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-MAX_DEPTH = 200
-"""Levels of nesting that every JSON reader takes; what is deeper travels as text."""
+MAX_DEPTH = 500
+"""
+Levels of arrays and objects in a report, the report's own included.
+
+What is encoded here has no more, what is read here may have no more, and the receiver takes that
+many: so a report that was built is never refused. Each Python version can read it back.
+"""
+
+_SHALLOW = 50
+"""Levels that can be encoded even where the stack has little room left."""
 
 MAX_NODES = 1_000_000
 """Values in one payload, where it has to be looked through one by one."""
@@ -38,19 +46,20 @@ def parse_json(body: bytes | str) -> Any:
             value = _HUGE_INT_DECODER.decode(body)
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if body.count("[") + body.count("{") > MAX_DEPTH and _is_deep(value):
+    if body.count("[") + body.count("{") > MAX_DEPTH and is_too_deep(value):
         raise ValueError("nested too deep")
     return value
 
 
-def _is_deep(value: object) -> bool:
-    level = [value]
+def is_too_deep(value: object) -> bool:
+    """Return whether arrays and objects are nested deeper than `MAX_DEPTH` levels."""
+    level = [value] if isinstance(value, _CONTAINERS) else []
     for _ in range(MAX_DEPTH):
         level = [
             inner
             for outer in level
-            if isinstance(outer, (dict, list))
             for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, _CONTAINERS)
         ]
         if not level:
             return False
@@ -73,18 +82,28 @@ _DECODER = json.JSONDecoder(parse_constant=str, parse_float=_parse_float)
 _HUGE_INT_DECODER = json.JSONDecoder(
     parse_constant=str, parse_float=_parse_float, parse_int=_parse_int
 )
+_CONTAINERS = (dict, list, tuple)
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 def encode_json(value: object) -> bytes:
-    """Encode as JSON in ASCII; what JSON cannot say (NaN, objects) travels as its string."""
+    """
+    Encode as JSON in ASCII, of no more than `MAX_DEPTH` levels.
+
+    What JSON cannot say (NaN, objects) travels as its string, what is nested deeper is named.
+    """
     try:
-        return _dump(value)
-    except Exception:  # noqa: BLE001 - what it is not made for, and whatever its values do
+        encoded = _dump(value)
+        if encoded.count(b"[") + encoded.count(b"{") <= MAX_DEPTH or not is_too_deep(value):
+            return encoded
+    except Exception:  # noqa: BLE001, S110 - what it is not made for, and whatever its values do
+        pass
+    for depth in (MAX_DEPTH, _SHALLOW):
         try:
-            return _dump(_JsonSanitizer().sanitize(value))
-        except Exception:  # noqa: BLE001 - not even its kind can be told
-            return _dump(f"<{type(value).__name__}>")
+            return _dump(_JsonSanitizer(depth).sanitize(value))
+        except Exception:  # noqa: BLE001, S112 - a RecursionError, or a hostile value
+            continue
+    return _dump(f"<{type(value).__name__}>")
 
 
 def _dump(value: object) -> bytes:
@@ -94,11 +113,12 @@ def _dump(value: object) -> bytes:
 class _JsonSanitizer:
     """Makes a JSON value of any value: each thing that JSON cannot say becomes a string."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_depth: int) -> None:
+        self._max_depth = max_depth
         self._left = MAX_NODES
-        self._path: list[int] = []
+        self._path: set[int] = set()
 
-    def sanitize(self, value: object) -> object:
+    def sanitize(self, value: object) -> object:  # noqa: PLR0912 - one frame a level
         self._left -= 1
         if self._left < 0:
             return "<left out: too many values>"
@@ -108,28 +128,29 @@ class _JsonSanitizer:
             return value if abs(value) < 10**4000 else hex(value)
         if isinstance(value, float):
             return value if math.isfinite(value) else _name_of(value)
-        if id(value) in self._path:
+        me = id(value)
+        if me in self._path:
             return "<circular>"
-        if len(self._path) >= MAX_DEPTH:
-            return f"<{type(value).__name__} nested deeper than {MAX_DEPTH}>"
-        self._path.append(id(value))
+        if len(self._path) >= self._max_depth:
+            return f"<{type(value).__name__} nested deeper than {self._max_depth}>"
+        self._path.add(me)
         try:
-            return self._contents(value)
+            if isinstance(value, BaseModel):
+                value = value.model_dump(mode="python", warnings=False)
+            if isinstance(value, dict):
+                members: dict[str, object] = {}
+                for key, item in value.items():
+                    members[key if isinstance(key, str) else str(key)] = self.sanitize(item)
+                return members
+            if isinstance(value, (list, tuple)):
+                items: list[object] = []
+                for item in value:
+                    items.append(self.sanitize(item))  # noqa: PERF401 - a frame less
+                return items
         except Exception:  # noqa: BLE001 - somebody else's serializer or mapping
             return f"<{type(value).__name__}>"
         finally:
-            self._path.pop()
-
-    def _contents(self, value: object) -> object:
-        if isinstance(value, dict):
-            return {
-                key if isinstance(key, str) else str(key): self.sanitize(item)
-                for key, item in value.items()
-            }
-        if isinstance(value, (list, tuple)):
-            return [self.sanitize(item) for item in value]
-        if isinstance(value, BaseModel):
-            return self.sanitize(value.model_dump(mode="python", warnings=False))
+            self._path.discard(me)
         return f"<{type(value).__name__}>"
 
 

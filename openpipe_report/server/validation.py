@@ -8,17 +8,12 @@ was in the body: a message names the place and the rule, never the value.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from pydantic import ValidationError
 
+from openpipe_report._report.json_codec import MAX_DEPTH, is_too_deep
 from openpipe_report._report.model import Report
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-MAX_DEPTH = 500
-"""Deepest nesting of arrays and objects, so that each Python version can read it back."""
 
 _MAX_NAME = 100
 _MAX_ISSUES = 100
@@ -62,7 +57,7 @@ def parse_report(body: bytes) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise BadReportError("The body must be a JSON object")
     report = cast("dict[str, Any]", parsed)
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_too_deep(report):
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and is_too_deep(report):
         raise BadReportError(f"The body is nested deeper than {MAX_DEPTH} levels")
     try:
         Report.model_validate(report)
@@ -92,23 +87,6 @@ def _parse_json(body: bytes) -> object:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise BadReportError(f"The body is not valid JSON: {name} is not a JSON number")
-
-
-def _is_too_deep(value: object) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [child for container in level for child in _children(container)]
-        if not level:
-            return False
-    return True
-
-
-def _children(container: object) -> list[object]:
-    members = cast(
-        "Iterable[object]",
-        cast("dict[str, object]", container).values() if isinstance(container, dict) else container,
-    )
-    return [member for member in members if isinstance(member, (dict, list))]
 
 
 def _describe(error: ValidationError, report: dict[str, Any]) -> tuple[str, ...]:

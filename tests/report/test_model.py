@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from openpipe_report import Report
+from openpipe_report import Report, Reporter, span
 from openpipe_report._report.json_codec import encode_json, parse_json
+from openpipe_report.server.validation import parse_report
+from openpipe_report.testing import captured_reports
 
 
 def test_absent_fields_are_left_out():
@@ -111,3 +115,45 @@ JSON = st.recursive(
 def test_json_round_trip(value):
     """Any JSON value comes back equal, lone surrogates included."""
     assert parse_json(encode_json(value)) == value
+
+
+def nested(levels, innermost):
+    value = innermost
+    for level in range(levels - 1):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("levels", [300, 498, 499, 500, 501, 600, 5000])
+@pytest.mark.parametrize("innermost", [[], [1], {"a": ()}], ids=["empty", "scalar", "tuple"])
+def test_depth_is_the_same_everywhere(levels, innermost):
+    """Whatever is encoded can be read back, and the receiver takes it; deeper is named."""
+    value = nested(levels, innermost)
+    body = Report(reqPayload=value, tags={}).to_json()
+    assert parse_report(body) == parse_json(body)
+    assert (b"nested deeper than 500>" in body) == (levels + (innermost == {"a": ()}) > 499)
+    inner = encode_json(value)
+    assert parse_report(Report(respPayload={"input": parse_json(inner)}).to_json())
+
+
+@pytest.mark.parametrize("levels", [300, 600])
+def test_deep_values_are_reported(levels):
+    """A span and `report()` take values of any depth and raise nothing."""
+    value = nested(levels, [])
+    with captured_reports() as reports:
+        with span("deep", request=value) as work:
+            work.response = value
+        assert Reporter(base_url="http://x").report(reqPayload=value)
+    assert len(reports) == 2
+    if levels < 500:
+        assert reports[0].reqPayload["input"] == reports[1].reqPayload == value
+
+
+def test_deep_values_on_a_deep_stack():
+    """Where the stack has no room for all levels, the deepest are named."""
+
+    def descend(frames):
+        return descend(frames - 1) if frames else encode_json(nested(400, [float("nan")]))
+
+    room = sys.getrecursionlimit() - len(inspect.stack()) - 120
+    assert b"nested deeper than" in descend(room) or sys.version_info >= (3, 12)
