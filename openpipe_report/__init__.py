@@ -3,63 +3,66 @@ A drop-in for the openai package that reports every completion call.
 
     from openpipe_report import OpenAI      # was: from openai import OpenAI
 
-Importing it starts no thread, opens no socket and reads no environment.
+Importing it starts no thread, opens no socket and reads no environment. openai itself is imported
+when a name is used that needs it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import openai as _upstream
+from openpipe_report._openai.facade import install as _install
+from openpipe_report._version import VERSION as _VERSION
 
-from openpipe_report._context.decorators import with_context
-from openpipe_report._context.scope import metadata
-from openpipe_report._context.span import span
-from openpipe_report._delivery.accounting import Flushed, Stats
-from openpipe_report._delivery.registry import flush_all as flush
-from openpipe_report._delivery.registry import shutdown_all as shutdown
-from openpipe_report._delivery.reporter import Reporter
-from openpipe_report._errors import OpenPipeError, SettingsError
-from openpipe_report._openai import module as _module
-from openpipe_report._openai.instrument import instrument, uninstrument
-from openpipe_report._report.model import Report
-from openpipe_report._report.redaction import chain, elide_media, mask_keys
-from openpipe_report._settings import Settings
-from openpipe_report._version import VERSION as __version__  # noqa: N811 - the usual name
+__version__ = _VERSION
 
-if TYPE_CHECKING:
-    from openpipe_report._signatures import *  # noqa: F403 - what `_module.Module` gives at runtime
-else:
-    Client = OpenAI = _module.OpenAI
-    AsyncClient = AsyncOpenAI = _module.AsyncOpenAI
-    AzureOpenAI = _module.drop_in_for(_upstream.AzureOpenAI)
-    AsyncAzureOpenAI = _module.drop_in_for(_upstream.AsyncAzureOpenAI)
+_SOURCES = {
+    "AsyncAzureOpenAI": "._openai.module",
+    "AsyncClient": "._openai.module",
+    "AsyncOpenAI": "._openai.module",
+    "AzureOpenAI": "._openai.module",
+    "Client": "._openai.module",
+    "Flushed": "._delivery.accounting",
+    "OpenAI": "._openai.module",
+    "OpenPipeError": "._errors",
+    "Report": "._report.model",
+    "Reporter": "._delivery.reporter",
+    "Settings": "._settings",
+    "SettingsError": "._errors",
+    "Stats": "._delivery.accounting",
+    "chain": "._report.redaction",
+    "elide_media": "._report.redaction",
+    "flush": "._delivery.registry:flush_all",
+    "instrument": "._openai.instrument",
+    "mask_keys": "._report.redaction",
+    "metadata": "._context.scope",
+    "shutdown": "._delivery.registry:shutdown_all",
+    "span": "._context.span",
+    "uninstrument": "._openai.instrument",
+    "with_context": "._context.decorators",
+}
+"""Where our names are; each is imported at its first use. All others are openai's."""
 
-__all__ = [
-    "AsyncAzureOpenAI",
-    "AsyncClient",
-    "AsyncOpenAI",
-    "AzureOpenAI",
-    "Client",
-    "Flushed",
-    "OpenAI",
-    "OpenPipeError",
-    "Report",
-    "Reporter",
-    "Settings",
-    "SettingsError",
-    "Stats",
-    "chain",
-    "elide_media",
-    "flush",
-    "instrument",
-    "mask_keys",
-    "metadata",
-    "shutdown",
-    "span",
-    "uninstrument",
-    "with_context",
-]
-__all__ += [name for name in _upstream.__all__ if name not in __all__ and name != "__version__"]
+if TYPE_CHECKING:  # "as" says that the name is public
+    from openpipe_report._context.decorators import with_context as with_context
+    from openpipe_report._context.scope import metadata as metadata
+    from openpipe_report._context.span import span as span
+    from openpipe_report._delivery import registry as _registry
+    from openpipe_report._delivery.accounting import Flushed as Flushed
+    from openpipe_report._delivery.accounting import Stats as Stats
+    from openpipe_report._delivery.reporter import Reporter as Reporter
+    from openpipe_report._errors import OpenPipeError as OpenPipeError
+    from openpipe_report._errors import SettingsError as SettingsError
+    from openpipe_report._openai.instrument import instrument as instrument
+    from openpipe_report._openai.instrument import uninstrument as uninstrument
+    from openpipe_report._report.model import Report as Report
+    from openpipe_report._report.redaction import chain as chain
+    from openpipe_report._report.redaction import elide_media as elide_media
+    from openpipe_report._report.redaction import mask_keys as mask_keys
+    from openpipe_report._settings import Settings as Settings
+    from openpipe_report._signatures import *  # noqa: F403 - what the facade gives at run time
 
-_module.install(__name__)
+    flush = _registry.flush_all
+    shutdown = _registry.shutdown_all
+
+_install(__name__, _SOURCES)

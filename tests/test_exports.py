@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import inspect
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -197,14 +199,17 @@ print("done")
     assert (done.stdout, done.stderr) == ("done\n", "")
 
 
+def run_script(script):
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+
+
 def test_httpx_is_not_imported_beside_calls():
     """A call never meets an httpx that another thread is just importing (openai 3 looks at it)."""
-    script = """
+    run_script("""
 import sys
-import openpipe_report
+from openpipe_report import OpenAI, Reporter, instrument, span
 assert hasattr(sys.modules["httpx"], "Timeout")
 before = {name.partition(".")[0] for name in sys.modules}
-from openpipe_report import Reporter, span
 reporter = Reporter(base_url="http://127.0.0.1:9")
 with span("work", reporter=reporter):
     pass
@@ -212,8 +217,115 @@ reporter.flush(1)
 assert not {"httpx", "httpx2", "openai", "anyio"} & (
     {name.partition(".")[0] for name in sys.modules} - before
 )
-"""
-    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+""")
+
+
+@pytest.mark.parametrize("name", ["OpenAI", "AzureOpenAI", "RateLimitError", "chat", "instrument"])
+def test_openai_names_import_httpx(name):
+    """Whatever leads to a client brings httpx, as `import openpipe_report` alone does not."""
+    run_script(f"""
+import sys
+import openpipe_report
+assert not {{"httpx", "openai", "pydantic"}} & sys.modules.keys()
+openpipe_report.{name}
+assert hasattr(sys.modules["httpx"], "Timeout")
+""")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "openpipe_report.flush(0)",
+        "openpipe_report.shutdown(0)",
+        "openpipe_report.metadata(a=1).__enter__()",
+        "openpipe_report.span('work').__enter__()",
+        "openpipe_report.__version__",
+        "hasattr(openpipe_report, '__wrapped__')",
+        "import openpipe_report.testing",
+        "from openpipe_report import cli; assert cli.main",
+    ],
+)
+def test_what_needs_no_openai(use):
+    """openai is imported by the names that need it, not by these."""
+    run_script(f"import sys, openpipe_report; {use}; assert 'openai' not in sys.modules")
+
+
+def test_our_modules_are_no_names_of_openai():
+    """`from openpipe_report import cli` is our module, also where openai has that name."""
+    run_script("""
+import openai
+openai.cli = "openai's"
+from openpipe_report import cli
+assert cli.__name__ == "openpipe_report.cli"
+""")
+
+
+def test_first_use_in_many_threads():
+    """Threads that use a name at the same time for the first time get the same object."""
+    run_script("""
+import threading
+import openpipe_report
+names = ["OpenAI", "AzureOpenAI", "BedrockOpenAI", "Report", "flush", "span", "chat"]
+found, start = [], threading.Barrier(20)
+def use():
+    start.wait()
+    for name in names:
+        found.append((name, id(getattr(openpipe_report, name, None))))
+threads = [threading.Thread(target=use) for _ in range(20)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(found) == 20 * len(names)
+assert len(set(found)) == len(names), set(found)
+""")
+
+
+def test_setting_before_first_use():
+    """A module-level setting that is set before anything else is openai's."""
+    run_script("""
+import openpipe_report
+openpipe_report.api_key = "sk-first"
+import openai
+assert openai.api_key == openpipe_report.api_key == "sk-first"
+""")
+
+
+def test_star_import():
+    """A star-import gives all public names, ours for openai's clients."""
+    names: dict[str, object] = {}
+    exec("from openpipe_report import *", names)
+    assert {*openpipe_report.__all__} <= names.keys()
+    assert names["OpenAI"] is openpipe_report.OpenAI
+    assert openpipe_report.__all__ == sorted(openpipe_report.__all__)
+    assert {*openpipe_report.__all__} <= {*dir(openpipe_report)}
+
+
+def test_pickled_in_another_process():
+    """What another process unpickles finds its class at that name's first use."""
+    for value in (openpipe_report.AzureOpenAI, openpipe_report.Report(tags={"a": "b"})):
+        run_script(f"import pickle; pickle.loads({pickle.dumps(value)!r})")
+    assert pickle.loads(pickle.dumps(openpipe_report.OpenAI)) is openpipe_report.OpenAI
+
+
+def test_type_checkers_see_the_same_names():
+    """The names that are imported at first use are those that type checkers are shown."""
+    tree = ast.parse(Path(openpipe_report.__file__).read_text("utf-8"))
+    [block] = [node for node in tree.body if isinstance(node, ast.If)]
+    shown = {}
+    for node in block.body:
+        if isinstance(node, ast.ImportFrom) and not node.module.endswith("_signatures"):
+            package = node.module.removeprefix("openpipe_report")
+            shown |= {alias.asname: package for alias in node.names}
+        elif isinstance(node, ast.Assign):
+            shown[node.targets[0].id] = f"._delivery.registry:{node.value.attr}"
+    del shown["_registry"]
+    of_signatures = {
+        name for name, source in openpipe_report._SOURCES.items() if "module" in source
+    }
+    assert shown == {
+        name: source
+        for name, source in openpipe_report._SOURCES.items()
+        if name not in of_signatures
+    }
 
 
 def test_version():

@@ -9,11 +9,10 @@ client, so its settings hold; setting one on our module sets openai's. Calls tha
 
 from __future__ import annotations
 
-import sys
-import types
 from functools import cache
 from typing import Any
 
+import httpx  # noqa: F401 - whole, before any client: openai 3 looks for it in sys.modules
 import openai
 from openai._client import OpenAIWithRawResponse, OpenAIWithStreamedResponse
 from openai._resource import SyncAPIResource
@@ -26,46 +25,18 @@ from openpipe_report._openai.resources import reclass_resources
 Client = OpenAI = drop_in_class(openai.OpenAI)
 AsyncClient = AsyncOpenAI = drop_in_class(openai.AsyncOpenAI)
 
-_SETTINGS = frozenset(name for name in openai.__annotations__ if not name.startswith("_"))
+SETTINGS = frozenset(name for name in openai.__annotations__ if not name.startswith("_"))
 """Module-level settings (`api_key`, `base_url`, ...): what openai's module declares with a type."""
 
 
-class Module(types.ModuleType):
-    """The class of our package's module: what it does not have is openai's."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name not in openai.__all__:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        try:
-            value = getattr(openai, name)
-        except AttributeError:
-            message = f"module {self.__name__!r} has no attribute {name!r}, and openai has none"
-            raise AttributeError(message) from None
-        if type(value).__module__ == "openai._module_client":  # a proxy; others have no client
-            return _resource_proxy(name)
-        if isinstance(value, type) and issubclass(value, _CLIENTS):
-            return drop_in_for(value)
-        return value
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if name in _SETTINGS:
-            setattr(openai, name, value)
-        else:
-            super().__setattr__(name, value)
-
-    def __delattr__(self, name: str) -> None:
-        if name in _SETTINGS:
-            delattr(openai, name)
-        else:
-            super().__delattr__(name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *(n for n in dir(openai) if not n.startswith("_"))})
-
-
-def install(name: str) -> None:
-    """Give the module of this name what it needs to stand for openai."""
-    sys.modules[name].__class__ = Module
+def attribute_of_openai(name: str) -> Any:
+    """Return what openai has by this name, a client class or a proxy of a client as ours."""
+    value = getattr(openai, name)
+    if type(value).__module__ == "openai._module_client":  # a proxy; others have no client
+        return _resource_proxy(name)
+    if isinstance(value, type) and issubclass(value, _CLIENTS):
+        return drop_in_for(value)
+    return value
 
 
 _CLIENTS = (openai.OpenAI, openai.AsyncOpenAI)
@@ -81,8 +52,13 @@ def drop_in_for(base: type) -> type:
     if base not in _drop_ins:
         parents = (cls for cls in base.__mro__[1:] if issubclass(cls, _CLIENTS))
         public = next(cls for cls in parents if not cls.__name__.startswith("_"))
-        _drop_ins[base] = drop_in_class(base, derived_from=drop_in_for(public))
+        made = drop_in_class(base, derived_from=drop_in_for(public))
+        _drop_ins.setdefault(base, made)  # of two threads, both get the class of the first
     return _drop_ins[base]
+
+
+AzureOpenAI = drop_in_for(openai.AzureOpenAI)
+AsyncAzureOpenAI = drop_in_for(openai.AsyncAzureOpenAI)
 
 
 _MADE_WITH_A_CLIENT = (SyncAPIResource, OpenAIWithRawResponse, OpenAIWithStreamedResponse)

@@ -375,3 +375,34 @@ def test_commands_without_server(environ, arguments, expected, tmp_path):
     ended = run_without(SERVER, *arguments.split(), cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert expected in ended.stdout
+
+
+LOADED = """
+import sys
+from openpipe_report.cli import main
+try:
+    main()
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments, unwanted",
+    [
+        ("--version", {"openai", "httpx", "pydantic", "rich", "sqlalchemy"}),
+        ("--help", {"openai", "httpx", "pydantic", "rich", "sqlalchemy"}),
+        ("logs", {"openai", "httpx", "fastapi"}),
+        ("doctor --base-url http://127.0.0.1:9", {"openai", "fastapi", "sqlalchemy"}),
+    ],
+)
+def test_start_is_quick(environ, arguments, unwanted, stored, tmp_path):
+    """A command imports nothing large that it does not need: openai takes half a second of CPU."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LOADED, *arguments.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert not unwanted & set(ended.stderr.split())
