@@ -204,11 +204,11 @@ def check_spanned(reports: list[Report], result: Any) -> None:
         compare_success(report, calls[report["respPayload"]["id"]].to_dict())
     work = only([report for report in reports if report not in inside], 1)[0]
     same("respPayload of the span", work["respPayload"], result["response"])
-    same("traces", len({labels(report).get("trace_id") for report in reports}), 1)
-    span_id = labels(work).get("span_id")
+    same("traces", len({tags(report).get("$trace_id") for report in reports}), 1)
+    span_id = tags(work).get("$span_id")
     if not span_id:
-        raise WrongReportError("the span's report has no span_id")
-    same("parents", {labels(report).get("parent_span_id") for report in inside}, {span_id})
+        raise WrongReportError("the span's report has no $span_id")
+    same("parents", {tags(report).get("$parent_span_id") for report in inside}, {span_id})
 
 
 CHECKS: dict[str, Callable[[list[Report], Any], None]] = {
@@ -226,6 +226,11 @@ CHECKS: dict[str, Callable[[list[Report], Any], None]] = {
 def labels(report: Report) -> dict[str, Any]:
     request = report.get("reqPayload")
     found = request.get("metadata") if isinstance(request, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def tags(report: Report) -> dict[str, Any]:
+    found = report.get("tags")
     return found if isinstance(found, dict) else {}
 
 

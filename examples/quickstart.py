@@ -141,7 +141,7 @@ def failing(client: OpenAI) -> BadRequestError | None:
 
 
 def spanned(client: OpenAI) -> dict[str, Any]:
-    """A span is reported itself, and ties the calls inside together by its trace_id."""
+    """A span is reported itself, and ties the calls inside together by its $trace_id."""
     task = {"task": "name a bakery and praise it"}
     with span("bakery", request=task, metadata={"demo": "spanned"}) as work:
         name = client.chat.completions.create(

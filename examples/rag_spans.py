@@ -4,7 +4,7 @@ Spans in a small retrieval pipeline: search, answer, and the call inside are one
     python examples/rag_spans.py
 
 Each span is a report with its input, its result and its time; `openpipe-report logs` shows them
-beside the call, `trace_id` and `parent_span_id` say what belongs to what.
+beside the call, the tags `$trace_id` and `$parent_span_id` say what belongs to what.
 """
 
 from __future__ import annotations

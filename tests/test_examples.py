@@ -79,8 +79,8 @@ def test_script(name, environment, tmp_path):
     assert b"4111" not in sent
     assert b"ada@example.org" not in sent
     if name == "rag_spans":
-        labels = [post.report["reqPayload"]["metadata"] for post in environment.posts]
-        assert len({each["trace_id"] for each in labels}) == 1
+        tags = [post.report["tags"] for post in environment.posts]
+        assert len({each["$trace_id"] for each in tags}) == 1
 
 
 @pytest.mark.parametrize("name, server", APPS.items(), ids=APPS)

@@ -27,7 +27,7 @@ from openpipe_report._delivery.destination import load_reporting_config
 from openpipe_report._delivery.reporter import capture_stack
 from openpipe_report._log import log_once, run_guarded
 from openpipe_report._report.describe import describe_error
-from openpipe_report._report.exchange import SDK
+from openpipe_report._report.exchange import SDK, trace_tags
 from openpipe_report._report.json_codec import encode_json, parse_json
 from openpipe_report._report.model import Report
 from openpipe_report._version import VERSION
@@ -77,8 +77,8 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
     The report's request payload is `{"name": ..., "input": request, "metadata": {...}}`, its
     response payload what was put into `response`, its status 200; if an exception leaves the
     block it is 500, with the exception's type and text, and the exception goes on unchanged.
-    Calls and spans inside inherit the metadata and share the `trace_id`; each knows its
-    `parent_span_id`. In a span of OpenTelemetry's, trace and parent are that one's.
+    Calls and spans inside inherit the metadata and share the tag `$trace_id`; each has its
+    `$parent_span_id`. In a span of OpenTelemetry's, trace and parent are that one's.
 
     Works as `with` and `async with`, where one object serves one block, and as a decorator of
     functions, coroutine functions, generators and async generators, where each call is a span of
@@ -214,9 +214,6 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         if reporter is None or not reporter.settings.enabled:
             return
         seconds = time.perf_counter() - self._began
-        trace = {"trace_id": self.trace_id, "span_id": self.span_id}
-        if self._parent_span_id is not None:
-            trace["parent_span_id"] = self._parent_span_id
         left_early = isinstance(error, GeneratorExit)
         fields: dict[str, Any] = {
             "requestedAt": round(self.requested_at * 1000),
@@ -224,10 +221,16 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
             "reqPayload": {
                 "name": self.name,
                 "input": None,
-                "metadata": {**inner.metadata, **trace},
+                "metadata": {**inner.metadata},
             },
             "statusCode": 200 if error is None or left_early else 500,
-            "tags": {**self._tags, "$sdk": SDK, "$sdk.version": VERSION, "$endpoint": "span"},
+            "tags": {
+                **self._tags,
+                **trace_tags(self.trace_id, self.span_id, self._parent_span_id),
+                "$sdk": SDK,
+                "$sdk.version": VERSION,
+                "$endpoint": "span",
+            },
         }
         if error is not None:
             fields["errorMessage"] = _LEFT_EARLY if left_early else describe_error(error)

@@ -27,6 +27,12 @@ _CHUNK_OVERHEAD = 48
 SDK = "openpipe-report"
 
 
+def trace_tags(trace_id: str, span_id: str, parent_span_id: str | None) -> dict[str, str]:
+    """Return the tags that say where a call or span belongs; labels stay the user's alone."""
+    tags = {"$trace_id": trace_id, "$span_id": span_id}
+    return tags if parent_span_id is None else {**tags, "$parent_span_id": parent_span_id}
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class Exchange:
     """One logical call as it was seen on the wire. Times are in seconds."""
@@ -103,6 +109,8 @@ class Exchange:
             else encode_json(value).decode().strip('"')
             for key, value in self.tags.items()
         }
+        if self.trace_id is not None:
+            tags |= trace_tags(self.trace_id, os.urandom(8).hex(), self.parent_span_id)
         tags["$sdk"] = SDK
         tags["$sdk.version"] = self.version
         tags["$endpoint"] = self.endpoint
@@ -118,20 +126,10 @@ class Exchange:
         if not isinstance(payload, dict):
             payload = {"body": payload}
         own = payload.get("metadata")
-        merged = {**self.metadata, **self._trace()}
-        if isinstance(own, dict):
-            merged = {**merged, **own}
+        merged = {**self.metadata, **own} if isinstance(own, dict) else {**self.metadata}
         if merged and (own is None or isinstance(own, dict)):
             payload = {**payload, "metadata": merged}
         return payload
-
-    def _trace(self) -> dict[str, str]:
-        if self.trace_id is None:
-            return {}
-        trace = {"trace_id": self.trace_id, "span_id": os.urandom(8).hex()}
-        if self.parent_span_id is not None:
-            trace["parent_span_id"] = self.parent_span_id
-        return trace
 
     def _read_answer(self) -> tuple[Any, str | None, bool]:
         """Return the answer, what went wrong, and whether all of the answer came."""

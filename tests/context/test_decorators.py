@@ -152,9 +152,9 @@ def test_nested(reports):
         inner()
 
     outer()
-    inner_report, outer_report = (report.reqPayload["metadata"] for report in reports)
-    assert inner_report["trace_id"] == outer_report["trace_id"]
-    assert inner_report["parent_span_id"] == outer_report["span_id"]
+    inner_report, outer_report = (report.tags for report in reports)
+    assert inner_report["$trace_id"] == outer_report["$trace_id"]
+    assert inner_report["$parent_span_id"] == outer_report["$span_id"]
 
 
 @pytest.mark.parametrize(
@@ -339,9 +339,9 @@ def test_threads_of_a_pool(reports):
         assert list(pool.map(ask, range(4))) == [None] * 4
         assert list(pool.map(with_context(ask), range(40))) == ["outer"] * 40
         assert pool.submit(current_scope).result() is None
-    carried = [report.reqPayload["metadata"] for report in reports[4:-1]]
-    assert {each["parent_span_id"] for each in carried} == {answer.span_id}
-    assert {each["trace_id"] for each in carried} == {answer.trace_id}
+    carried = [report.tags for report in reports[4:-1]]
+    assert {each["$parent_span_id"] for each in carried} == {answer.span_id}
+    assert {each["$trace_id"] for each in carried} == {answer.trace_id}
 
 
 async def test_with_context_of_a_coroutine():

@@ -23,8 +23,7 @@ def ids_of(span_):
 
 
 def place_of(report):
-    labels = report.reqPayload["metadata"]
-    return labels["trace_id"], labels.get("parent_span_id")
+    return report.tags["$trace_id"], report.tags.get("$parent_span_id")
 
 
 def test_call_in_a_foreign_span(caller, scripted, reports):
@@ -70,7 +69,7 @@ from openpipe_report import span
 from openpipe_report.testing import captured_reports
 with captured_reports() as reports, span("work"):
     pass
-assert len(reports[0].reqPayload["metadata"]["trace_id"]) == 32
+assert len(reports[0].tags["$trace_id"]) == 32
 print([name for name in sys.modules if name.startswith("opentelemetry")])
 """
     done = subprocess.run(

@@ -8,6 +8,7 @@ import contextvars
 import pytest
 from dirty_equals import IsInt, IsStr
 from pydantic import BaseModel, model_serializer
+from support.shapes import chat_completion
 
 import openpipe_report
 from openpipe_report import Reporter, metadata, span
@@ -29,7 +30,7 @@ def test_span(reports):
         "reqPayload": {
             "name": "rerank",
             "input": {"q": 1},
-            "metadata": {"k": 5, "trace_id": HEX_32, "span_id": HEX_16},
+            "metadata": {"k": 5},
         },
         "respPayload": {"best": 2},
         "statusCode": 200,
@@ -37,6 +38,8 @@ def test_span(reports):
             "$sdk": "openpipe-report",
             "$sdk.version": openpipe_report.__version__,
             "$endpoint": "span",
+            "$trace_id": HEX_32,
+            "$span_id": HEX_16,
         },
     }
 
@@ -63,14 +66,38 @@ def test_nested_spans(reports):
     with metadata(a=1, b=1), span("outer", metadata={"b": 2, "c": 2}) as outer:  # noqa: SIM117
         with span("inner", metadata={"c": 3}) as inner:
             pass
-    found = {report.reqPayload["name"]: report.reqPayload["metadata"] for report in reports}
-    assert found["outer"] == {
-        "a": 1, "b": 2, "c": 2, "trace_id": outer.trace_id, "span_id": outer.span_id,
-    }  # fmt: skip
-    assert found["inner"] == {
-        "a": 1, "b": 2, "c": 3, "trace_id": outer.trace_id, "span_id": inner.span_id,
-        "parent_span_id": outer.span_id,
-    }  # fmt: skip
+    labels = {report.reqPayload["name"]: report.reqPayload["metadata"] for report in reports}
+    assert labels == {"outer": {"a": 1, "b": 2, "c": 2}, "inner": {"a": 1, "b": 2, "c": 3}}
+    tags = {report.reqPayload["name"]: report.tags for report in reports}
+    trace = {"$trace_id": outer.trace_id}
+    assert trace.items() <= tags["outer"].items()
+    assert tags["outer"]["$span_id"] == outer.span_id
+    assert "$parent_span_id" not in tags["outer"]
+    assert {**trace, "$parent_span_id": outer.span_id}.items() <= tags["inner"].items()
+    assert tags["inner"]["$span_id"] == inner.span_id
+
+
+OURS = ("trace_id", "span_id", "parent_span_id")
+
+
+@pytest.mark.parametrize("way", ["block", "span", "call", "openpipe"])
+def test_labels_with_our_names(caller, scripted, reports, way):
+    """A user's label is kept as it is, whatever it is called and whichever way it came."""
+    given = dict.fromkeys(OURS, "mine")
+    scripted.json(chat_completion())
+    block = metadata(**given) if way == "block" else metadata()
+    with block, span("work", metadata=given if way == "span" else None):
+        arguments = {"metadata": given} if way == "call" else {}
+        if way == "openpipe":
+            arguments = {"extra_body": {"openpipe": {"metadata": given}}}
+        messages = [{"role": "user", "content": "Hi"}]
+        caller("chat.completions.create", model="m", messages=messages, **arguments)
+    call, work = reports
+    assert call.reqPayload["metadata"] == given
+    if way in {"block", "span"}:
+        assert work.reqPayload["metadata"] == given
+    assert call.tags["$trace_id"] == work.tags["$trace_id"] != "mine"
+    assert call.tags["$parent_span_id"] == work.tags["$span_id"]
 
 
 def test_span_serves_one_block(reports):

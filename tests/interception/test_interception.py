@@ -426,9 +426,9 @@ def test_metadata_is_joined(caller, scripted, reports):
         caller("chat.completions.create", **CHAT, metadata={"c": "call"})
     call, outer = reports
     assert {"a": "outer", "b": "span", "c": "call"}.items() <= call.reqPayload["metadata"].items()
-    assert call.reqPayload["metadata"]["trace_id"] == work.trace_id
-    assert call.reqPayload["metadata"]["parent_span_id"] == work.span_id
-    assert outer.reqPayload["metadata"]["span_id"] == work.span_id
+    assert call.tags["$trace_id"] == work.trace_id
+    assert call.tags["$parent_span_id"] == work.span_id
+    assert outer.tags["$span_id"] == work.span_id
 
 
 def test_openpipe_in_extra_body(caller, scripted, reports):
