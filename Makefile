@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types wheel unit versions dropin integrations faults bench
+.PHONY: demo test lint types wheel unit lowest versions dropin integrations faults bench
 
 demo: $(VENV)/.demo  ## calls, a receiver and a real model, on this machine
 	@$(BIN)/python examples/demo.py --db $(VENV)/demo.db
@@ -24,6 +24,9 @@ wheel: $(VENV)/.test  ## the built wheel alone, in an empty environment
 
 unit: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto
+
+lowest: $(VENV)/.test  ## tests and commands on the lowest version of every dependency and extra
+	$(BIN)/python scripts/check_lowest.py
 
 versions: $(VENV)/.test  ## the tests on other Pythons and other openai versions
 	$(BIN)/python scripts/check_versions.py

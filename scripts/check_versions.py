@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from check_lowest import floors
 from environments import ROOT, prepare
 
 TESTS = ["--group", f"{ROOT}/pyproject.toml:test", "-e", f"{ROOT}[server]"]
@@ -22,9 +23,8 @@ TESTS = ["--group", f"{ROOT}/pyproject.toml:test", "-e", f"{ROOT}[server]"]
 LEFT_OUT = ["--ignore=tests/cli/test_cli.py", "--ignore=tests/server"]
 """The receiver knows neither openai nor what differs between Pythons; `make test` has its tests."""
 
-LOWEST = ["openai==1.66.0", "httpx==0.26.0", "pydantic==2.5.0", "tenacity==8.3.0"]
 COMBINATIONS = {
-    "3.10": [LOWEST, ["openai"]],
+    "3.10": [floors(), ["openai"]],
     "3.11": [["openai==1.109.1"], ["openai==2.54.0"], ["openai==3.0.0"]],
     "3.12": [["openai"]],
     "3.13": [["openai"]],

@@ -1,0 +1,95 @@
+"""
+Install the lowest version that each dependency and each extra allows; run tests and commands there.
+
+What `pyproject.toml` allows and does not say must work, too: dependencies of dependencies are the
+newest that fit. A floor that fails here is to be raised.
+
+    python scripts/check_lowest.py [-k PYTEST_EXPRESSION]
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from environments import ROOT, prepare
+from packaging.requirements import Requirement
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TESTS = ["tests/cli", "tests/server", "tests/report", "tests/delivery", "tests/test_exports.py"]
+
+
+def floors(*extras: str) -> list[str]:
+    """Pin each requirement of the package, and of these extras, to its lowest version."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    named = [*project["dependencies"]]
+    for extra in extras:
+        named += project["optional-dependencies"][extra]
+    pins = []
+    for requirement in map(Requirement, named):
+        lowest = [part.version for part in requirement.specifier if part.operator == ">="]
+        if requirement.name != project["name"]:  # an extra that includes another
+            [version] = lowest
+            pins.append(f"{requirement.name}=={version}")
+    return pins
+
+
+def check_commands(command: Path, folder: Path) -> None:
+    """Run each command as a user would: receive a report, list it, show it."""
+
+    def expect(words: str, *arguments: str) -> None:
+        done = subprocess.run(  # noqa: S603 - commands of our own
+            [command, *arguments], cwd=folder, capture_output=True, text=True, check=False
+        )
+        if done.returncode or words not in done.stdout:
+            sys.exit(f"openpipe-report {' '.join(arguments)}: {done.stdout}{done.stderr}")
+
+    for name in ("serve", "logs", "show", "resend", "doctor"):
+        expect(name, "--help")
+        expect(f"openpipe-report {name} ", name, "--help")
+    expect("openpipe-report ", "--version")
+    with subprocess.Popen(  # noqa: S603
+        [command, "serve", "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True
+    ) as receiver:
+        try:
+            assert receiver.stdout is not None  # noqa: S101 - for the type checker
+            url = receiver.stdout.readline().split()[-1]
+            expect("The server took the test report", "doctor", "--send", "--base-url", url)
+            expect("doctor", "logs")
+            expect('"endpoint": "doctor"', "logs", "--json")
+            expect('"$endpoint": "doctor"', "show", "1")
+        finally:
+            receiver.send_signal(signal.SIGTERM)
+            printed, _ = receiver.communicate(timeout=30)
+    if receiver.returncode:
+        sys.exit(f"openpipe-report serve: ended with {receiver.returncode}: {printed}")
+    missing = subprocess.run(  # noqa: S603
+        [command, "show"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if "Missing argument" not in missing.stderr:
+        sys.exit(f"openpipe-report show: does not ask for its argument: {missing.stderr}")
+
+
+def main() -> int:
+    """Prepare the environment, try the commands, run the tests; return pytest's status."""
+    pins = floors("cli", "server")
+    print("==> lowest versions:", *pins, flush=True)  # noqa: T201
+    wanted = [*pins, "--group", f"{ROOT}/pyproject.toml:test", "-e", f"{ROOT}[server]"]
+    python = prepare("lowest", ["pip>=25.1"], wanted)
+    with tempfile.TemporaryDirectory() as folder:
+        check_commands(python.with_name("openpipe-report"), Path(folder))
+    # Old versions call what newer dependencies of theirs deprecate: that makes no floor wrong.
+    command = [python, "-m", "pytest", "-q", "-n", "auto", "-W", "ignore::DeprecationWarning"]
+    command += [*TESTS, *sys.argv[1:], "-o", f"cache_dir={python.parent.parent / 'cache'}"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603
+
+
+if __name__ == "__main__":
+    sys.exit(main())
