@@ -152,6 +152,18 @@ class Call:
         if not taken:
             self._release()
 
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that it belongs to."""
+        return self._exchange.trace_id
+
+    def discard_if_succeeded(self) -> bool:
+        """Where nothing can have failed, let go of the bytes undecoded, and return True."""
+        succeeded = self._exchange.surely_succeeded()
+        if succeeded:
+            self._release()
+        return succeeded
+
     def build(self) -> Report | None:
         """Build the report, and let go of the bytes: a stream the user keeps holds this call."""
         report = self._exchange.build()

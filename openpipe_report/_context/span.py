@@ -53,10 +53,14 @@ class _SpanSource:
     fields: dict[str, Any]
     request: bytes
     response: bytes
+    trace_id: str
 
     @property
     def size(self) -> int:
         return 1024 + len(self.request) + len(self.response)
+
+    def discard_if_succeeded(self) -> bool:
+        return "errorMessage" not in self.fields
 
     def build(self) -> Report:
         fields = {**self.fields, "respPayload": parse_json(self.response)}
@@ -234,7 +238,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         }
         if error is not None:
             fields["errorMessage"] = _LEFT_EARLY if left_early else describe_error(error)
-        reporter.submit(_SpanSource(fields, self._request_json, encode_json(result)))
+        reporter.submit(_SpanSource(fields, self._request_json, encode_json(result), self.trace_id))
 
 
 def _default_reporter() -> Reporter | None:

@@ -4,12 +4,12 @@ A source -> the JSON of its report: sampling, `before_report`, the size limit.
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._log import log_internal_error
 from openpipe_report._report.json_codec import encode_json
 from openpipe_report._report.model import PAYLOADS, Report
+from openpipe_report._report.sampling import failed_traces, is_sampled
 
 if TYPE_CHECKING:
     from openpipe_report._report.model import ReportSource
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
     """Return the report's JSON, or why it is lost; empty if it is not wanted."""
+    trace_id = source.trace_id
+    sampled = is_sampled(trace_id, settings.sample_rate)
     try:
+        if not sampled and source.discard_if_succeeded():
+            return ""
         report = source.build()
     except Exception:  # noqa: BLE001 - counted under its reason
         log_internal_error("building a report")
@@ -26,7 +30,9 @@ def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
     if report is None:
         return ""
     failed = report.errorMessage is not None or (report.statusCode or 200) >= 400  # noqa: PLR2004
-    if not failed and random.random() >= settings.sample_rate:  # noqa: S311
+    if failed and trace_id is not None:
+        failed_traces.add(trace_id)
+    if not (failed or sampled):
         return ""
     if settings.before_report is not None:
         try:

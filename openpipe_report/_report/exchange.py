@@ -16,6 +16,7 @@ from openpipe_report._log import log_internal_error
 from openpipe_report._report.content_encoding import UndecodableError, decode_body, decode_content
 from openpipe_report._report.json_codec import encode_json
 from openpipe_report._report.model import Report
+from openpipe_report._report.sampling import tells_no_failure
 from openpipe_report._report.stream_formats import assemble
 
 if TYPE_CHECKING:
@@ -78,6 +79,20 @@ class Exchange:
         if self.chunks is not None:
             size += sum(map(len, self.chunks)) + _CHUNK_OVERHEAD * len(self.chunks)
         return size
+
+    def surely_succeeded(self) -> bool:
+        """Whether it can be told without decoding the answer that nothing failed."""
+        if self.polled_response_id is not None or self.truncated:
+            return False
+        if self.error is not None or self.closed_early is not None or self.status != 200:  # noqa: PLR2004
+            return False
+        body = self.content or b""
+        if self.chunks is not None:
+            try:
+                body = decode_content(b"".join(self.chunks), self.content_encoding)
+            except UndecodableError:
+                return False
+        return tells_no_failure(body, is_stream=not _looks_like_json(body))
 
     def build(self) -> Report | None:
         """Build the report; None for a poll whose final state was already reported."""

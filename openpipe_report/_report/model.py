@@ -78,6 +78,15 @@ class ReportSource(Protocol):
         """Bytes of memory that it holds, about."""
         ...
 
+    @property
+    def trace_id(self) -> str | None:
+        """The trace that it belongs to, 32 hexadecimal digits; sampling goes by it."""
+        ...
+
+    def discard_if_succeeded(self) -> bool:
+        """Where nothing can have failed, let go of everything unread, and return True."""
+        ...
+
     def build(self) -> Report | None:
         """Build the report, or None if there is none to send; if it raises, it is dropped."""
         ...

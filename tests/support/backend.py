@@ -53,9 +53,14 @@ class Reset:
 class Made:
     """A source of a report with a label."""
 
+    trace_id = None
+
     def __init__(self, label="a", size=100, **fields):
         self.size = size
         self.fields = {"reqPayload": {"label": label}, **fields}
+
+    def discard_if_succeeded(self):
+        return False
 
     def build(self):
         return Report(**self.fields)
