@@ -1,7 +1,8 @@
 """
-Build the wheel, install it alone into an empty environment outside the source, and use it there.
+Build the wheel, install it into empty environments outside the source, and use it there.
 
-Shows that the core's dependencies are enough: no extra is installed, and a call is reported.
+Shows that the core's dependencies are enough to report a call, and that the extra `cli` is enough
+for the commands that read no stored reports; what needs another extra says which.
 """
 
 from __future__ import annotations
@@ -13,12 +14,24 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("fastapi", "rich", "sqlalchemy", "typer", "uvicorn")
+OF_CLI = ("rich", "typer")
+OF_SERVER = ("fastapi", "sqlalchemy", "uvicorn")
 
 
 def run(*command: str | Path, cwd: Path) -> None:
     """Run a command; its failure is ours."""
     subprocess.run(command, cwd=cwd, check=True)  # noqa: S603 - commands of our own
+
+
+def try_installed(wheel: Path, extra: str, script: str, absent: tuple[str, ...]) -> None:
+    """Install the wheel with an extra in an empty environment; run a script of the tests there."""
+    folder = wheel.parent / (extra or "core")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    wanted = f"{wheel}[{extra}]" if extra else wheel
+    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    run(*pip, wanted, cwd=folder)
+    run(python, "-W", "error", ROOT / "tests" / script, *absent, cwd=folder)
 
 
 def main() -> None:
@@ -27,11 +40,9 @@ def main() -> None:
         folder = Path(name)
         run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT, cwd=folder)
         [wheel] = folder.glob("*.whl")
-        venv.create(folder / "venv", with_pip=True)
-        python = folder / "venv" / "bin" / "python"
-        run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, cwd=folder)
-        run(python, "-W", "error", ROOT / "tests" / "smoke_core.py", *EXTRAS, cwd=folder)
-    sys.stdout.write(f"{wheel.name}: installs and reports without extras\n")
+        try_installed(wheel, "", "smoke_core.py", (*OF_CLI, *OF_SERVER))
+        try_installed(wheel, "cli", "smoke_cli.py", OF_SERVER)
+    sys.stdout.write(f"{wheel.name}: reports without extras; has its commands with cli alone\n")
 
 
 if __name__ == "__main__":
