@@ -35,6 +35,7 @@ _SOURCES = {
     "flush": "._delivery.registry:flush_all",
     "instrument": "._openai.instrument",
     "mask_keys": "._report.redaction",
+    "mask_values": "._report.redaction",
     "metadata": "._context.scope",
     "shutdown": "._delivery.registry:shutdown_all",
     "span": "._context.span",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:  # "as" says that the name is public
     from openpipe_report._report.redaction import chain as chain
     from openpipe_report._report.redaction import elide_media as elide_media
     from openpipe_report._report.redaction import mask_keys as mask_keys
+    from openpipe_report._report.redaction import mask_values as mask_values
     from openpipe_report._settings import Settings as Settings
     from openpipe_report._signatures import *  # noqa: F403 - what the facade gives at run time
 

@@ -1,7 +1,7 @@
 """
 Ready-made `before_report` hooks: what they return is sent in place of the report.
 
-    Reporter(before_report=chain(elide_media, mask_keys("email", pattern=r"(?i)secret|token")))
+    Reporter(before_report=chain(elide_media, mask_values, mask_keys("email", "ssn")))
 
 They make new payloads and leave those of the report they were given as they are. All of them may
 run on several threads at once.
@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from openpipe_report._report.text_masking import mask_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,13 +23,17 @@ if TYPE_CHECKING:
 
 MASK = "[masked]"
 
-_DATA_URL = re.compile(
-    r"data:([^,;]{0,80})(?:;\s*(?!base64,)(?:\"[^\"]{0,80}\"|[^,;\"]){0,80}){0,8};\s*base64,\s*"
+_BASE64_FOLLOWS = re.compile(r";\s{0,8}base64,\s*", re.IGNORECASE)
+_BASE64_TEXT = re.compile(
     # White space only within: where a line of base64 follows.
-    r"((?:[a-z0-9+/_=%-]|\s{1,2}(?=[a-z0-9+/_=%-]{24}))*)",
+    r"[a-z0-9+/_=%-]*(?:\s{1,2}[a-z0-9+/_=%-]{24,})*(?:\s{1,2}[a-z0-9+/_-]{1,22}={1,2})?",
     re.IGNORECASE,
 )
-_BASE64 = re.compile(r"(?:[A-Za-z0-9+/_-]{40,}\s+)*[A-Za-z0-9+/_-]*={0,2}\s*")
+_QUOTED = re.compile('"[^"]*"')
+_LONGEST_HEADER = 1024
+"""Characters between `data:` and `;base64,`."""
+_BASE64_LINE = re.compile("[A-Za-z0-9+/_-]+={0,2}")
+_SHORTEST_LINE = 40
 _SHORTEST = 64
 _MEDIA_KEYS = frozenset({"b64_json", "data", "file_data", "partial_image_b64", "result", "audio"})
 
@@ -43,12 +49,32 @@ def elide_media(report: Report) -> Report:
     return _with_payloads(report, _without_media)
 
 
+def mask_values(report: Report) -> Report:
+    """
+    Mask e-mail addresses, card numbers, bearer tokens and API keys in any text of the report.
+
+    `[email]`, `[card]`, `[token]` or `[api key]` stands in their place: in the strings of the
+    payloads (JSON inside of strings among them), in tags and in the error's message. Keys of
+    objects stay. A card number is one by its check digit; a key by its vendor's prefix (`sk-`,
+    `ghp_`, `AKIA`), or by the `api_key=` before it. The time it takes is linear in the text.
+    """
+    masked = _with_payloads(report, _masked_text)
+    update: dict[str, Any] = {}
+    if report.tags:
+        update["tags"] = _masked_text(report.tags)
+    if report.errorMessage:
+        update["errorMessage"] = mask_text(report.errorMessage)
+    return masked.model_copy(update=update) if update else masked
+
+
 def mask_keys(*names: str, pattern: str | None = None) -> Hook:
     """
     Make a hook that replaces the values of certain keys by `[masked]`, at any depth.
 
     Keys of the payloads, the labels in `reqPayload.metadata` among them, and of the tags. JSON
-    inside of strings (tool calls' `arguments`) is not looked into.
+    inside of strings (tool calls' `arguments`) is not looked into. Counts of tokens - numbers
+    under keys such as `max_tokens`, and those in `usage` - are no secrets: a pattern that finds
+    `token` leaves them, a name does not.
 
     Args:
         names: Keys, in any case.
@@ -63,14 +89,23 @@ def mask_keys(*names: str, pattern: str | None = None) -> Hook:
     exact = {name.casefold() for name in names}
     found = re.compile(pattern).search if pattern is not None else lambda _: None
 
-    def is_masked(key: str) -> bool:
-        return key.casefold() in exact or bool(found(key))
+    def is_masked(key: str, value: Any, in_usage: bool) -> bool:  # noqa: FBT001
+        if key.casefold() in exact:
+            return True
+        return bool(found(key)) and not ((in_usage or _TOKEN_COUNT.search(key)) and _counts(value))
 
-    def mask(value: Any) -> Any:
+    def mask(value: Any, in_usage: bool = False) -> Any:  # noqa: FBT001, FBT002
         if isinstance(value, dict):
-            return {k: MASK if is_masked(str(k)) else mask(item) for k, item in value.items()}
+            members: dict[Any, Any] = {}
+            for key, item in value.items():  # a comprehension would take a frame more a level
+                inside = in_usage or key == "usage"
+                members[key] = MASK if is_masked(str(key), item, inside) else mask(item, inside)
+            return members
         if isinstance(value, list):
-            return [mask(item) for item in value]
+            items: list[Any] = []
+            for item in value:
+                items.append(mask(item, in_usage))  # noqa: PERF401
+            return items
         return value
 
     def mask_keys_of(report: Report) -> Report:
@@ -103,22 +138,75 @@ def _with_payloads(report: Report, change: Callable[[Any], Any]) -> Report:
     return report.model_copy(update=update)
 
 
-def _without_media(value: Any, key: str = "") -> Any:
+def _map_strings(value: Any, change: Callable[[str, str], str], key: str = "") -> Any:
+    """Make a copy with each string changed, given the key that it stands under."""
+    if isinstance(value, str):
+        return change(value, key)
     if isinstance(value, dict):
-        return {name: _without_media(item, str(name)) for name, item in value.items()}
+        members: dict[Any, Any] = {}
+        for name, item in value.items():  # a comprehension would take a frame more a level
+            members[name] = _map_strings(item, change, str(name))
+        return members
     if isinstance(value, list):
-        return [_without_media(item, key) for item in value]
-    if not isinstance(value, str):
-        return value
-    if key in _MEDIA_KEYS and len(value) >= _SHORTEST and _BASE64.fullmatch(value):
-        return f"<base64, {_size(value)} bytes>"
-    if "base64," in value.lower():
-        return _DATA_URL.sub(_describe, value)
+        items: list[Any] = []
+        for item in value:
+            items.append(_map_strings(item, change, key))  # noqa: PERF401
+        return items
     return value
 
 
-def _describe(match: re.Match[str]) -> str:
-    return f"<{match[1].strip() or 'data'}, {_size(match[2])} bytes>"
+def _masked_text(value: Any) -> Any:
+    return _map_strings(value, lambda text, _: mask_text(text))
+
+
+def _without_media(value: Any) -> Any:
+    return _map_strings(value, _elide)
+
+
+def _elide(text: str, key: str) -> str:
+    if key in _MEDIA_KEYS and len(text) >= _SHORTEST and _is_base64(text):
+        return f"<base64, {_size(text)} bytes>"
+    return _elide_data_urls(text)
+
+
+def _is_base64(text: str) -> bool:
+    *lines, last = text.split() or [""]
+    return all(
+        len(line) >= _SHORTEST_LINE and _BASE64_LINE.fullmatch(line) for line in lines
+    ) and bool(_BASE64_LINE.fullmatch(last))
+
+
+def _elide_data_urls(text: str) -> str:
+    parts: list[str] = []
+    done = at = 0
+    while (found := _BASE64_FOLLOWS.search(text, at)) is not None:
+        at = found.end()
+        # Each part of the text is looked back over once.
+        header = text[max(done, found.start() - _LONGEST_HEADER) : found.start()]
+        begin = header.lower().rfind("data:")
+        kind, *options = header[begin + 5 :].split(";") if begin >= 0 else [","]
+        if "," in kind or "," in _QUOTED.sub("", ";".join(options)):
+            parts.append(text[done:at])
+        else:
+            media = _BASE64_TEXT.match(text, at)
+            assert media is not None  # noqa: S101 - it matches nothing, too
+            parts.append(text[done : found.start() - len(header) + begin])
+            parts.append(f"<{kind.strip() or 'data'}, {_size(media[0])} bytes>")
+            at = media.end()
+        done = at
+    return "".join([*parts, text[done:]]) if parts else text
+
+
+_TOKEN_COUNT = re.compile("(?i)tokens|token_?(?:count|limit|usage|budget)")
+
+
+def _counts(value: Any) -> bool:
+    """Whether it is a number, or holds nothing but numbers."""
+    if isinstance(value, dict):
+        return all(map(_counts, value.values()))
+    if isinstance(value, list):
+        return all(map(_counts, value))
+    return value is None or isinstance(value, (int, float))
 
 
 def _size(base64: str) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import copy
 import re
+import time
+from pathlib import Path
 
 import pytest
 from support.backend import HANG_GUARD, Backend
 from support.shapes import chat_completion
 
-from openpipe_report import OpenAI, Report, Reporter, chain, elide_media, mask_keys
+from openpipe_report import OpenAI, Report, Reporter, chain, elide_media, mask_keys, mask_values
 
 PIXELS = bytes(range(256)) * 12
 BASE64 = base64.b64encode(PIXELS).decode()
@@ -73,10 +75,156 @@ def test_elide_media(payload, elided):
     assert found == elided
 
 
-def test_elide_media_takes_linear_time():
-    """A large payload that almost matches is no trouble."""
-    payload = {"data": "A" * 2_000_000 + "!", "text": ("data:" * 200_000) + ";base64,!"}
-    assert redact(elide_media, payload)["data"] == payload["data"]
+# Of each the length, in characters, is a little more than the number given.
+NEARLY = {
+    "parameters": lambda size: "data:x" + (";" + " " * 6) * (size // 7) + "x base64,",
+    "parameters and quotes": lambda size: "data:x" + ';"' * (size // 2) + ";base64,",
+    "data, data": lambda size: "data:" * (size // 5) + ";base64,!",
+    "base64, base64": lambda size: ";base64," * (size // 8),
+    "data and base64": lambda size: "data:;base64," * (size // 13),
+    "blanks before base64": lambda size: ";" + " " * size + "base64,",
+    "many blanks": lambda size: (";" + " " * 9) * (size // 10),
+    "letters": lambda size: "a" * size,
+    "digits": lambda size: "4" * size,
+    "digits apart": lambda size: "4 " * (size // 2),
+    "cards": lambda size: "4111-1111-1111-1111 " * (size // 20),
+    "letters and blanks": lambda size: "A" * 40 + " " * size + "!",
+    "lines and a mark": lambda size: ("A" * 40 + " " * 20) * (size // 60) + "!",
+    "blanks": lambda size: " " * size,
+    "bearer and blanks": lambda size: "bearer" + " " * size,
+    "bearers": lambda size: "bearer " * (size // 7),
+    "at": lambda size: "@" * size,
+    "dots at": lambda size: "a@" + "a." * (size // 2),
+    "a at": lambda size: "a@" * (size // 2),
+    "encoded at": lambda size: "a%40" * (size // 4),
+    "tokens": lambda size: "eyJ" * (size // 3),
+    "tokens with dots": lambda size: "eyJaaaaaaaaaa." * (size // 14),
+    "keys": lambda size: "sk-" * (size // 3),
+    "named keys": lambda size: "api_key=" * (size // 8),
+    "named keys and blanks": lambda size: "api_key    =    " * (size // 16),
+    "commas": lambda size: "," * size,
+}
+
+
+@pytest.mark.parametrize("hook", [elide_media, mask_values, mask_keys(pattern="(?i)token|secret")])
+@pytest.mark.parametrize("build", NEARLY.values(), ids=NEARLY)
+def test_hooks_take_linear_time(hook, build):
+    """Twice the text takes about twice the time, whatever it nearly matches."""
+
+    def seconds(size):
+        text = build(size)
+        report = Report(reqPayload={"data": text, "text": text})
+        took = []
+        for _ in range(3):
+            began = time.thread_time()
+            hook(report)
+            took.append(time.thread_time() - began)
+        return min(took)
+
+    size = 16_000
+    assert seconds(4 * size) < 8 * seconds(size) + 0.01
+
+
+@pytest.mark.parametrize(
+    "text, masked",
+    [
+        ("mail ada@example.org, please", "mail [email], please"),
+        ("<Ada.L+x@mail.example.co.uk>.", "<[email]>."),
+        ("to=ada%40example.org&x=1", "to=[email]&x=1"),
+        ("jürgen@müller.example", "[email]"),
+        ("4111 1111 1111 1111 12/26", "[card] 12/26"),
+        ("no 7 4111-1111-1111-1111", "no 7 [card]"),
+        ("4111111111111111 378282246310005", "[card] [card]"),
+        ("4111 1111 1111 1112", "4111 1111 1111 1112"),
+        ("1700000000000 0.4111111111111111", "1700000000000 0.4111111111111111"),
+        ("4" * 40, "4" * 40),
+        ("Authorization: Bearer abc.def-123_456", "Authorization: Bearer [token]"),
+        ("the bearer shareholders", "the bearer shareholders"),
+        (f"jwt eyJhbGciOiJI.eyJzdWIiOiIx.{'s' * 43}!", "jwt [token]!"),
+        (f"key sk-proj-{'aB3_' * 9}, ok", "key [api key], ok"),
+        (f"ghp_{'a1' * 18} AKIAIOSFODNN7EXAMPLE", "[api key] [api key]"),
+        ('{"api_key": "0123456789abcdef"}', '{"api_key": "[api key]"}'),
+        ("sk-learn-compatible-estimators", "sk-learn-compatible-estimators"),
+        ("a @ b, x@y, 12 @ 3.50", "a @ b, x@y, 12 @ 3.50"),
+        ("word " * 20_000 + "Bearer abcdef123456", "word " * 20_000 + "Bearer [token]"),
+        ("ada@example.org " * 9_000, "[email] " * 9_000),
+    ],
+)
+def test_mask_values(text, masked):
+    """What identifies somebody or opens something is masked in any text; the rest stays."""
+    assert redact(mask_values, {"messages": [{"content": text}], "n": 1}) == {
+        "messages": [{"content": masked}],
+        "n": 1,
+    }
+
+
+def test_mask_values_cuts_no_value():
+    """Wherever a long text is parted, what is in it is found."""
+    card, key = "4111 1111 1111 1111", "api key: 0123456789abcdef"
+    for shift in range(60):
+        text = "x " * (16_384 - shift) + f"Basic QWxhZGRpbjpvcGVu {card} {key} " * 900
+        assert not re.search("QWx|1111|0123", redact(mask_values, text))
+
+
+def test_mask_values_elsewhere():
+    """Tags and the error's message are masked, too; what is absent stays absent."""
+    report = Report(errorMessage="Incorrect API key: sk-abcd1234efgh", tags={"by": "a@b.example"})
+    assert mask_values(report).to_wire() == {
+        "errorMessage": "Incorrect API key: [api key]",
+        "tags": {"by": "[email]"},
+    }
+    assert mask_values(Report()).to_wire() == {}
+
+
+def test_hooks_take_deep_payloads():
+    """The deepest payload that there can be is masked as any other."""
+    payload = "a@b.example"
+    for _ in range(490):
+        payload = {"x": [payload][0]} if isinstance(payload, str) else [payload]
+    for hook in (elide_media, mask_values, mask_keys("x")):
+        assert ("a@b.example" in repr(hook(Report(reqPayload=payload)))) is False
+        hook(Report(reqPayload=payload)).to_json()
+
+
+COUNTS = {
+    "max_tokens": 24,
+    "max_completion_tokens": None,
+    "usage": {
+        "prompt_tokens": 3,
+        "total_tokens": 5,
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    },
+    "usageMetadata": {"promptTokenCount": 1},
+}
+SECRETS = {
+    "access_token": "abc",
+    "secret_pin": 1234,
+    "tokens": ["abc"],
+    "usage": {"token": "abc"},
+    "nested": [{"client_secret": {"a": 1}}],
+}
+
+
+def documented_hook():
+    page = (Path(__file__).parents[2] / "docs" / "privacy.md").read_text("utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    names = {}
+    exec(code.partition("client = ")[0], names)
+    return names["reporter"].settings.before_report
+
+
+def test_documented_hook_spares_token_counts():
+    """The example of the privacy page masks secrets and leaves all counts of tokens."""
+    hook = documented_hook()
+    assert redact(hook, COUNTS) == COUNTS
+    assert redact(hook, SECRETS) == {
+        "access_token": "[masked]",
+        "secret_pin": "[masked]",
+        "tokens": "[masked]",
+        "usage": {"token": "[masked]"},
+        "nested": [{"client_secret": "[masked]"}],
+    }
+    assert redact(mask_keys("max_tokens"), {"max_tokens": 1}) == {"max_tokens": "[masked]"}
 
 
 @pytest.mark.parametrize(

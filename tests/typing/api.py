@@ -28,6 +28,7 @@ from openpipe_report import (
     flush,
     instrument,
     mask_keys,
+    mask_values,
     metadata,
     shutdown,
     span,
@@ -125,7 +126,7 @@ def foreign(client: openai.AzureOpenAI) -> None:
 
 
 def hooks() -> None:
-    Reporter(before_report=chain(elide_media, mask_keys("a", pattern="b"), redact))
+    Reporter(before_report=chain(elide_media, mask_values, mask_keys("a", pattern="b"), redact))
 
 
 def redact(report: Report) -> Report | None:
