@@ -132,7 +132,7 @@ class Settings(BaseModel):
     forward_metadata: bool = False
     """Send `metadata` of chat completions to OpenAI even without `store=True`."""
     sample_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """The share of traces, and of calls outside of one, that are reported, 0 to 1; failures always are."""
+    """The share of traces (a lone call is one) that are sent, 0 to 1; failures always are."""
     max_report_bytes: Annotated[int, Field(ge=1024)] = 16 * _MIB
     """The size of one report; over it the largest strings are cut and marked."""
     max_queue_reports: Annotated[int, Field(ge=1)] = 20_000

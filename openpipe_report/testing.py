@@ -18,14 +18,20 @@ from typing import TYPE_CHECKING
 from openpipe_report._delivery.reporter import Reporter, capture_stack
 from openpipe_report._report.encode import encode_report
 from openpipe_report._report.model import Report
-from openpipe_report._settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from openpipe_report._report.model import ReportSource
+    from openpipe_report._settings import Settings
 
-_NOWHERE = "http://captured-reports.invalid"
+_NOWHERE = {
+    "base_url": "http://captured-reports.invalid",
+    "enabled": True,
+    "http_client": None,
+    "spool": None,
+}
+"""A capturing reporter sends nothing; what may be sent stays as it is."""
 
 
 class _CapturingReporter(Reporter):
@@ -40,25 +46,48 @@ class _CapturingReporter(Reporter):
         return True
 
 
+class _Capture:
+    """One block of `captured_reports()`: a capturing reporter for each policy that is met."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+        self._reporters: dict[int, tuple[Settings, _CapturingReporter]] = {}
+        """By the id of the settings, which are kept so that none is used again."""
+
+    def reporter_for(self, settings: Settings) -> Reporter:
+        known = self._reporters.get(id(settings))
+        if known is not None:
+            return known[1]
+        policy = settings.model_copy(update=_NOWHERE)
+        reporter = _CapturingReporter.from_settings(policy)
+        assert isinstance(reporter, _CapturingReporter)  # noqa: S101 - for the type checker
+        reporter.captured = self.reports
+        return self._reporters.setdefault(id(settings), (settings, reporter))[1]
+
+    def reporters(self) -> list[_CapturingReporter]:
+        return [reporter for _, reporter in list(self._reporters.values())]
+
+
 @contextmanager
 def captured_reports() -> Generator[list[Report]]:
     """
     Collect what every client and span in the process reports while the block runs.
 
-    Nothing is sent, and no settings are needed. A report is in the list as soon as its call is
-    over; one of a stream when the stream is; streams that are still open when the block ends are
-    reported then. Blocks nest: the innermost collects. Clients that were made before count, too.
+    Nothing is sent, and no settings are needed. Each report goes by the policy of its own client:
+    `before_report`, `sample_rate` and the size limit are applied. A report is in the list as soon
+    as its call is over; one of a stream when the stream is; streams that are still open when the
+    block ends are reported then. Blocks nest: the innermost collects. Clients that were made before count, too.
 
     Yields:
         The reports, as they would have been sent, in the order in which the calls ended.
     """
-    reporter = _CapturingReporter.from_settings(Settings(base_url=_NOWHERE))
-    assert isinstance(reporter, _CapturingReporter)  # noqa: S101 - for the type checker
-    reporter.captured = []
-    capture_stack.append(reporter)
+    capture = _Capture()
+    capture_stack.append(capture)
     try:
-        yield reporter.captured
+        yield capture.reports
     finally:
-        reporter.sweep(at_exit=True)
-        capture_stack.remove(reporter)
-        reporter.shutdown(0)
+        for reporter in capture.reporters():
+            reporter.sweep(at_exit=True)
+        capture_stack.remove(capture)
+        for reporter in capture.reporters():
+            reporter.shutdown(0)

@@ -16,6 +16,7 @@ import logging
 import os
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -97,12 +98,13 @@ def swap() -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what was counted."""
-    capture_stack[0].sweep(at_exit=True)
+    reporter.sweep(at_exit=True)
     counts["faults"] = internal_error_count()
     worker = getattr(session.config, "workerinput", {}).get("workerid", "controller")
     (OUT / f"counts-{worker}.json").write_text(json.dumps(counts), "utf-8")
 
 
 logging.getLogger("openpipe_report").addHandler(logging.FileHandler(OUT / "log.txt"))
-capture_stack.append(CountingReporter.from_settings(Settings(base_url="http://dropin.invalid")))
+reporter = CountingReporter.from_settings(Settings(base_url="http://dropin.invalid"))
+capture_stack.append(SimpleNamespace(reporter_for=lambda _settings: reporter))
 swap()

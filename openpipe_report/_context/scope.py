@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from openpipe_report._context.called import CalledReporters
     from openpipe_report._delivery.reporter import Reporter
 
 MetadataValue = str | int | float | bool | None
@@ -54,6 +55,8 @@ class Scope:
     span_id: str | None = None
     report: bool = True
     reporter: Reporter | None = None
+    called: CalledReporters | None = None
+    """The reporters of the calls made inside the innermost span."""
     foreign_span: int = 0
     """OpenTelemetry's span that was active when the innermost span of ours began."""
     token: ScopeToken | None = None

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from openpipe_report._context.called import CalledReporters
 from openpipe_report._context.decorators import argument_binder, decorate
 from openpipe_report._context.opentelemetry import parent_of
 from openpipe_report._context.scope import (
@@ -22,10 +23,9 @@ from openpipe_report._context.scope import (
     exit_scope,
     scope,
 )
-from openpipe_report._delivery import process, registry
-from openpipe_report._delivery.destination import load_reporting_config
-from openpipe_report._delivery.reporter import capture_stack
-from openpipe_report._log import log_once, run_guarded
+from openpipe_report._context.span_policy import choose_reporter, further_hooks
+from openpipe_report._delivery import process
+from openpipe_report._log import run_guarded
 from openpipe_report._report.describe import describe_error
 from openpipe_report._report.exchange import SDK, trace_tags
 from openpipe_report._report.json_codec import encode_json, parse_json
@@ -54,6 +54,8 @@ class _SpanSource:
     request: bytes
     response: bytes
     trace_id: str
+    hooks: tuple[Callable[[Any], Any], ...]
+    """Of clients that were called inside, and report elsewhere."""
 
     @property
     def size(self) -> int:
@@ -62,10 +64,13 @@ class _SpanSource:
     def discard_if_succeeded(self) -> bool:
         return "errorMessage" not in self.fields
 
-    def build(self) -> Report:
+    def build(self) -> Report | None:
         fields = {**self.fields, "respPayload": parse_json(self.response)}
         fields["reqPayload"] = {**fields["reqPayload"], "input": parse_json(self.request)}
-        return Report(**fields)
+        report: Report | None = Report(**fields)
+        for hook in self.hooks:  # one that raises drops the report
+            report = None if report is None else hook(report)
+        return report
 
 
 class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with span("rerank"):`
@@ -96,9 +101,11 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         metadata: Strings, finite numbers, booleans or None by name; joins what outer blocks set.
         tags: The same kinds of values, for this report alone.
         report: False reports neither the span nor what is inside it.
-        reporter: Where to report; else the enclosing span's, else that of the environment's
-            settings, else the only one there is. Without any that is said once; with several the
-            span is counted as dropped ("no reporter") by one of them.
+        reporter: Where to report; else the enclosing span's, else that of the first client that
+            is called inside, else that of the environment's settings, else the only one there is.
+            Without any that is said once; with several the span is counted as dropped ("no
+            reporter") by one of them. Wherever it goes, it passes the `before_report` of every
+            client that is called inside.
 
     Raises:
         TypeError: A value of the metadata or tags is of another kind.
@@ -106,6 +113,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
 
     __slots__ = (
         "_began",
+        "_called",
         "_inner",
         "_metadata",
         "_parent_span_id",
@@ -191,6 +199,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         self.span_id = os.urandom(8).hex()
         self._parent_span_id = parent.span_id
         self._token = ScopeToken()
+        self._called = CalledReporters(outer.called)
         self._inner = child_scope(
             outer,
             self._token,
@@ -199,6 +208,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
             span_id=self.span_id,
             report=self._report and outer.report,
             reporter=self._reporter or outer.reporter,
+            called=self._called,
             foreign_span=parent.foreign,
         )
         if self._inner.report:
@@ -214,7 +224,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
             run_guarded("reporting a span", self._submit, self._inner, error, result)
 
     def _submit(self, inner: Scope, error: BaseException | None, result: Any) -> None:
-        reporter = capture_stack[-1] if capture_stack else inner.reporter or _default_reporter()
+        reporter = choose_reporter(inner.reporter, self._called)
         if reporter is None or not reporter.settings.enabled:
             return
         seconds = time.perf_counter() - self._began
@@ -238,22 +248,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         }
         if error is not None:
             fields["errorMessage"] = _LEFT_EARLY if left_early else describe_error(error)
-        reporter.submit(_SpanSource(fields, self._request_json, encode_json(result), self.trace_id))
-
-
-def _default_reporter() -> Reporter | None:
-    """Choose the environment's reporter, else the only live one, else say once there is none."""
-    link = load_reporting_config(None, None)
-    if link.reporter is not None or not link.settings.enabled:
-        return link.reporter
-    reporters = registry.live_reporters()
-    if len(reporters) == 1:
-        return reporters[0]
-    if reporters:
-        reporters[0].accounting.count_drop("no reporter")
-    log_once(
-        "span without reporter",
-        "a span has no reporter to go to (%d are live); give it one with reporter=",
-        len(reporters),
-    )
-    return None
+        hooks = further_hooks(reporter, self._called)
+        reporter.submit(
+            _SpanSource(fields, self._request_json, encode_json(result), self.trace_id, hooks)
+        )

@@ -44,7 +44,9 @@ class ReportingConfig:
         """Where reports go; None where they do not."""
         if self.targets_own_upstream:
             return None
-        return capture_stack[-1] if capture_stack else self.configured_reporter
+        if capture_stack:
+            return capture_stack[-1].reporter_for(self.settings)
+        return self.configured_reporter
 
 
 _inherited: ContextVar[ReportingConfig | None] = ContextVar(
@@ -76,6 +78,26 @@ def load_reporting_config(
             "(or OPENPIPE_REPORT_ENABLED=false to silence this)",
         )
     return ReportingConfig(settings, None)
+
+
+class _Default:
+    """The config of the environment, kept while the variables that matter most stay the same."""
+
+    variables: tuple[str | None, ...] = ()
+    config: ReportingConfig | None = None
+
+
+def environment_config() -> ReportingConfig:
+    """Return how a client without any argument reports; loaded anew where that has changed."""
+    names = ("OPENPIPE_API_KEY", "OPENPIPE_BASE_URL", "OPENPIPE_REPORT_ENABLED")
+    variables = tuple(map(os.environ.get, names))
+    config = _Default.config
+    reporter = None if config is None else config.configured_reporter
+    is_over = reporter is not None and reporter.closed
+    if config is None or variables != _Default.variables or is_over:
+        config = _Default.config = load_reporting_config(None, None)
+        _Default.variables = variables
+    return config
 
 
 def warn_websocket(config: ReportingConfig) -> None:

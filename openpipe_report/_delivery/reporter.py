@@ -240,7 +240,7 @@ class Reporter:
         """
         body = Report(**fields).to_json()
         source = ManualReport(body, Report(**parse_json(body)))
-        reporter = capture_stack[-1] if capture_stack else self
+        reporter = captured(self)
         return reporter.settings.enabled and reporter.submit(source)
 
     def flush(self, timeout: float | None = 30.0) -> Flushed:
@@ -314,5 +314,18 @@ class Reporter:
         self._sender.drop_remaining(0 if self._spool is None else self._spool.close(left))
 
 
-capture_stack: list[Reporter] = []
-"""Reporters of `testing.captured_reports()`: the innermost takes the reports of all others."""
+class Capture(Protocol):
+    """What `testing.captured_reports()` puts in the place of all reporters."""
+
+    def reporter_for(self, settings: Settings) -> Reporter:
+        """Return the reporter that captures what goes by these settings."""
+        ...
+
+
+capture_stack: list[Capture] = []
+"""The innermost takes the reports of all reporters."""
+
+
+def captured(reporter: Reporter) -> Reporter:
+    """Return what stands for a reporter: itself, unless reports are captured."""
+    return capture_stack[-1].reporter_for(reporter.settings) if capture_stack else reporter

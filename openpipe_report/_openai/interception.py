@@ -101,6 +101,8 @@ def _begin_call(config: ReportingConfig, path: str, metadata: Any, ours: Any) ->
     if reporter is None:
         return None
     around = current_scope()
+    if around.called is not None:
+        around.called.add(reporter)
     if not around.report or ENDPOINT_OF_PATH[path] not in config.settings.endpoints:
         return None
     given = read_call_options(ours)

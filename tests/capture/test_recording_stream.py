@@ -235,7 +235,7 @@ def test_open_at_flush(caller, held):
     """A flush reports the streams that its own thread left open, once."""
     with captured_reports() as reports:
         stream = begin(caller)
-        reporter = openpipe_report._delivery.reporter.capture_stack[-1]
+        reporter = caller.client._openpipe_config.reporter
         assert reporter.stats().open_streams == 1
         reporter.flush(0)
         [report] = reports
@@ -249,7 +249,7 @@ def test_flush_leaves_the_streams_of_others(caller, held):
     """A flush does not cut a stream that another thread is still reading."""
     with captured_reports() as reports:
         stream = begin(caller)
-        reporter = openpipe_report._delivery.reporter.capture_stack[-1]
+        reporter = caller.client._openpipe_config.reporter
         flusher = threading.Thread(target=reporter.flush, args=(0,))
         flusher.start()
         flusher.join()
@@ -276,7 +276,7 @@ async def test_flush_beside_a_task_that_reads(held, scripted):
         ) as client:
             task = asyncio.create_task(read())
             await began.wait()
-            openpipe_report._delivery.reporter.capture_stack[-1].flush(0)
+            client._openpipe_config.reporter.flush(0)
             held.set()
             await task
     [report] = reports
@@ -383,7 +383,7 @@ def test_memory_of_one_stream_is_bounded(make_caller, scripted):
     chunks = chat_chunks(" ".join(["word" * 50] * 40))
     scripted.stream(chunks)
     with captured_reports() as reports:
-        reporter = openpipe_report._delivery.reporter.capture_stack[-1]
+        reporter = caller.client._openpipe_config.reporter
         reporter.settings = reporter.settings.model_copy(update={"max_report_bytes": 4096})
         assert len(caller.iterate(caller("chat.completions.create", **CHAT))) == len(chunks)
     [report] = reports
@@ -394,7 +394,7 @@ def test_memory_of_one_stream_is_bounded(make_caller, scripted):
 def test_memory_is_given_back(caller, scripted, held):
     """Bytes that an open stream has reserved are free again after its report."""
     with captured_reports():
-        reporter = openpipe_report._delivery.reporter.capture_stack[-1]
+        reporter = caller.client._openpipe_config.reporter
         stream = begin(caller)
         assert reporter.stats().pending_bytes > 0
         caller.run(stream.close())
@@ -441,7 +441,7 @@ def test_bytes_are_let_go(caller, scripted):
     for full in (False, True):
         scripted.stream(CHUNKS)
         with captured_reports():
-            reporter = openpipe_report._delivery.reporter.capture_stack[-1]
+            reporter = caller.client._openpipe_config.reporter
             if full:
                 reporter.submit = lambda source: False
             stream = caller("chat.completions.create", **CHAT)
