@@ -76,7 +76,8 @@ def captured_reports() -> Generator[list[Report]]:
     Nothing is sent, and no settings are needed. Each report goes by the policy of its own client:
     `before_report`, `sample_rate` and the size limit are applied. A report is in the list as soon
     as its call is over; one of a stream when the stream is; streams that are still open when the
-    block ends are reported then. Blocks nest: the innermost collects. Clients that were made before count, too.
+    block ends are reported then. Blocks nest: the innermost collects. Clients that were made
+    before count, too.
 
     Yields:
         The reports, as they would have been sent, in the order in which the calls ended.
