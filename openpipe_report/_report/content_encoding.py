@@ -1,8 +1,9 @@
 """
 A body's bytes -> its value: undo Content-Encoding, then JSON, or else text.
 
-Codecs are the ones that httpx and httpx2 use when they are installed. A stream that was cut gives
-what can be read of it.
+Codecs are the ones that httpx and httpx2 use when they are installed. Each gives its output in
+pieces, so that a small body that unpacks to any size takes no more memory than the limit. A stream
+that was cut gives what can be read of it.
 """
 
 from __future__ import annotations
@@ -15,19 +16,40 @@ from typing import TYPE_CHECKING, Any
 from openpipe_report._report.json_codec import parse_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-MAX_DECODED = 256 * 1024 * 1024
-"""Bytes of a decoded body that are kept: a few KB can unpack to any size."""
+MAX_DECODED = 64 * 1024 * 1024
+"""Bytes of a decoded body that are kept: a few hundred can unpack to any size."""
+
+_PIECE = 1024 * 1024
+"""Bytes of output at once."""
+_SLICE = 64 * 1024
+"""Bytes of input at once."""
+_SMALL_SLICE = 16
+"""The same for a codec whose output cannot be limited: each byte may give a megabyte."""
 
 
 class UndecodableError(Exception):
-    """The body's encoding is one that this installation cannot decode, or the bytes are broken."""
-
-
-def decode_content(raw: bytes, encoding: str) -> bytes:
     """
-    Undo `Content-Encoding` (RFC 9110, section 8.4).
+    The body's encoding is one that this installation cannot decode, or the bytes are broken.
+
+    Args:
+        message: What is wrong.
+        decoded: What was read before.
+    """
+
+    def __init__(self, message: str, decoded: bytes = b"") -> None:
+        super().__init__(message, decoded)
+        self.message = message
+        self.decoded = decoded
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def decode_content(raw: bytes, encoding: str, limit: int = MAX_DECODED) -> bytes:
+    """
+    Undo `Content-Encoding` (RFC 9110, section 8.4), up to `limit` bytes.
 
     Raises:
         UndecodableError: The codec is unknown or not installed, or the bytes are broken.
@@ -35,17 +57,22 @@ def decode_content(raw: bytes, encoding: str) -> bytes:
     for name in reversed([part.strip().lower() for part in encoding.split(",")]):
         if name in {"", "identity"} or not raw:
             continue
-        decode = _CODECS.get(name)
+        decoded = bytearray()
         try:
-            raw = decode(raw) if decode else _unavailable()
+            for piece in _CODECS.get(name, _unavailable)(raw):
+                decoded += piece[: limit - len(decoded)]
+                if len(decoded) >= limit:
+                    break
         except ImportError:
             raise UndecodableError(
                 f"the answer's content-encoding {name!r} cannot be decoded here"
             ) from None
         except Exception as problem:  # noqa: BLE001 - each codec has errors of its own
             raise UndecodableError(
-                f"the answer's content-encoding {name!r} is broken: {type(problem).__name__}"
+                f"the answer's content-encoding {name!r} is broken: {type(problem).__name__}",
+                bytes(decoded),
             ) from None
+        raw = bytes(decoded)
     return raw
 
 
@@ -63,34 +90,72 @@ def decode_body(body: bytes, content_type: str = "") -> Any:
         return body.decode("utf-8", "replace")
 
 
-def _unavailable() -> bytes:
+def _unavailable(_: bytes) -> Iterator[bytes]:
     raise ImportError
 
 
-def _gzip(raw: bytes) -> bytes:
-    return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(raw, MAX_DECODED)
+def _slices(raw: bytes, size: int = 0) -> Iterator[bytes]:
+    size = size or _SLICE
+    return (raw[start : start + size] for start in range(0, len(raw), size))
 
 
-def _deflate(raw: bytes) -> bytes:
+def _inflate(raw: bytes, wbits: int) -> Iterator[bytes]:
+    at = 0
+    while True:
+        decoder = zlib.decompressobj(wbits)
+        for piece in _slices(raw[at:]):
+            at += len(piece)
+            rest, got = piece, b""
+            while rest or len(got) == _PIECE:  # a full piece of output: more may be pending
+                yield (got := decoder.decompress(rest, _PIECE))
+                rest = decoder.unconsumed_tail
+            if decoder.eof:
+                break
+        at -= len(decoder.unused_data)
+        # Another member may follow (RFC 1952, section 2.2).
+        if not (decoder.eof and wbits & 16 and raw[at : at + 2] == b"\x1f\x8b"):
+            return
+
+
+def _gzip(raw: bytes) -> Iterator[bytes]:
+    return _inflate(raw, zlib.MAX_WBITS | 16)
+
+
+def _deflate(raw: bytes) -> Iterator[bytes]:
     try:
-        return zlib.decompressobj().decompress(raw, MAX_DECODED)
+        zlib.decompressobj().decompress(raw[:2])
     except zlib.error:  # some servers leave out the zlib header
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw, MAX_DECODED)
+        return _inflate(raw, -zlib.MAX_WBITS)
+    return _inflate(raw, zlib.MAX_WBITS)
 
 
-def _brotli(raw: bytes) -> bytes:
+def _brotli(raw: bytes) -> Iterator[bytes]:
     decoder = _import_first("brotli", "brotlicffi").Decompressor()
-    decode: Callable[[bytes], bytes] = getattr(decoder, "decompress", None) or decoder.process
-    return decode(raw)
+    decode: Callable[..., bytes] = getattr(decoder, "decompress", None) or decoder.process
+    try:
+        decode(b"", output_buffer_limit=_PIECE)
+    except TypeError:  # before brotli 1.2
+        yield from map(decode, _slices(raw, _SMALL_SLICE))
+        return
+    for piece in _slices(raw):
+        yield decode(piece, output_buffer_limit=_PIECE)
+        while not decoder.can_accept_more_data():
+            yield decode(b"", output_buffer_limit=_PIECE)
 
 
-def _zstd(raw: bytes) -> bytes:
-    module = _import_first("compression.zstd", "backports.zstd", "zstandard")
+def _zstd(raw: bytes) -> Iterator[bytes]:
+    module = _import_first("compression.zstd", "backports.zstd", "pyzstd", "zstandard")
     if module.__name__ == "zstandard":
-        decode: Callable[[bytes], bytes] = module.ZstdDecompressor().decompressobj().decompress
-        return decode(raw)
-    whole: bytes = module.ZstdDecompressor().decompress(raw, MAX_DECODED)
-    return whole
+        reader = module.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        while piece := reader.read(_PIECE):
+            yield piece
+        return
+    while raw:  # frame after frame (RFC 8878, section 3)
+        decoder = module.ZstdDecompressor()
+        yield decoder.decompress(raw, _PIECE)
+        while not (decoder.eof or decoder.needs_input):
+            yield decoder.decompress(b"", _PIECE)
+        raw = decoder.unused_data if decoder.eof else b""
 
 
 def _import_first(*names: str) -> Any:
@@ -102,7 +167,7 @@ def _import_first(*names: str) -> Any:
     raise ImportError
 
 
-_CODECS: dict[str, Callable[[bytes], bytes]] = {
+_CODECS: dict[str, Callable[[bytes], Iterator[bytes]]] = {
     "gzip": _gzip,
     "x-gzip": _gzip,
     "deflate": _deflate,

@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._log import log_internal_error
-from openpipe_report._report.content_encoding import UndecodableError, decode_body, decode_content
+from openpipe_report._report.content_encoding import (
+    MAX_DECODED,
+    UndecodableError,
+    decode_body,
+    decode_content,
+)
 from openpipe_report._report.json_codec import encode_json
 from openpipe_report._report.model import Report
 from openpipe_report._report.sampling import tells_no_failure
@@ -86,12 +91,9 @@ class Exchange:
             return False
         if self.error is not None or self.closed_early is not None or self.status != 200:  # noqa: PLR2004
             return False
-        body = self.content or b""
-        if self.chunks is not None:
-            try:
-                body = decode_content(b"".join(self.chunks), self.content_encoding)
-            except UndecodableError:
-                return False
+        body, problem = self._decode()
+        if problem is not None:
+            return False
         return tells_no_failure(body, is_stream=not _looks_like_json(body))
 
     def build(self) -> Report | None:
@@ -150,17 +152,26 @@ class Exchange:
         """Return the answer, what went wrong, and whether all of the answer came."""
         if self.status is None:
             return None, self.error or self.closed_early, False
-        if self.chunks is None:
-            return self._read_body(self.content or b"", cut=False)
-        raw = b"".join(self.chunks)
-        try:
-            body = decode_content(raw, self.content_encoding)
-        except UndecodableError as problem:
-            return None, self.error or self.closed_early or str(problem), False
-        return self._read_body(body, cut=self.closed_early is not None)
+        body, problem = self._decode()
+        if problem is not None and not body:
+            return None, self.error or self.closed_early or problem, False
+        return self._read_body(body, problem)
 
-    def _read_body(self, body: bytes, *, cut: bool) -> tuple[Any, str | None, bool]:
-        error = self.error
+    def _decode(self) -> tuple[bytes, str | None]:
+        """Return the answer's bytes without their content-encoding, and why some are missing."""
+        if self.chunks is None:
+            return self.content or b"", None
+        try:
+            body = decode_content(b"".join(self.chunks), self.content_encoding, MAX_DECODED)
+        except UndecodableError as problem:
+            return problem.decoded, problem.message
+        if self.content_encoding and len(body) == MAX_DECODED:
+            return body, f"the answer unpacks to {MAX_DECODED} bytes or more; this is its beginning"
+        return body, None
+
+    def _read_body(self, body: bytes, problem: str | None) -> tuple[Any, str | None, bool]:
+        cut = problem is not None or (self.chunks is not None and self.closed_early is not None)
+        error = self.error or problem
         if self.truncated:
             error = error or "the answer is larger than max_report_bytes; this is its beginning"
         assembled = None

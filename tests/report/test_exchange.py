@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 import zlib
 from hashlib import sha256
 
 import pytest
 
 from openpipe_report import Report, Settings
+from openpipe_report._report import content_encoding
+from openpipe_report._report import exchange as exchange_module
 from openpipe_report._report.content_encoding import UndecodableError, decode_body, decode_content
 from openpipe_report._report.encode import encode_report, fit
 from openpipe_report._report.exchange import Exchange, error_message
@@ -95,6 +98,87 @@ def test_undecodable_content(name):
     """What cannot be decoded raises, and says which encoding it was."""
     with pytest.raises(UndecodableError, match=name):
         decode_content(b"garbage", name)
+
+
+def bomb(name):
+    """A few KB that unpack to 100 MB of zeros."""
+    zeros = bytes(1024 * 1024)
+    if name == "br":
+        packer = pytest.importorskip("brotli").Compressor(quality=5)
+        return b"".join([*(packer.process(zeros) for _ in range(100)), packer.finish()])
+    if name == "zstd":
+        packer = pytest.importorskip("zstandard").ZstdCompressor().compressobj()
+    else:
+        packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16 * (name == "gzip"))
+    return b"".join([*(packer.compress(zeros) for _ in range(100)), packer.flush()])
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
+def test_decoding_is_bounded(name):
+    """A small body that unpacks to a large one is read up to the limit, in as much memory."""
+    raw = bomb(name)
+    tracemalloc.start()
+    try:
+        assert decode_content(raw, name, 5_000_000) == bytes(5_000_000)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["gzip", "br", "zstd"])
+def test_old_and_other_codecs(name, monkeypatch):
+    """Codecs whose output cannot be limited are fed little by little; others give the same."""
+    raw, text = ENCODINGS[name][1](b"data: {}\n\n" * 99_999), b"data: {}\n\n" * 99_999
+    assert decode_content(raw, name, 10**9) == text
+    assert decode_content(raw, name, 1000) == text[:1000]
+    if name == "br":
+        brotli = pytest.importorskip("brotli")
+        current = brotli.Decompressor
+
+        class Old:
+            def __init__(self):
+                made = current()
+                self.process = lambda raw: made.process(bytes(raw))  # takes no limit
+
+        monkeypatch.setattr(brotli, "Decompressor", Old)
+        assert decode_content(raw, name, 10**9) == text
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_frames_one_after_the_other(name):
+    """Several compressed members are read as one body; what is no member after them is left."""
+    encode = ENCODINGS[name][1]
+    assert decode_content(encode(b"one ") + encode(b"two"), name) == b"one two"
+    assert decode_content(gzip.compress(b"one") + bytes(8), "gzip") == b"one"
+
+
+def test_members_wherever_the_input_is_parted(monkeypatch):
+    """Members are told apart wherever a slice of the input ends."""
+    raw = gzip.compress(b"one ") + gzip.compress(b"two ") + gzip.compress(b"three")
+    for size in range(1, len(raw)):
+        monkeypatch.setattr(content_encoding, "_SLICE", size)
+        assert decode_content(raw, "gzip") == b"one two three"
+
+
+def test_record_of_what_unpacks_to_too_much(monkeypatch):
+    """What was read of an answer that unpacks to too much is kept, and that is said."""
+    monkeypatch.setattr(exchange_module, "MAX_DECODED", 1000)
+    made = exchange(status=200, chunks=[gzip.compress(b"a" * 5000)], content_encoding="gzip")
+    assert not made.surely_succeeded()
+    report = made.build()
+    assert report.respPayload == "a" * 1000
+    assert report.errorMessage == "the answer unpacks to 1000 bytes or more; this is its beginning"
+
+
+def test_record_of_what_is_broken_in_the_midst():
+    """What was read before a broken byte is kept, and the breakage is said."""
+    text = b"".join(sha256(bytes([n % 256, n // 256])).hexdigest().encode() for n in range(20_000))
+    raw = bytearray(gzip.compress(text))
+    raw[-8] ^= 1  # in the check of the data (RFC 1952)
+    report = exchange(status=200, chunks=[bytes(raw)], content_encoding="gzip").build()
+    assert report.errorMessage == "the answer's content-encoding 'gzip' is broken: error"
+    assert text.decode().startswith(report.respPayload[:1000])
+    assert len(report.respPayload) > 1000
 
 
 def test_without_a_codec(monkeypatch):
