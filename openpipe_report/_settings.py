@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from inspect import iscoroutinefunction
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
@@ -131,6 +131,8 @@ class Settings(BaseModel):
     """Which endpoints are reported; also known: embeddings, images, audio, moderations."""
     forward_metadata: bool = False
     """Send `metadata` of chat completions to OpenAI even without `store=True`."""
+    binary_answers: Literal["describe", "base64"] = "describe"
+    """Answers that are neither JSON nor text (speech): named by type and size, or as base64."""
     sample_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
     """The share of traces (a lone call is one) that are sent, 0 to 1; failures always are."""
     max_report_bytes: Annotated[int, Field(ge=1024)] = 16 * _MIB

@@ -141,6 +141,7 @@ class Call:
         self._exchange.content = content
         if content[:1] not in (b"{", b"["):
             self._exchange.content_type = response.headers.get("content-type", "")
+            self._exchange.keeps_binary = self._reporter.settings.binary_answers == "base64"
 
     def _finish(self) -> None:
         self._exchange.seconds = time.perf_counter() - self._started
@@ -182,6 +183,7 @@ class Call:
         headers, exchange = response.headers, self._exchange
         exchange.content_type = headers.get("content-type", "")
         exchange.content_encoding = headers.get("content-encoding", "")
+        exchange.keeps_binary = self._reporter.settings.binary_answers == "base64"
         exchange.chunks = []
         self._held = self._allowance = 0
         self._thread = threading.get_ident()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from base64 import b64encode
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,40 @@ def decode_body(body: bytes, content_type: str = "") -> Any:
         return body.decode(charset[1] if charset else "utf-8")
     except (LookupError, UnicodeDecodeError):
         return body.decode("utf-8", "replace")
+
+
+_TEXT_TYPES = re.compile(
+    r"text/|[\w./+-]*(?:json|xml|yaml|javascript|x-www-form-urlencoded|ndjson)"
+)
+_BINARY_TYPES = re.compile(
+    r"(?:audio|video|image|font)/|application/(?:octet-stream|ogg|pdf|zip|gzip|x-tar|protobuf)"
+)
+
+
+def is_binary(body: bytes, content_type: str = "") -> bool:
+    """Return whether a body that is not JSON is no text either: by its type, else by its bytes."""
+    kind = content_type.strip().lower()
+    if not body or _TEXT_TYPES.match(kind):
+        return False
+    if _BINARY_TYPES.match(kind):
+        return True
+    if b"charset" in kind.encode("ascii", "replace"):
+        return False
+    try:
+        return "\0" in body.decode()
+    except UnicodeDecodeError:
+        return True
+
+
+def describe_binary(body: bytes, content_type: str, *, with_base64: bool) -> dict[str, Any]:
+    """Name a binary body by type and size: `{"content_type": "audio/mpeg", "size": 3072}`."""
+    described: dict[str, Any] = {"content_type": content_type.partition(";")[0].strip()}
+    if not described["content_type"]:
+        del described["content_type"]
+    described["size"] = len(body)
+    if with_base64:
+        described["base64"] = b64encode(body).decode()
+    return described
 
 
 def _unavailable(_: bytes) -> Iterator[bytes]:

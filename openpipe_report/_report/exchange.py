@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from openpipe_report._report.content_encoding import (
     UndecodableError,
     decode_body,
     decode_content,
+    describe_binary,
+    is_binary,
 )
 from openpipe_report._report.json_codec import encode_json
 from openpipe_report._report.model import Report
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 _OVERHEAD = 1024
 _CHUNK_OVERHEAD = 48
+_PREFIX = 4096
 
 SDK = "openpipe-report"
 
@@ -62,6 +66,8 @@ class Exchange:
     """The answer's body as it came over the network, still encoded."""
     content_type: str = ""
     content_encoding: str = ""
+    keeps_binary: bool = False
+    """Whether a binary answer is kept as base64, not only named."""
     truncated: bool = False
     """The stream was too large to keep whole."""
     closed_early: str | None = None
@@ -138,6 +144,8 @@ class Exchange:
 
     def _request_payload(self) -> dict[str, Any]:
         payload = decode_body(self.request) if self.request else self.request_options
+        if isinstance(payload, str) and self.request and is_binary(self.request):
+            payload = {"body": describe_binary(self.request, "", with_base64=False)}
         if self.polled_response_id is not None:
             payload = {"response_id": self.polled_response_id}
         if not isinstance(payload, dict):
@@ -175,7 +183,7 @@ class Exchange:
         if self.truncated:
             error = error or "the answer is larger than max_report_bytes; this is its beginning"
         assembled = None
-        if not _looks_like_json(body):
+        if not (_looks_like_json(body) or is_binary(body[:_PREFIX], self.content_type)):
             try:
                 assembled = assemble(body, self._choices_asked_for())
             except Exception:  # noqa: BLE001 - the record is then the stream's text
@@ -189,12 +197,20 @@ class Exchange:
             elif self.is_broken_off and not assembled.ended:
                 error = error or self.closed_early
             return assembled.value, error, assembled.complete
-        value = decode_body(body, self.content_type)
+        value = self._value_of(body, self.content_type)
         if cut and not isinstance(value, (dict, list)):
             error = error or self.closed_early
-        if error is None and self.status is not None and self.status >= 400:  # noqa: PLR2004
-            error = error_message(value, self.status)
+        if error is None and self.status is not None:
+            if self.status >= 400:  # noqa: PLR2004
+                error = error_message(value, self.status)
+            else:
+                error = find_failure(value, self.status)
         return value, error, not cut
+
+    def _value_of(self, body: bytes, content_type: str) -> Any:
+        if not _looks_like_json(body) and is_binary(body, content_type):
+            return describe_binary(body, content_type, with_base64=self.keeps_binary)
+        return decode_body(body, content_type)
 
     def _choices_asked_for(self) -> int | None:
         if b'"n"' not in (self.request or b""):
@@ -218,10 +234,42 @@ def error_message(value: Any, status: int) -> str:
     if isinstance(error, dict):
         for key in ("message", "detail", "error_description", "title"):
             if isinstance(error.get(key), str) and error[key]:
-                return str(error[key])
+                return _without_markup(error[key], status)
     if isinstance(error, str) and error.strip():
-        return error.strip()[:500]
+        return _without_markup(" ".join(error[:4000].split())[:500], status)
     return f"HTTP status {status}"
+
+
+_MARKUP = re.compile(r"(?i)<(?:!doctype|html|head|title|body|center|h1|div|p|\?xml)\b")
+
+
+def _without_markup(text: str, status: int) -> str:
+    """Say that it is a page, where a proxy answered with one; the record has the page itself."""
+    return f"HTTP status {status} (an HTML page)" if _MARKUP.search(text[:1000]) else text
+
+
+def find_failure(value: Any, status: int) -> str | None:
+    """
+    Find the error that the body of a success tells.
+
+    A gateway that had sent its status before it knew, a response that failed or is incomplete for
+    an error, a choice that ends with one.
+    """
+    if not isinstance(value, dict):
+        return None
+    choices = value.get("choices")
+    for part in (value, *(choices if isinstance(choices, list) else ())):
+        if isinstance(part, dict) and part.get("error"):
+            message = error_message({"error": part["error"]}, status)
+            # Without any words in it, the error's own JSON is what there is.
+            return (
+                encode_json(part["error"]).decode()[:500] if message.startswith("HTTP") else message
+            )
+    if value.get("object") == "error" or value.get("type") == "error":
+        return error_message(value, status)
+    if value.get("object") == "response" and value.get("status") == "failed":
+        return "the response failed"
+    return None
 
 
 _TERMINAL = ("completed", "failed", "incomplete", "cancelled")

@@ -35,7 +35,9 @@ _LONGEST_HEADER = 1024
 _BASE64_LINE = re.compile("[A-Za-z0-9+/_-]+={0,2}")
 _SHORTEST_LINE = 40
 _SHORTEST = 64
-_MEDIA_KEYS = frozenset({"b64_json", "data", "file_data", "partial_image_b64", "result", "audio"})
+_MEDIA_KEYS = frozenset(
+    {"b64_json", "base64", "data", "file_data", "partial_image_b64", "result", "audio"}
+)
 
 
 def elide_media(report: Report) -> Report:
@@ -44,7 +46,7 @@ def elide_media(report: Report) -> Report:
 
     Data URLs are found in any string of the payloads; bare base64 (of 64 characters or more) under
     the keys that OpenAI's API has it under: `b64_json`, `data`, `file_data`, `partial_image_b64`,
-    `result`, `audio`.
+    `result`, `audio`; and under the `base64` of a binary answer.
     """
     return _with_payloads(report, _without_media)
 

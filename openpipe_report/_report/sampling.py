@@ -19,7 +19,7 @@ _MAX_FAILED = 10_000
 _FAILURE = re.compile(
     rb'"error"\s*:\s*[^n\s]'  # any but null
     rb"|\berror:|event: *error"  # lines outside of JSON: server-sent events, llama.cpp's own
-    rb'|"type"\s*:\s*"error"'
+    rb'|"(?:type|object)"\s*:\s*"error"'
     rb'|"status"\s*:\s*"(?:failed|incomplete|cancelled)"'
 )
 """What a failure told in the body of a 200 has in it; the same inside of a text is escaped."""

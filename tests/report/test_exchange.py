@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import tracemalloc
@@ -10,7 +11,7 @@ from hashlib import sha256
 
 import pytest
 
-from openpipe_report import Report, Settings
+from openpipe_report import Report, Settings, elide_media
 from openpipe_report._report import content_encoding
 from openpipe_report._report import exchange as exchange_module
 from openpipe_report._report.content_encoding import UndecodableError, decode_body, decode_content
@@ -198,6 +199,12 @@ def test_without_a_codec(monkeypatch):
         ({"detail": "m"}, "m"),
         ([{"error": {"message": "m"}}], "m"),
         ("m\n", "m"),
+        ("a\n  plain\tline\n", "a plain line"),
+        ("<html>\n<h1>502</h1></html>", "HTTP status 400 (an HTML page)"),
+        ("\n<!DOCTYPE html><p>x", "HTTP status 400 (an HTML page)"),
+        ("502 Bad Gateway\r\n<center>nginx</center>", "HTTP status 400 (an HTML page)"),
+        ({"error": {"message": "<html>x</html>"}}, "HTTP status 400 (an HTML page)"),
+        ("a < b", "a < b"),
         ({"error": {"message": 1}}, "HTTP status 400"),
         ({}, "HTTP status 400"),
         (None, "HTTP status 400"),
@@ -208,6 +215,111 @@ def test_without_a_codec(monkeypatch):
 def test_error_message(value, message):
     """The upstream's own words are found in the shapes that vendors use."""
     assert error_message(value, 400) == message
+
+
+class Source:
+    """An exchange as the reporter gets it."""
+
+    trace_id = None
+
+    def __init__(self, made):
+        self.build = made.build
+        self.discard_if_succeeded = made.surely_succeeded
+
+
+CHAT = {"object": "chat.completion", "choices": [{"index": 0, "finish_reason": "stop"}]}
+RESPONSE = {"object": "response", "id": "resp_x", "status": "completed", "error": None}
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        ({"error": {"message": "picture too large", "code": 400}}, "picture too large"),
+        ({"error": "m"}, "m"),
+        ({"error": {"code": 7}}, '{"code":7}'),
+        ({"error": True}, "true"),
+        ({"type": "error", "error": {"type": "overloaded", "message": "m"}}, "m"),
+        ({"object": "error", "message": "m", "code": 400}, "m"),
+        ({**CHAT, "error": {"message": "m"}}, "m"),
+        ({**CHAT, "choices": [{"error": {"message": "m"}, "finish_reason": "error"}]}, "m"),
+        ({**RESPONSE, "status": "failed", "error": {"code": "c", "message": "m"}}, "m"),
+        ({**RESPONSE, "status": "failed"}, "the response failed"),
+        ({**RESPONSE, "status": "incomplete", "error": {"message": "m"}}, "m"),
+        ({**RESPONSE, "status": "incomplete"}, None),
+        ({**RESPONSE, "status": "cancelled"}, None),
+        (RESPONSE, None),
+        (CHAT, None),
+        ({**CHAT, "error": {}}, None),
+        ({**CHAT, "choices": None}, None),
+        ([1], None),
+        ("error", None),
+    ],
+)
+def test_failure_told_in_a_200(value, message):
+    """An error that a body tells is the report's, whatever the status, and counts as a failure."""
+    body = b" \n \n" + json.dumps(value).encode()
+    for answer in ({"content": body}, {"chunks": [body]}):
+        made = exchange(status=200, **answer)
+        report = made.build()
+        assert (report.errorMessage, report.respPayload) == (message, value)
+        assert report.statusCode == 200
+        settings = Settings(base_url="http://x", sample_rate=0)
+        assert bool(encode_report(Source(made), settings)) == (message is not None)
+
+
+@pytest.mark.parametrize("status, message", [("failed", "m"), ("completed", None)])
+def test_failed_background_response(status, message):
+    """A background response that is found to have failed is a failure."""
+    found = {**RESPONSE, "id": f"resp_{status}", "status": status, "background": True}
+    found["error"] = message and {"code": "server_error", "message": message}
+    made = exchange(status=200, content=json.dumps(found).encode(), polled_response_id=found["id"])
+    assert not made.surely_succeeded()
+    assert made.build().errorMessage == message
+
+
+SOUND = bytes(range(256)) * 12
+
+
+@pytest.mark.parametrize(
+    "content, content_type, value",
+    [
+        (SOUND, "audio/mpeg", {"content_type": "audio/mpeg", "size": 3072}),
+        (SOUND, "audio/pcm; rate=24000", {"content_type": "audio/pcm", "size": 3072}),
+        (b"plain bytes", "audio/pcm", {"content_type": "audio/pcm", "size": 11}),
+        (b"7", "image/png", {"content_type": "image/png", "size": 1}),
+        (b"data: x\n\n\xff", "application/octet-stream", {
+            "content_type": "application/octet-stream", "size": 10,
+        }),
+        (SOUND, "", {"size": 3072}),
+        (b"a\0b", "", {"size": 3}),
+        (SOUND, "application/x-new", {"content_type": "application/x-new", "size": 3072}),
+        (b"<svg/>", "image/svg+xml", "<svg/>"),
+        (b"1\n00:00 a", "application/x-subrip", "1\n00:00 a"),
+        ("é".encode("latin-1"), "text/plain; charset=latin-1", "é"),
+        (b"\xff", "text/plain", "\ufffd"),
+        (b"hello", "", "hello"),
+        (b'{"a":1}', "audio/mpeg", {"a": 1}),
+    ],
+)  # fmt: skip
+def test_binary_answers(content, content_type, value):
+    """What is neither JSON nor text is named by type and size; text stays text."""
+    for answer in ({"content": content}, {"chunks": [content[:5], content[5:]]}):
+        report = exchange(status=200, content_type=content_type, **answer).build()
+        assert (report.respPayload, report.errorMessage) == (value, None)
+
+
+def test_binary_answers_as_base64():
+    """Where it is asked for, a binary answer is kept whole, and `elide_media` knows it."""
+    made = exchange(status=200, content_type="audio/mpeg", content=SOUND, keeps_binary=True)
+    payload = made.build().respPayload
+    assert base64.b64decode(payload.pop("base64")) == SOUND
+    assert payload == {"content_type": "audio/mpeg", "size": 3072}
+    assert elide_media(made.build()).respPayload["base64"] == "<base64, 3072 bytes>"
+
+
+def test_binary_requests():
+    """A request's body that is neither JSON nor text is named by its size."""
+    assert exchange(request=SOUND).build().reqPayload == {"body": {"size": 3072}}
 
 
 def test_metadata_of_a_body_wins():
