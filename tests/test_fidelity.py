@@ -430,6 +430,7 @@ HOOKS = {
     "opening": (call_module.Call, "_open"),
     "recording": (call_module, "record_stream"),
     "chunk": (call_module.Call, "on_chunk"),
+    "reading": (call_module.Call, "on_read"),
     "growing": (call_module.Call, "_grow"),
     "ending": (call_module.Call, "end"),
     "closing": (call_module.Call, "on_close"),

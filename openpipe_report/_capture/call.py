@@ -7,13 +7,15 @@ Nothing here decodes or waits; whoever calls a method here on a caller's thread 
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
-from openpipe_report._capture.recording_stream import CLOSED_EARLY, is_async_stream, record_stream
+from openpipe_report._capture.recording_stream import (
+    CLOSED_EARLY,
+    is_async_stream,
+    record_stream,
+)
+from openpipe_report._capture.stream_reader import StreamReader
 from openpipe_report._context.opentelemetry import parent_of
 from openpipe_report._delivery import process
 from openpipe_report._report.describe import describe_body, describe_error, describe_leaving
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
 _SECRET = 8
 """Shortest header or query value that is masked as a secret, in characters."""
-_UNKNOWN_TASK = object()
-"""Stands for the task of a stream whose event loop knows no asyncio tasks."""
 _RESERVE = 64 * 1024
 """An open stream reserves memory in steps of so many bytes."""
 
@@ -48,13 +48,12 @@ class Call:
         "_ended",
         "_exchange",
         "_held",
-        "_owner",
         "_pid",
+        "_reader",
         "_recorded",
         "_reporter",
         "_sent",
         "_started",
-        "_thread",
     )
 
     def __init__(
@@ -186,16 +185,7 @@ class Call:
         exchange.keeps_binary = self._reporter.settings.binary_answers == "base64"
         exchange.chunks = []
         self._held = self._allowance = 0
-        self._thread = threading.get_ident()
-        self._owner: Any = None
-        if is_async_stream(response.stream):
-            self._owner = _UNKNOWN_TASK
-            try:
-                task = asyncio.current_task()
-            except RuntimeError:  # another event loop than asyncio's
-                task = None
-            if task is not None:
-                self._owner = ref(task)
+        self._reader = StreamReader(is_async=is_async_stream(response.stream))
         response.stream = record_stream(response, self)
         process.hook_exit()  # the process may end before this stream does
         self._reporter.open_streams[id(self)] = self
@@ -277,20 +267,10 @@ class Call:
                 if len(secret) >= _SECRET:
                     yield secret
 
+    def on_read(self) -> None:
+        """Note who asks for the next chunk."""
+        self._reader.on_read()
+
     def is_abandoned(self) -> bool:
-        """Whether this thread or task opened the stream, or the one that did has ended."""
-        if self._owner is _UNKNOWN_TASK:  # a task of another loop's: told by its thread alone
-            return not _is_alive(self._thread)
-        if self._owner is not None:
-            task = self._owner()
-            if task is None or task.done():
-                return True
-            try:
-                return task is asyncio.current_task()
-            except RuntimeError:
-                return not task.get_loop().is_running()
-        return self._thread == threading.get_ident() or not _is_alive(self._thread)
-
-
-def _is_alive(ident: int) -> bool:
-    return any(thread.ident == ident for thread in threading.enumerate())
+        """Whether nobody but this thread or task can be reading the stream."""
+        return self._reader.is_gone()

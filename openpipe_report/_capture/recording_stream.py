@@ -25,6 +25,10 @@ CLOSED_EARLY = "stream closed before completion"
 class StreamObserver(Protocol):
     """What is told of each chunk of a stream, and of its end. Every method is guarded here."""
 
+    def on_read(self) -> None:
+        """The reader asks for the next chunk."""
+        ...
+
     def on_chunk(self, chunk: bytes) -> None:
         """A chunk has come over the network."""
         ...
@@ -93,6 +97,12 @@ class _RecordingStream:
         except Exception:  # noqa: BLE001 - the guard
             log_internal_error("taking a chunk")
 
+    def _read(self) -> None:
+        try:
+            self._observer.on_read()
+        except Exception:  # noqa: BLE001 - the guard
+            log_internal_error("noting a reader")
+
     def _end(self, error: BaseException | None = None) -> None:
         """The iteration ends: by itself, by the stream's error, or by one thrown into it."""
         if error is None:
@@ -112,11 +122,13 @@ class _SyncRecordingStream(_RecordingStream):
             yield from self._stream
             return
         self._begun = True
-        record = self._record
+        record, read = self._record, self._read
         try:
+            read()
             for chunk in self._stream:
                 record(chunk)
                 yield chunk
+                read()
         except BaseException as error:
             self._end(error)
             raise
@@ -133,12 +145,14 @@ class _AsyncRecordingStream(_RecordingStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         first, self._begun = not self._begun, True
         source = self._stream.__aiter__()
-        record = self._record
+        record, read = self._record, self._read
         try:
             if first:
+                read()
                 async for chunk in source:
                     record(chunk)
                     yield chunk
+                    read()
             else:
                 async for chunk in source:
                     yield chunk

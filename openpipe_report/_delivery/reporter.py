@@ -247,8 +247,9 @@ class Reporter:
         """
         Wait until what was queued before is delivered.
 
-        Streams that this thread (or task) opened and left open, and those whose thread or task
-        has ended, are reported as they stand; one that another is still reading is not touched.
+        Streams that this thread (or task) was the last to read and left open, and those whose
+        reading thread or event loop has ended, are reported as they stand. A stream that another
+        is reading, or may still begin to read, is not touched.
         In a hook of the reporter's own (`before_report`, `on_drop`) it does not wait.
 
         Args:
