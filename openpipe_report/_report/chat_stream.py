@@ -106,7 +106,7 @@ def _merge_choices(lists: list[Any]) -> list[Json]:
         choices = list(chain.from_iterable(lists))
         indexes = list(map(itemgetter("index"), choices))
     except (TypeError, KeyError):
-        indexes = []
+        choices, indexes = [], []
     if not indexes or type(indexes[0]) is not int or indexes.count(indexes[0]) != len(indexes):
         return _merge_choices_apart(lists)
     return [_to_unstreamed_choice(_merge_choice(choices), indexes[0])]

@@ -60,7 +60,7 @@ def merge_delta_values(key: str, values: list[Any]) -> Any:
             pass
         else:
             return values[-1] if key == "arguments" and repeats_whole(values) else text
-    present = [value for value in values if value is not None]
+    present: list[Any] = [value for value in values if value is not None]
     if len(present) < 2:  # noqa: PLR2004
         return present[0] if present else None
     types = set(map(type, present))
