@@ -11,7 +11,7 @@ import json
 import math
 from typing import Any
 
-from pydantic import BaseModel
+from openpipe_report._report.python_values import name_of_type, open_value
 
 MAX_DEPTH = 500
 """
@@ -82,6 +82,9 @@ _DECODER = json.JSONDecoder(parse_constant=str, parse_float=_parse_float)
 _HUGE_INT_DECODER = json.JSONDecoder(
     parse_constant=str, parse_float=_parse_float, parse_int=_parse_int
 )
+_REST = "<left out: too many values>"
+_HUGE = 2**2000
+"""Shorter integers are read by every Python, whatever `sys.set_int_max_str_digits()` was told."""
 _CONTAINERS = (dict, list, tuple)
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
@@ -90,7 +93,9 @@ def encode_json(value: object) -> bytes:
     """
     Encode as JSON in ASCII, of no more than `MAX_DEPTH` levels.
 
-    What JSON cannot say (NaN, objects) travels as its string, what is nested deeper is named.
+    What JSON cannot say has its obvious form in it: the fields of a dataclass, the text of a date,
+    the name of an object. What is nested deeper is named. Nothing that a value's methods raise
+    comes out.
     """
     try:
         encoded = _dump(value)
@@ -103,7 +108,7 @@ def encode_json(value: object) -> bytes:
             return _dump(_JsonSanitizer(depth).sanitize(value))
         except Exception:  # noqa: BLE001, S112 - a RecursionError, or a hostile value
             continue
-    return _dump(f"<{type(value).__name__}>")
+    return _dump(f"<{name_of_type(value)}>")
 
 
 def _dump(value: object) -> bytes:
@@ -111,47 +116,74 @@ def _dump(value: object) -> bytes:
 
 
 class _JsonSanitizer:
-    """Makes a JSON value of any value: each thing that JSON cannot say becomes a string."""
+    """Makes a JSON value of any value, and raises nothing of its methods' making."""
 
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
         self._left = MAX_NODES
         self._path: set[int] = set()
 
-    def sanitize(self, value: object) -> object:  # noqa: PLR0912 - one frame a level
+    def sanitize(self, value: object) -> object:
+        """Return a JSON value; takes one frame of the stack for each level."""
         self._left -= 1
-        if self._left < 0:
-            return "<left out: too many values>"
-        if value is None or isinstance(value, (str, bool)):
+        if value is None or type(value) is str or type(value) is bool:
             return value
-        if isinstance(value, int):
-            return value if abs(value) < 10**4000 else hex(value)
-        if isinstance(value, float):
-            return value if math.isfinite(value) else _name_of(value)
         me = id(value)
         if me in self._path:
             return "<circular>"
-        if len(self._path) >= self._max_depth:
-            return f"<{type(value).__name__} nested deeper than {self._max_depth}>"
         self._path.add(me)
         try:
-            if isinstance(value, BaseModel):
-                value = value.model_dump(mode="python", warnings=False)
-            if isinstance(value, dict):
+            if issubclass(type(value), (str, int, float)):  # a mock says that it is anything
+                return _sanitize_scalar(value)
+            if len(self._path) > self._max_depth:
+                return f"<{name_of_type(value)} nested deeper than {self._max_depth}>"
+            opened = open_value(value)
+            if isinstance(opened, dict):
                 members: dict[str, object] = {}
-                for key, item in value.items():
-                    members[key if isinstance(key, str) else str(key)] = self.sanitize(item)
+                for key, item in opened.items():
+                    members[_name_of_key(key)] = self.sanitize(item) if self._left > 0 else _REST
+                    if self._left <= 0:
+                        break
                 return members
-            if isinstance(value, (list, tuple)):
+            if isinstance(opened, (list, tuple)):
                 items: list[object] = []
-                for item in value:
-                    items.append(self.sanitize(item))  # noqa: PERF401 - a frame less
+                for item in opened:
+                    items.append(self.sanitize(item) if self._left > 0 else _REST)
+                    if self._left <= 0:
+                        break
                 return items
-        except Exception:  # noqa: BLE001 - somebody else's serializer or mapping
-            return f"<{type(value).__name__}>"
+            return _sanitize_scalar(opened) if opened is not value else f"<{name_of_type(value)}>"
+        except Exception:  # noqa: BLE001 - somebody else's serializer, mapping or attribute
+            return f"<{name_of_type(value)}>"
         finally:
             self._path.discard(me)
-        return f"<{type(value).__name__}>"
+
+
+def _sanitize_scalar(value: object) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < _HUGE else hex(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _name_of(value)
+    if issubclass(type(value), str):
+        return value
+    opened = open_value(value)  # what stood for it is no JSON either: an Enum of dates
+    return opened if isinstance(opened, str) else f"<{name_of_type(value)}>"
+
+
+def _name_of_key(key: object) -> str:
+    """Name a member as `json` does; where that has no name, by its value."""
+    if issubclass(type(key), str):
+        return str.__str__(key)
+    if key is None or issubclass(type(key), (int, float)):
+        return str(_ENCODER.encode(_sanitize_scalar(key))).strip('"')
+    if isinstance(key, tuple):
+        return str(key)
+    try:
+        return str(_sanitize_scalar(open_value(key)))
+    except Exception:  # noqa: BLE001 - its own methods
+        return f"<{name_of_type(key)}>"
 
 
 def _name_of(number: float) -> str:

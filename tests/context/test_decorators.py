@@ -135,7 +135,7 @@ def test_method_and_unusual_values(reports):
     Agent().ask(Model(), {1, 2})
     Agent.make(2)
     ask, make = reports
-    assert ask.reqPayload["input"] == {"model": {"x": 1}, "thing": "<set>"}
+    assert ask.reqPayload["input"] == {"model": {"x": 1}, "thing": [1, 2]}
     assert ask.respPayload == "<object>"
     assert make.reqPayload["input"] == {"given": True}
 
