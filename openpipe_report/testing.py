@@ -22,6 +22,7 @@ from openpipe_report._report.model import Report
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from openpipe_report._delivery.accounting import Reservation
     from openpipe_report._report.model import ReportSource
     from openpipe_report._settings import Settings
 
@@ -39,7 +40,7 @@ class _CapturingReporter(Reporter):
 
     captured: list[Report]
 
-    def submit(self, source: ReportSource) -> bool:
+    def submit(self, source: ReportSource, reservation: Reservation | None = None) -> bool:  # noqa: ARG002 - closed by its owner
         body = encode_report(source, self.settings)
         if isinstance(body, bytes):
             self.captured.append(Report(**json.loads(body)))

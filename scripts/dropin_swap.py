@@ -40,7 +40,7 @@ counts: Counter[str] = Counter()
 class CountingReporter(Reporter):
     """Builds each report at once, as it would be sent, and counts it."""
 
-    def submit(self, source: Any) -> None:
+    def submit(self, source: Any, reservation: Any = None) -> None:  # noqa: ARG002 - the base's
         """Count a report that is built, and one that cannot be."""
         body = encode_report(source, self.settings)
         if body:

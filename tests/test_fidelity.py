@@ -18,6 +18,7 @@ from support.shapes import api_error, chat_chunks, chat_completion, response, re
 import openpipe_report
 from openpipe_report import _log
 from openpipe_report._capture import call as call_module
+from openpipe_report._capture.stream_buffer import StreamBuffer
 from openpipe_report._openai import interception
 from openpipe_report._report import exchange
 from openpipe_report.testing import captured_reports
@@ -431,7 +432,7 @@ HOOKS = {
     "recording": (call_module, "record_stream"),
     "chunk": (call_module.Call, "on_chunk"),
     "reading": (call_module.Call, "on_read"),
-    "growing": (call_module.Call, "_grow"),
+    "keeping": (StreamBuffer, "append"),
     "ending": (call_module.Call, "end"),
     "closing": (call_module.Call, "on_close"),
     "error in stream": (call_module.Call, "on_stream_error"),

@@ -15,6 +15,7 @@ from openpipe_report._capture.recording_stream import (
     is_async_stream,
     record_stream,
 )
+from openpipe_report._capture.stream_buffer import StreamBuffer
 from openpipe_report._capture.stream_reader import StreamReader
 from openpipe_report._context.opentelemetry import parent_of
 from openpipe_report._delivery import process
@@ -26,13 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     from openpipe_report._context.scope import Scope
+    from openpipe_report._delivery.accounting import Reservation
     from openpipe_report._delivery.reporter import Reporter
     from openpipe_report._report.model import Report
 
 _SECRET = 8
 """Shortest header or query value that is masked as a secret, in characters."""
-_RESERVE = 64 * 1024
-"""An open stream reserves memory in steps of so many bytes."""
 
 
 class Call:
@@ -44,14 +44,14 @@ class Call:
     """
 
     __slots__ = (
-        "_allowance",
+        "_buffer",
         "_ended",
         "_exchange",
-        "_held",
         "_pid",
         "_reader",
         "_recorded",
         "_reporter",
+        "_reservation",
         "_sent",
         "_started",
     )
@@ -72,6 +72,7 @@ class Call:
         self._reporter = reporter
         self._pid = reporter.pid
         self._sent: Any = None
+        self._reservation: Reservation | None = None
         self._recorded = self._ended = False
 
     def on_poll(self, response_id: str) -> None:
@@ -148,7 +149,9 @@ class Call:
         self._ended = True
         taken = False
         if self._pid == self._reporter.pid:  # a forked child leaves the parent's calls to it
-            taken = self._reporter.submit(self)
+            taken = self._reporter.submit(self, self._reservation)
+        if self._reservation is not None:
+            self._reservation.close()
         if not taken:
             self._release()
 
@@ -172,7 +175,8 @@ class Call:
 
     def _release(self) -> None:
         exchange = self._exchange
-        exchange.request = exchange.request_options = exchange.content = exchange.chunks = None
+        exchange.request = exchange.request_options = exchange.content = None
+        exchange.chunks = exchange.tail = None
 
     # The course of a stream.
 
@@ -183,8 +187,16 @@ class Call:
         exchange.content_type = headers.get("content-type", "")
         exchange.content_encoding = headers.get("content-encoding", "")
         exchange.keeps_binary = self._reporter.settings.binary_answers == "base64"
-        exchange.chunks = []
-        self._held = self._allowance = 0
+        reporter, settings = self._reporter, self._reporter.settings
+        reservation = self._reservation = reporter.accounting.reserve()
+        self._buffer = StreamBuffer(
+            reservation,
+            reporter.run_soon,
+            overhead=exchange.size,
+            max_bytes=settings.max_queue_bytes,
+            max_tail=settings.max_report_bytes,
+        )
+        exchange.chunks = self._buffer.pieces
         self._reader = StreamReader(is_async=is_async_stream(response.stream))
         response.stream = record_stream(response, self)
         process.hook_exit()  # the process may end before this stream does
@@ -200,21 +212,7 @@ class Call:
         if exchange.seconds_to_first_byte is None:
             exchange.seconds_to_first_byte = now
         exchange.seconds_to_last_byte = now
-        if not exchange.truncated:
-            self._held += len(chunk)
-            if self._held > self._allowance and not self._grow():
-                return
-            exchange.chunks.append(chunk)  # type: ignore[union-attr]
-
-    def _grow(self) -> bool:
-        """Reserve memory for what comes; past the limits the rest of the stream is not kept."""
-        limit = self._reporter.settings.max_report_bytes
-        step = min(max(_RESERVE, self._held - self._allowance), limit - self._allowance)
-        if self._held <= limit and self._reporter.accounting.reserve(step):
-            self._allowance += step
-            return True
-        self._exchange.truncated = True
-        return False
+        self._buffer.append(chunk)
 
     def end(self, reason: str | None = None) -> None:
         """
@@ -226,7 +224,8 @@ class Call:
         # Called from a finalizer, too: takes no lock; the pop decides who was first.
         if self._reporter.open_streams.pop(id(self), None) is None:
             return
-        self._reporter.accounting.reserve(-self._allowance)
+        if self._buffer.tail is not None:
+            self._exchange.tail = list(self._buffer.tail)
         self._exchange.closed_early = reason
         self._finish()
 

@@ -97,6 +97,43 @@ class Flushed:
         return not (self.pending or self.lost)
 
 
+class Reservation:
+    """
+    The memory that one open stream is charged for; nothing once it is closed.
+
+    The stream's reader lets it grow, a sender thread lets it shrink, whoever ends the stream closes
+    it: each in one step, under the accounting's lock.
+    """
+
+    __slots__ = ("_accounting", "_is_closed", "_size")
+
+    def __init__(self, accounting: Accounting) -> None:
+        self._accounting = accounting
+        self._size = 0
+        self._is_closed = False
+
+    def grow(self, size: int) -> bool:
+        """Charge so many bytes more; False when there is no room for them."""
+        with self._accounting.lock:
+            if self._is_closed or not self._accounting.try_charge(size):
+                return False
+            self._size += size
+            return True
+
+    def shrink(self, size: int) -> None:
+        """Give so many bytes back."""
+        with self._accounting.lock:
+            size = min(size, self._size)
+            self._size -= size
+            self._accounting.charge(-size)
+
+    def close(self) -> None:
+        """Give all of it back, for good."""
+        with self._accounting.lock:
+            self.shrink(self._size)
+            self._is_closed = True
+
+
 class Accounting:
     """
     Counts every report once, bounds what is pending, and lets `flush()` wait.
@@ -109,7 +146,7 @@ class Accounting:
     def __init__(self, max_reports: int, max_bytes: int) -> None:
         self._max_reports = max_reports
         self._max_bytes = max_bytes
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._epoch = FlushEpoch()
         self._epochs = [self._epoch]
         self._pending = 0
@@ -136,15 +173,21 @@ class Accounting:
         """Whether reports became larger in the building than there is room for."""
         return self._bytes > self._max_bytes
 
-    def try_admit(self, size: int, *, is_new: bool = True) -> FlushEpoch | None:
+    def try_admit(
+        self, size: int, *, is_new: bool = True, reservation: Reservation | None = None
+    ) -> FlushEpoch | None:
         """
         Charge a report of `size` bytes; None when there is no room.
 
         Args:
             size: Its bytes.
             is_new: Whether it is lost without room: then a drop is counted.
+            reservation: What it was charged for as an open stream; closed in the same step, so that
+                nobody takes its room in between.
         """
-        with self._lock:
+        with self.lock:
+            if reservation is not None:
+                reservation.close()
             if self._pending >= self._max_reports or self._bytes + size > self._max_bytes:
                 if is_new:
                     self._count_drop("queue full")
@@ -156,7 +199,7 @@ class Accounting:
 
     def count_drop(self, reason: str) -> None:
         """Count a report that is not even admitted."""
-        with self._lock:
+        with self.lock:
             self._count_drop(reason)
 
     def _count_drop(self, reason: str) -> None:
@@ -168,38 +211,42 @@ class Accounting:
         """Take the losses that callers caused and nobody has been told of."""
         if not self._unlogged:
             return Counter()
-        with self._lock:
+        with self.lock:
             unlogged, self._unlogged = self._unlogged, Counter()
         return unlogged
 
-    def reserve(self, size: int) -> bool:
-        """Charge the memory of an open stream, or give it back; False when there is no room."""
-        with self._lock:
-            if size > 0 and self._bytes + size > self._max_bytes:
+    def reserve(self) -> Reservation:
+        """Begin to charge the memory of an open stream."""
+        return Reservation(self)
+
+    def try_charge(self, size: int) -> bool:
+        """Charge so many bytes; False when there is no room for them."""
+        with self.lock:
+            if self._bytes + size > self._max_bytes:
                 return False
             self._bytes += size
             return True
 
     def charge(self, by: int) -> None:
         """Adjust an admitted report's memory charge; this may exceed the limit."""
-        with self._lock:
+        with self.lock:
             self._bytes += by
 
     def delivered(self, epoch: FlushEpoch, size: int) -> None:
         """The server acknowledged it."""
-        with self._lock:
+        with self.lock:
             self._delivered += self._close(epoch, size)
         epoch.notify()
 
     def filtered(self, epoch: FlushEpoch, size: int) -> None:
         """It was not to be sent."""
-        with self._lock:
+        with self.lock:
             self._filtered += self._close(epoch, size)
         epoch.notify()
 
     def rejected(self, epoch: FlushEpoch, size: int) -> None:
         """The server refused it for good."""
-        with self._lock:
+        with self.lock:
             if self._close(epoch, size):
                 self._rejected += 1
                 epoch.lost["rejected"] += 1
@@ -207,7 +254,7 @@ class Accounting:
 
     def spooled(self, epoch: FlushEpoch, size: int) -> None:
         """It is left in the spool."""
-        with self._lock:
+        with self.lock:
             if self._close(epoch, size):
                 self._spooled += 1
                 epoch.lost["left in the spool"] += 1
@@ -215,7 +262,7 @@ class Accounting:
 
     def dropped(self, epoch: FlushEpoch, size: int, reason: str) -> None:
         """It is lost on our side."""
-        with self._lock:
+        with self.lock:
             if self._close(epoch, size):
                 self._dropped[reason] += 1
                 epoch.lost[reason] += 1
@@ -237,7 +284,7 @@ class Accounting:
             reason: The kind of loss.
             spooled: How many of them are not lost, but left in the spool.
         """
-        with self._lock:
+        with self.lock:
             epochs, self._epoch = self._epochs, FlushEpoch()
             self._epochs = [self._epoch]
             spooled = min(spooled, self._pending)
@@ -257,14 +304,14 @@ class Accounting:
         """Wait until what was admitted before has ended, and tell how."""
         limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         deadline = time.monotonic() + limit
-        with self._lock:
+        with self.lock:
             self._epoch.current = False
             epochs, self._epoch = self._epochs, FlushEpoch()
             self._epochs = [*epochs, self._epoch]
         for epoch in epochs:
             if epoch.pending:
                 epoch.wait(max(0.0, deadline - time.monotonic()))
-        with self._lock:
+        with self.lock:
             # A epoch stays until a flush has told of all its losses, were it the next one.
             self._epochs = [epoch for epoch in self._epochs if epoch.pending or epoch not in epochs]
             lost: Counter[str] = sum((epoch.lost for epoch in epochs), Counter())
@@ -272,7 +319,7 @@ class Accounting:
 
     def stats(self, *, open_streams: int, threads: int) -> Stats:
         """Take stock."""
-        with self._lock:
+        with self.lock:
             return Stats(
                 delivered=self._delivered,
                 rejected=self._rejected,

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openpipe_report._delivery import process
-from openpipe_report._delivery.accounting import Accounting, Flushed, Stats
+from openpipe_report._delivery.accounting import Accounting, Flushed, Reservation, Stats
 from openpipe_report._delivery.queue import PendingReport, ReportQueue
 from openpipe_report._delivery.sender import Sender
 from openpipe_report._delivery.workers import SenderThreads, delivering, is_delivering
@@ -26,6 +26,8 @@ from openpipe_report._report.json_codec import parse_json
 from openpipe_report._report.model import Report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Unpack
 
     from openpipe_report._delivery.queue import NewReport
@@ -163,8 +165,14 @@ class Reporter:
 
     # What the caller's thread does; a finalizer may, too.
 
-    def submit(self, source: ReportSource) -> bool:
-        """Queue what is to be reported; when the queue is full, drop and count it: False."""
+    def submit(self, source: ReportSource, reservation: Reservation | None = None) -> bool:
+        """
+        Queue what is to be reported; when the queue is full, drop and count it: False.
+
+        Args:
+            source: Builds the report.
+            reservation: The memory that it was charged for as an open stream.
+        """
         if self._closed:
             self.accounting.count_drop("shutdown")
             self._workers.ensure_thread()  # somebody has to tell of it
@@ -173,7 +181,7 @@ class Reporter:
             self.accounting.count_drop("exit")
             return False
         size = source.size
-        epoch = self.accounting.try_admit(size)
+        epoch = self.accounting.try_admit(size, reservation=reservation)
         if epoch is None:
             return False
         if self._spool is not None:
@@ -184,6 +192,10 @@ class Reporter:
         if process.exit_state().thread is not None:
             process.deliver_during_exit(self)
         return True
+
+    def run_soon(self, task: Callable[[], None]) -> None:
+        """Let a sender thread run a short function that never raises."""
+        self._workers.run_soon(task)
 
     # What the spool's thread asks for.
 

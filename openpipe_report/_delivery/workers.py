@@ -13,7 +13,8 @@ import math
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 from weakref import ref
 
@@ -21,7 +22,7 @@ from openpipe_report._delivery import process
 from openpipe_report._log import log_internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from openpipe_report._delivery.accounting import Accounting
     from openpipe_report._delivery.queue import NewReport, PendingReport, ReportQueue
@@ -88,6 +89,7 @@ class SenderThreads:
         Each thread, and when (monotonic) it took what it is at: `_READY` if it waits for work,
         `_RESERVE_THREAD` if it waits for one that is stuck.
         """
+        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._starting = threading.Lock()
         self._leaving = threading.Lock()
 
@@ -98,6 +100,13 @@ class SenderThreads:
         """Let the threads have a report: a new one, or one that went through the spool."""
         self._queue.put(pending)
         if len(self._threads) < self._senders and not self._has_spare():
+            self._start()
+
+    def run_soon(self, task: Callable[[], None]) -> None:
+        """Let a thread run a short function that never raises, before its next report."""
+        self._tasks.put(task)
+        self._queue.wake(1)
+        if not self._threads:
             self._start()
 
     def ensure_thread(self) -> None:
@@ -155,6 +164,7 @@ class SenderThreads:
     def _step(self, *, waiting_first: bool) -> bool:
         """Advance one report; False if there was none."""
         me = threading.current_thread()
+        self._run_tasks()
         pending = self._queue.take(
             waiting_first=waiting_first, idle=_IDLE, not_before=self._sender.not_before
         )
@@ -168,6 +178,11 @@ class SenderThreads:
         finally:
             self._threads[me] = _READY
         return pending is not None
+
+    def _run_tasks(self) -> None:
+        with suppress(Empty):
+            while True:
+                self._tasks.get_nowait()()
 
     def _wait_in_reserve(self) -> bool:
         """
@@ -194,7 +209,7 @@ class SenderThreads:
         me = threading.current_thread()
         with self._leaving:
             closed = self._queue.closed
-            if self._accounting.pending and not closed:
+            if (self._accounting.pending or not self._tasks.empty()) and not closed:
                 return False
             if len(self._threads) == 1:
                 self._sender.close()

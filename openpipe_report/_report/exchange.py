@@ -22,6 +22,7 @@ from openpipe_report._report.content_encoding import (
     describe_binary,
     is_binary,
 )
+from openpipe_report._report.folding import PIECE_OVERHEAD, join_around_gap, unfold
 from openpipe_report._report.json_codec import encode_json
 from openpipe_report._report.model import Report
 from openpipe_report._report.sampling import tells_no_failure
@@ -30,8 +31,9 @@ from openpipe_report._report.stream_formats import assemble
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from openpipe_report._report.folding import Piece
+
 _OVERHEAD = 1024
-_CHUNK_OVERHEAD = 48
 _PREFIX = 4096
 
 SDK = "openpipe-report"
@@ -62,14 +64,14 @@ class Exchange:
     status: int | None = None
     content: bytes | None = None
     """The answer's body, decoded."""
-    chunks: list[bytes] | None = None
+    chunks: list[Piece] | None = None
     """The answer's body as it came over the network, still encoded."""
+    tail: list[bytes] | None = None
+    """The end of the body, where what is between it and `chunks` was too large to keep."""
     content_type: str = ""
     content_encoding: str = ""
     keeps_binary: bool = False
     """Whether a binary answer is kept as base64, not only named."""
-    truncated: bool = False
-    """The stream was too large to keep whole."""
     closed_early: str | None = None
     """Why reading stopped before the bytes ran out; void if the terminal event had come."""
     is_broken_off: bool = False
@@ -88,12 +90,13 @@ class Exchange:
         """How many bytes of memory it holds, about."""
         size = _OVERHEAD + len(self.request or b"") + len(self.content or b"")
         if self.chunks is not None:
-            size += sum(map(len, self.chunks)) + _CHUNK_OVERHEAD * len(self.chunks)
+            chunks = [*self.chunks, *(self.tail or ())]
+            size += sum(map(len, chunks)) + PIECE_OVERHEAD * len(chunks)
         return size
 
     def surely_succeeded(self) -> bool:
         """Whether it can be told without decoding the answer that nothing failed."""
-        if self.polled_response_id is not None or self.truncated:
+        if self.polled_response_id is not None or self.tail is not None:
             return False
         if self.error is not None or self.closed_early is not None or self.status != 200:  # noqa: PLR2004
             return False
@@ -170,24 +173,26 @@ class Exchange:
         if self.chunks is None:
             return self.content or b"", None
         try:
-            body = decode_content(b"".join(self.chunks), self.content_encoding, MAX_DECODED)
+            body = decode_content(unfold(self.chunks), self.content_encoding, MAX_DECODED)
         except UndecodableError as problem:
             return problem.decoded, problem.message
         if self.content_encoding and len(body) == MAX_DECODED:
             return body, f"the answer unpacks to {MAX_DECODED} bytes or more; this is its beginning"
+        if self.tail is not None and not self.content_encoding:
+            body = join_around_gap(body, b"".join(self.tail))
         return body, None
 
     def _read_body(self, body: bytes, problem: str | None) -> tuple[Any, str | None, bool]:
         cut = problem is not None or (self.chunks is not None and self.closed_early is not None)
         error = self.error or problem
-        if self.truncated:
-            error = error or "the answer is larger than max_report_bytes; this is its beginning"
         assembled = None
         if not (_looks_like_json(body) or is_binary(body[:_PREFIX], self.content_type)):
             try:
                 assembled = assemble(body, self._choices_asked_for())
             except Exception:  # noqa: BLE001 - the record is then the stream's text
                 log_internal_error("assembling a stream")
+        if self.tail is not None and not (assembled is not None and assembled.is_whole):
+            error = error or "the answer outgrew the memory for reports; its middle is missing"
         if assembled is not None:
             error = error or assembled.error
             if not assembled.complete:

@@ -60,6 +60,8 @@ class AssembledStream:
     """Whether the terminal event came. Without it, usage may be missing from a complete answer."""
     has_known_end: bool = True
     """Whether its format says how it ends: what is of a vendor's own shape just ends."""
+    is_whole: bool = False
+    """Whether the terminal event carried all of the answer, so that nothing else matters."""
 
 
 class StreamFormat(NamedTuple):
@@ -90,7 +92,7 @@ def assemble(
     whole = find_whole_response(texts)
     if whole is not None:
         value, error = whole
-        return AssembledStream(value, complete=True, error=error, ended=True)
+        return AssembledStream(value, complete=True, error=error, ended=True, is_whole=True)
     events: list[Any] = []
     for batch in parse_events(texts, batch_size):
         run = merge_run(batch) if len(batch) == batch_size else None

@@ -377,20 +377,6 @@ def openpipe_body():
     return [*(encode_event(chunk) for chunk in CHUNKS), b"data: [DONE]\n\n"]
 
 
-def test_memory_of_one_stream_is_bounded(make_caller, scripted):
-    """A stream beyond `max_report_bytes` goes on for the caller; its beginning is reported."""
-    caller = make_caller()
-    chunks = chat_chunks(" ".join(["word" * 50] * 40))
-    scripted.stream(chunks)
-    with captured_reports() as reports:
-        reporter = caller.client._openpipe_config.reporter
-        reporter.settings = reporter.settings.model_copy(update={"max_report_bytes": 4096})
-        assert len(caller.iterate(caller("chat.completions.create", **CHAT))) == len(chunks)
-    [report] = reports
-    assert report.errorMessage.startswith("the answer is larger than max_report_bytes")
-    assert text_of(report).startswith("wordword")
-
-
 def test_memory_is_given_back(caller, scripted, held):
     """Bytes that an open stream has reserved are free again after its report."""
     with captured_reports():
@@ -443,7 +429,7 @@ def test_bytes_are_let_go(caller, scripted):
         with captured_reports():
             reporter = caller.client._openpipe_config.reporter
             if full:
-                reporter.submit = lambda source: False
+                reporter.submit = lambda *_: False
             stream = caller("chat.completions.create", **CHAT)
             caller.iterate(stream)
             exchange = stream.response.stream._observer._exchange

@@ -150,11 +150,13 @@ def test_queue_full_in_bytes():
     reporter = make(Server(gate), max_queue_bytes=10_000, senders=1)
     reporter.submit(Made())
     assert gate.reached.wait(HANG_GUARD)
-    assert reporter.accounting.reserve(5_000)
+    reservation = reporter.accounting.reserve()
+    assert reservation.grow(5_000)
     reporter.submit(Made("big", size=6_000))
     reporter.submit(Made("small", size=4_000))
     assert reporter.stats().dropped == {"queue full": 1}
-    reporter.accounting.reserve(-5_000)
+    reservation.close()
+    assert not reservation.grow(1)
     gate.opened.set()
     reporter.flush()
     assert reporter.stats().delivered == 2

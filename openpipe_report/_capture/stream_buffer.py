@@ -1,0 +1,121 @@
+"""
+The bytes of an open stream, within the memory that reports may take.
+
+Long streams are kept whole: their pieces are folded on the reporter's threads while the stream goes
+on. Where memory runs out all the same, the middle of the stream is given up: its beginning tells
+what was asked for, its end has the terminal event, the finish_reason and the usage.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from openpipe_report._log import run_guarded
+from openpipe_report._report.folding import PIECE_OVERHEAD, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openpipe_report._delivery.accounting import Reservation
+    from openpipe_report._report.folding import Piece
+
+_STEP = 64 * 1024
+"""Memory is reserved in steps of so many bytes, so that few chunks pay for it."""
+_FOLD_AT = 1024 * 1024
+"""Bytes that have come since the last fold, at which another one is due."""
+
+
+class StreamBuffer:
+    """
+    Takes the chunks of one stream.
+
+    `append()` belongs to the stream's reader, `_fold()` to the reporter's threads, one at a time.
+    They share the list of pieces without a lock: one appends to its end, the other puts one piece
+    in the place of several before that, both in one step of the interpreter.
+
+    Args:
+        reservation: Memory for the pieces; the owner closes it.
+        run_soon: Runs a function on a thread of the reporter's.
+        overhead: Bytes that the report takes beside its pieces: the request's, above all.
+        max_bytes: Raw bytes that are kept at the most.
+        max_tail: Bytes of the stream's end that are kept where its middle is given up.
+    """
+
+    def __init__(
+        self,
+        reservation: Reservation,
+        run_soon: Callable[[Callable[[], None]], None],
+        *,
+        overhead: int,
+        max_bytes: int,
+        max_tail: int,
+    ) -> None:
+        self.pieces: list[Piece] = []
+        self.tail: deque[bytes] | None = None
+        """The stream's last chunks, where its middle was given up."""
+        self._reservation = reservation
+        self._run_soon = run_soon
+        self._max_bytes = max_bytes
+        self._max_tail = max_tail
+        self._held = overhead
+        self._allowed = 0
+        self._tail_room = self._tail_size = 0
+        self._since_fold = 0
+        self._is_folding = False
+        self._folded = 0
+        """How many pieces at the beginning are not looked at again."""
+
+    def append(self, chunk: bytes) -> None:
+        """Keep a chunk, or what there is room for of the stream's end."""
+        if self.tail is not None:
+            self._append_to_tail(chunk)
+            return
+        self._held += len(chunk) + PIECE_OVERHEAD
+        if self._held > self._allowed and not self._grow(len(chunk)):
+            self._begin_tail()
+            self._append_to_tail(chunk)
+            return
+        self.pieces.append(chunk)
+
+    def _grow(self, size: int) -> bool:
+        step = min(max(_STEP, self._held - self._allowed), self._max_bytes - self._allowed)
+        if self._held > self._max_bytes or not self._reservation.grow(step):
+            return False
+        self._allowed += step
+        self._since_fold += max(step, size)
+        if self._since_fold >= _FOLD_AT and not self._is_folding:
+            self._since_fold = 0
+            self._is_folding = True
+            self._run_soon(self._fold)
+        return True
+
+    def _begin_tail(self) -> None:
+        """Give up chunks before this one, for room for the stream's end."""
+        self.tail = deque()
+        room = min(self._max_tail, self._allowed // 2)
+        while self._tail_room < room and self.pieces and isinstance(self.pieces[-1], bytes):
+            self._tail_room += len(self.pieces.pop()) + PIECE_OVERHEAD
+
+    def _append_to_tail(self, chunk: bytes) -> None:
+        assert self.tail is not None  # noqa: S101 - asked by the caller
+        self.tail.append(chunk)
+        self._tail_size += len(chunk) + PIECE_OVERHEAD
+        while self._tail_size > self._tail_room and self.tail:
+            self._tail_size -= len(self.tail.popleft()) + PIECE_OVERHEAD
+
+    def _fold(self) -> None:
+        run_guarded("folding a stream", self._fold_pieces)
+        self._is_folding = False
+
+    def _fold_pieces(self) -> None:
+        begin, end = self._folded, len(self.pieces)
+        raw = [piece for piece in self.pieces[begin:end] if isinstance(piece, bytes)]
+        folded = fold(raw)
+        if folded is None:
+            self._folded = end
+        elif self.tail is None:
+            self.pieces[begin:end] = [folded]
+            self._folded = begin + 1
+            saved = sum(map(len, raw)) + PIECE_OVERHEAD * (len(raw) - 1) - len(folded)
+            self._reservation.shrink(saved)
