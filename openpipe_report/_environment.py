@@ -110,6 +110,9 @@ def read_settings(
             variable = variable_of(name) or name
             problems.append(Problem(variable, f"{text}; correct it or unset it", turns_off=True))
         settings = Settings(**arguments, **values)
+    if service := environ.get("OTEL_SERVICE_NAME", "").strip():  # OpenTelemetry's own variable
+        labels = {"service.name": service, **(settings.metadata or {})}
+        settings = settings.model_copy(update={"metadata": labels})
     if any(problem.turns_off for problem in problems):
         settings = settings.model_copy(update={"enabled": False})
     return settings, problems

@@ -12,7 +12,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+)
 
 HOSTED_BASE_URL = "https://api.openpipe.ai/api/v1"
 """Where reports go when there is an API key and no base URL (the API page names it)."""
@@ -44,6 +53,8 @@ ENDPOINT_OF_PATH = {path: endpoint.name for endpoint in ENDPOINTS for path in en
 """By the end of a URL's path: the name of its endpoint."""
 
 _ENDPOINT_NAMES = frozenset(endpoint.name for endpoint in ENDPOINTS)
+
+_Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 _MIB = 1024 * 1024
 
@@ -96,6 +107,15 @@ def _check_callable(value: object) -> object:
     return value
 
 
+def _check_labels(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+    if not all(equals and name.strip() for name, equals, _ in pairs):
+        raise ValueError("must be labels such as 'service=checkout,env=prod'")
+    return {name.strip(): label.strip() for name, _, label in pairs}
+
+
 def _check_path(value: object) -> object:
     return os.fspath(value) if isinstance(value, os.PathLike) else value
 
@@ -135,6 +155,11 @@ class Settings(BaseModel):
     """Answers that are neither JSON nor text (speech): named by type and size, or as base64."""
     sample_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
     """The share of traces (a lone call is one) that are sent, 0 to 1; failures always are."""
+    metadata: Annotated[
+        dict[StrictStr, StrictStr | StrictBool | StrictInt | _Float | None] | None,
+        BeforeValidator(_check_labels),
+    ] = None
+    """Labels of every report, such as `service=checkout,env=prod`; others win over them."""
     max_report_bytes: Annotated[int, Field(ge=1024)] = 16 * _MIB
     """The size of one report; over it the largest strings are cut and marked."""
     max_queue_reports: Annotated[int, Field(ge=1)] = 20_000

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import types
 
+import httpx
 import pytest
+from support.backend import HANG_GUARD, Made
 from support.shapes import chat_completion
 
 from openpipe_report import OpenAI, Reporter, span
 from openpipe_report._environment import load_settings, read_settings
+from openpipe_report._report.encode import encode_report
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 URL = "http://127.0.0.1:9/api/v1"
@@ -117,3 +121,58 @@ def test_hook_by_name(monkeypatch):
     settings = load_settings({**SET, "OPENPIPE_REPORT_BEFORE_REPORT": "acme_hooks:mask"})
     assert settings.active
     assert settings.before_report is module.mask
+
+
+SERVICE = {"OPENPIPE_REPORT_METADATA": "service=checkout, env=prod"}
+KINDS = {"n": 1, "b": True, "f": 0.5, "z": None}
+
+
+@pytest.mark.parametrize(
+    "environ, given, labels",
+    [
+        (SERVICE, {}, {"service": "checkout", "env": "prod"}),
+        ({"OPENPIPE_REPORT_METADATA": "a=b=c,"}, {}, {"a": "b=c"}),
+        ({}, {"metadata": KINDS}, KINDS),
+        ({"OTEL_SERVICE_NAME": "shop"}, {}, {"service.name": "shop"}),
+        ({"OTEL_SERVICE_NAME": "shop"}, {"metadata": {"service.name": "a"}}, {"service.name": "a"}),
+    ],
+)
+def test_static_labels(environ, given, labels):
+    """Every report has them, under those of blocks and calls."""
+    settings = load_settings({**SET, **environ}, given)
+    assert settings.metadata == labels
+    source = Made(reqPayload={"metadata": {"env": "own"}})
+    assert json.loads(encode_report(source, settings))["reqPayload"]["metadata"] == {
+        **labels,
+        "env": "own",
+    }
+    for payload in ("text", {"metadata": "text"}, None):
+        body = json.loads(encode_report(Made(reqPayload=payload), settings))
+        assert body["reqPayload"] == payload
+
+
+@pytest.mark.parametrize("text", ["service", "=x", "a=1,b"])
+def test_wrong_labels(text):
+    """What is no label turns reporting off, as any wrong variable does."""
+    settings, problems = read_settings({**SET, "OPENPIPE_REPORT_METADATA": text})
+    assert not settings.enabled
+    assert "must be labels such as" in str(problems[0])
+
+
+@pytest.mark.parametrize("is_hosted", [False, True])
+def test_destination_is_said(is_hosted, caplog):
+    """The first report of a process says once where it goes; louder where nobody named it."""
+    client = httpx.Client(
+        transport=httpx.MockTransport(lambda _: httpx.Response(200, json={"status": "ok"}))
+    )
+    given = {"api_key": "k"} if is_hosted else {"base_url": URL}
+    with caplog.at_level(logging.INFO, "openpipe_report"):
+        for _ in range(2):
+            reporter = Reporter(**given, http_client=client)
+            reporter.report(reqPayload=1)
+            assert reporter.flush(HANG_GUARD)
+            reporter.shutdown(0)
+    [record] = caplog.records
+    assert record.levelno == (logging.WARNING if is_hosted else logging.INFO)
+    host = "api.openpipe.ai" if is_hosted else "127.0.0.1:9"
+    assert f"reporting to {host}" in record.getMessage()

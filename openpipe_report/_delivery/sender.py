@@ -7,6 +7,7 @@ Nobody waits here. Three things say that a report may not be tried yet: its own 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -19,7 +20,7 @@ from openpipe_report._delivery.drop_log import DropLog
 from openpipe_report._delivery.response import Delivered, Rejected, Retryable
 from openpipe_report._delivery.retry import LONGEST_BACKOFF, Backoff, CircuitBreaker
 from openpipe_report._delivery.transport import CannotConnectError, Transport
-from openpipe_report._log import log_internal_error
+from openpipe_report._log import log_internal_error, log_once
 from openpipe_report._report.encode import encode_report
 
 if TYPE_CHECKING:
@@ -156,7 +157,19 @@ class Sender:
             with _connecting:
                 if self._transport is None:
                     self._transport = Transport(self._settings)
+                    self._log_destination()
         return self._transport
+
+    def _log_destination(self) -> None:
+        """Log once where reports go, louder where nobody has named the place."""
+        is_hosted = self._settings.base_url is None
+        log_once(
+            f"destination {self._host}",
+            "reporting to %s%s",
+            self._host,
+            ", OpenPipe's hosted API: OPENPIPE_BASE_URL is not set" if is_hosted else "",
+            level=logging.WARNING if is_hosted else logging.INFO,
+        )
 
     def _handle_outcome(self, pending: PendingReport, outcome: Outcome) -> None:
         now = time.monotonic()

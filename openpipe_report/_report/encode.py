@@ -12,6 +12,8 @@ from openpipe_report._report.model import PAYLOADS, Report
 from openpipe_report._report.sampling import failed_traces, is_sampled
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from openpipe_report._report.model import ReportSource
     from openpipe_report._settings import Settings
 
@@ -34,6 +36,8 @@ def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
         failed_traces.add(trace_id)
     if not (failed or sampled):
         return ""
+    if settings.metadata:
+        report = _with_labels(report, settings.metadata)
     if settings.before_report is not None:
         try:
             report = settings.before_report(report)
@@ -48,6 +52,17 @@ def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
     except Exception:  # noqa: BLE001 - counted under its reason
         log_internal_error("encoding a report")
         return "could not be encoded"
+
+
+def _with_labels(report: Report, labels: Mapping[str, Any]) -> Report:
+    """Put static labels under those that the report has."""
+    payload = report.reqPayload
+    own = payload.get("metadata") if isinstance(payload, dict) else 0
+    if own is not None and not isinstance(own, dict):
+        return report
+    return report.model_copy(
+        update={"reqPayload": {**payload, "metadata": {**labels, **(own or {})}}}
+    )
 
 
 def fit(report: Report, limit: int) -> bytes | None:
