@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from openpipe_report._context.scope import Scope, current_scope, scope
+from openpipe_report._context.scope import Scope, current_scope, scope, surroundings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -46,11 +47,20 @@ class ActivatedScope:
 
     def __enter__(self) -> Self:
         self._outer = scope.get()
-        scope.set(self._inner)
+        inner = self._inner
+        around = surroundings(sys._getframe(1))  # noqa: SLF001 - the public ways are slow
+        if inner.under is not around.under:
+            inner = self._inner = replace(inner, under=around.under)
+        if inner.report and not around.scope.report:  # an opt-out of whoever takes this step
+            inner = replace(inner, report=False)
+        self._active = inner
+        scope.set(inner)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._inner = scope.get()
+        left = scope.get()
+        if left is not self._active:  # a block was entered, and stays open until the next step
+            self._inner = left
         scope.set(self._outer)
 
 

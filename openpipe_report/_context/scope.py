@@ -7,17 +7,23 @@ A scope is a value: entering makes a new one, leaving puts the old one back by v
 
 from __future__ import annotations
 
-import asyncio
 import math
-import threading
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from openpipe_report._context.binding import (
+    ScopeToken,
+    find_bound_blocks,
+    generator_of,
+    open_blocks,
+)
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
     from typing_extensions import Self
 
@@ -27,28 +33,13 @@ if TYPE_CHECKING:
 MetadataValue = str | int | float | bool | None
 
 
-class ScopeToken:
-    """One entering of a block, by one thread or task."""
-
-    __slots__ = ("over", "owner")
-
-    def __init__(self) -> None:
-        self.owner = _here()
-        self.over = False
-
-
-def _here() -> tuple[int, int]:
-    """Name the thread and task that run."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
-    return threading.get_ident(), 0 if task is None else id(task)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Scope:
-    """What `metadata()` and `span()` have put in force; never changed, only replaced."""
+    """
+    What `metadata()` and `span()` have put in force; never changed, only replaced.
+
+    Not frozen in name, for that trebles the time it takes to make one.
+    """
 
     metadata: Mapping[str, MetadataValue] = field(default_factory=dict[str, MetadataValue])
     trace_id: str | None = None
@@ -59,9 +50,10 @@ class Scope:
     """The reporters of the calls made inside the innermost span."""
     foreign_span: int = 0
     """OpenTelemetry's span that was active when the innermost span of ours began."""
-    token: ScopeToken | None = None
-    """The entering of a block that put it in force, and what was in force before."""
-    outer: Scope | None = None
+    token: ScopeToken[Scope] | None = None
+    """The entering of a block that put it in force."""
+    under: ScopeToken[Scope] | None = None
+    """The innermost block of a generator that was in force where it was put in force."""
 
 
 scope: ContextVar[Scope] = ContextVar("openpipe_report_scope", default=Scope())  # noqa: B039
@@ -92,6 +84,18 @@ def check_values(what: str, values: Mapping[str, Any]) -> dict[str, MetadataValu
     return dict(values)
 
 
+class Surroundings(NamedTuple):
+    """What is in force in one place, and where it comes from."""
+
+    scope: Scope
+    variable: Scope
+    """What the context variable holds."""
+    held: Scope
+    """The same without the blocks of generators that do not run here."""
+    under: ScopeToken[Scope] | None
+    """The innermost block of a generator that runs here."""
+
+
 def current_scope() -> Scope:
     """
     Return what is in force here.
@@ -100,26 +104,79 @@ def current_scope() -> Scope:
     scope then stays current here and is skipped, but not by the tasks that were started inside.
     """
     current = scope.get()
-    if current.token is None or not current.token.over:
+    if not open_blocks and ((token := current.token) is None or not token.over):
         return current
-    here = _here()
-    while current.token is not None and current.token.over and current.token.owner == here:
-        current = current.outer or Scope()
-    scope.set(current)
-    return current
+    return surroundings(sys._getframe(1)).scope  # noqa: SLF001 - the public ways are slow
 
 
-def child_scope(outer: Scope, token: ScopeToken, **changes: Any) -> Scope:
+def surroundings(frame: FrameType | None) -> Surroundings:
+    """
+    Find what is in force for the calls that a frame makes.
+
+    The innermost block of a generator on the stack wins over the context variable, unless that was
+    set by a block within it. An opt-out of either holds.
+    """
+    innermost, report = find_bound_blocks(frame)
+    held = variable = _drop_left_blocks(scope.get())
+    while (token := held.token) is not None and token is not innermost:
+        if not (token.over or token.frame is not None) or not token.is_own():
+            break
+        held = token.outer or Scope()
+    within = held.token is innermost or held.under is innermost
+    if innermost is None or innermost.inner is None or within:
+        found = held
+    else:
+        found = innermost.inner
+        report = report and held.report
+    if found.report and not report:
+        found = replace(found, report=False)
+    return Surroundings(found, variable, held, innermost)
+
+
+def _drop_left_blocks(current: Scope) -> Scope:
+    """Put the scopes of blocks that are over out of the context variable, where they are ours."""
+    left = current
+    while left.token is not None and left.token.over and left.token.is_own():
+        left = left.token.outer or Scope()
+    if left is not current:
+        scope.set(left)
+    return left
+
+
+def child_scope(around: Surroundings, token: ScopeToken[Scope], **changes: Any) -> Scope:
     """Return what is to be in force in a block: what is around it, but for the changes."""
-    return replace(outer, token=token, outer=outer, **changes)
+    return replace(around.scope, token=token, under=around.under, **changes)
 
 
-def exit_scope(token: ScopeToken) -> None:
+def enter_scope(
+    inner: Scope, token: ScopeToken[Scope], around: Surroundings, frame: FrameType | None
+) -> None:
+    """
+    Put a block's scope in force.
+
+    Args:
+        inner: The scope.
+        token: Its token.
+        around: What is in force around the block.
+        frame: The frame that called `__enter__`.
+    """
+    generator = generator_of(frame)
+    if generator is None:
+        token.outer = around.variable
+    else:
+        # Not a block of another generator: those may be entered one after the other without end.
+        token.outer = around.held
+        token.bind(generator, inner)
+    scope.set(inner)
+
+
+def exit_scope(token: ScopeToken[Scope]) -> None:
     """Bring back what was in force before the block; where it is not the innermost, later."""
-    token.over = True
+    token.end()
     current = scope.get()
     if current.token is token:
-        scope.set(current.outer or Scope())
+        scope.set(token.outer or Scope())
+        _drop_left_blocks(scope.get())
 
 
 class AsyncableContextManager(ABC):
@@ -159,7 +216,9 @@ class metadata(AsyncableContextManager):  # noqa: N801 - used as a function: `wi
 
     The values join what outer blocks have set; an inner one wins. They follow the context
     variables: tasks that are started inside have them, threads only where their context is
-    carried over. Works as `with`, `async with`, any number of times.
+    carried over. In a generator they hold for what it does itself, whichever thread or task takes
+    its steps, and not for what its consumer does between the steps. Works as `with`,
+    `async with`, any number of times.
 
     Args:
         report: False keeps the calls inside from being reported at all.
@@ -179,15 +238,18 @@ class metadata(AsyncableContextManager):  # noqa: N801 - used as a function: `wi
             )
         self._values = check_values("metadata", values)
         self._report = report
-        self._tokens: list[ScopeToken] = []
+        self._tokens: list[ScopeToken[Scope]] = []
 
     def __enter__(self) -> Self:
-        outer = current_scope()
-        token = ScopeToken()
+        frame = sys._getframe(1)  # noqa: SLF001 - as above
+        around = surroundings(frame)
+        outer = around.scope
+        token: ScopeToken[Scope] = ScopeToken()
         self._tokens.append(token)
         joined = {**outer.metadata, **self._values}
         report = outer.report and self._report
-        scope.set(child_scope(outer, token, metadata=joined, report=report))
+        inner = child_scope(around, token, metadata=joined, report=report)
+        enter_scope(inner, token, around, frame)
         return self
 
     def __exit__(
@@ -196,11 +258,23 @@ class metadata(AsyncableContextManager):  # noqa: N801 - used as a function: `wi
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        token = self._token_of(sys._getframe(1))  # noqa: SLF001 - as above
+        self._tokens.remove(token)
+        exit_scope(token)
+
+    def _token_of(self, frame: FrameType | None) -> ScopeToken[Scope]:
+        """Find the entering that ends here: the generator's or the context's, else the last."""
         tokens = self._tokens
+        if len(tokens) == 1:
+            return tokens[0]
+        generators = {token.frame for token in tokens if token.frame is not None}
+        while generators and frame is not None:
+            if frame in generators:
+                return next(token for token in reversed(tokens) if token.frame is frame)
+            frame = frame.f_back
         current: Scope | None = scope.get()
-        while current is not None and current.token not in tokens:
-            current = current.outer
-        token = tokens[-1] if current is None else current.token
-        if token is not None:  # the one of this context, else the last
-            tokens.remove(token)
-            exit_scope(token)
+        while current is not None and current.token is not None:
+            if current.token in tokens:
+                return current.token
+            current = current.token.outer
+        return tokens[-1]

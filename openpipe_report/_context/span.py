@@ -5,10 +5,12 @@ span(): reports a piece of work that no client makes, and labels the calls insid
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from openpipe_report._context.binding import ScopeToken
 from openpipe_report._context.called import CalledReporters
 from openpipe_report._context.decorators import argument_binder, decorate
 from openpipe_report._context.opentelemetry import parent_of
@@ -16,19 +18,19 @@ from openpipe_report._context.scope import (
     AsyncableContextManager,
     MetadataValue,
     Scope,
-    ScopeToken,
+    Surroundings,
     check_values,
     child_scope,
-    current_scope,
+    enter_scope,
     exit_scope,
-    scope,
+    surroundings,
 )
 from openpipe_report._context.span_policy import choose_reporter, further_hooks
 from openpipe_report._delivery import process
 from openpipe_report._log import run_guarded
 from openpipe_report._report.describe import describe_error
 from openpipe_report._report.exchange import SDK, trace_tags
-from openpipe_report._report.json_codec import encode_json, parse_json
+from openpipe_report._report.json_codec import Snapshot
 from openpipe_report._report.model import Report
 from openpipe_report._version import VERSION
 
@@ -48,25 +50,25 @@ _LEFT_EARLY = "left before its end"
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _SpanSource:
-    """What a span left behind; its payloads as JSON, since their owner may change them."""
+    """What a span left behind; its payloads as they were, since their owner may change them."""
 
     fields: dict[str, Any]
-    request: bytes
-    response: bytes
+    request: Snapshot
+    response: Snapshot
     trace_id: str
     hooks: tuple[Callable[[Any], Any], ...]
     """Of clients that were called inside, and report elsewhere."""
 
     @property
     def size(self) -> int:
-        return 1024 + len(self.request) + len(self.response)
+        return 1024 + self.request.size + self.response.size
 
     def discard_if_succeeded(self) -> bool:
         return "errorMessage" not in self.fields
 
     def build(self) -> Report | None:
-        fields = {**self.fields, "respPayload": parse_json(self.response)}
-        fields["reqPayload"] = {**fields["reqPayload"], "input": parse_json(self.request)}
+        fields = {**self.fields, "respPayload": self.response.read()}
+        fields["reqPayload"] = {**fields["reqPayload"], "input": self.request.read()}
         report: Report | None = Report(**fields)
         for hook in self.hooks:  # one that raises drops the report
             report = None if report is None else hook(report)
@@ -119,7 +121,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         "_parent_span_id",
         "_report",
         "_reporter",
-        "_request_json",
+        "_request_then",
         "_tags",
         "_token",
         "name",
@@ -152,7 +154,9 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         self._inner: Scope | None = None
 
     def __enter__(self) -> Self:
-        scope.set(self.start())
+        frame = sys._getframe(1)  # noqa: SLF001 - the public ways are slow
+        around = surroundings(frame)
+        enter_scope(self._start(around), self._token, around, frame)
         return self
 
     def __exit__(
@@ -191,17 +195,20 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
 
     def start(self) -> Scope:
         """Begin, without putting anything in force; `with` does both."""
+        return self._start(surroundings(sys._getframe(1)))  # noqa: SLF001 - as above
+
+    def _start(self, around: Surroundings) -> Scope:
         if self._inner is not None:
             raise RuntimeError("a span serves one block; make another one")
-        outer = current_scope()
+        outer = around.scope
         parent = parent_of(outer)
         self.trace_id = parent.trace_id or os.urandom(16).hex()
         self.span_id = os.urandom(8).hex()
         self._parent_span_id = parent.span_id
-        self._token = ScopeToken()
+        self._token: ScopeToken[Scope] = ScopeToken()
         self._called = CalledReporters(outer.called)
         self._inner = child_scope(
-            outer,
+            around,
             self._token,
             metadata={**outer.metadata, **self._metadata},
             trace_id=self.trace_id,
@@ -212,7 +219,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
             foreign_span=parent.foreign,
         )
         if self._inner.report:
-            self._request_json = encode_json(self.request)
+            self._request_then = Snapshot(self.request)
             process.hook_exit()  # the process may end before this block does
         self.requested_at = time.time()
         self._began = time.perf_counter()
@@ -250,5 +257,5 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
             fields["errorMessage"] = _LEFT_EARLY if left_early else describe_error(error)
         hooks = further_hooks(reporter, self._called)
         reporter.submit(
-            _SpanSource(fields, self._request_json, encode_json(result), self.trace_id, hooks)
+            _SpanSource(fields, self._request_then, Snapshot(result), self.trace_id, hooks)
         )

@@ -212,8 +212,8 @@ async def test_abandoned_generators():
             await asyncio.sleep(0)
         assert labels() == ("outer", True)
         depth, current = 0, scope.get()
-        while current.outer is not None:
-            depth, current = depth + 1, current.outer
+        while current.token is not None and current.token.outer is not None:
+            depth, current = depth + 1, current.token.outer
         assert depth < 4
     assert labels() == (None, True)
 
