@@ -39,6 +39,7 @@ _SOURCES = {
     "metadata": "._context.scope",
     "shutdown": "._delivery.registry:shutdown_all",
     "span": "._context.span",
+    "stats": "._delivery.registry:total_stats",
     "uninstrument": "._openai.instrument",
     "with_context": "._context.decorators",
 }
@@ -66,5 +67,6 @@ if TYPE_CHECKING:  # "as" says that the name is public
 
     flush = _registry.flush_all
     shutdown = _registry.shutdown_all
+    stats = _registry.total_stats
 
 _install(__name__, _SOURCES)

@@ -64,7 +64,7 @@ def log_internal_error(where: str) -> None:
         frame = traceback.extract_tb(trace)[-1] if trace else None
         logger.warning(
             "openpipe_report: internal error in %s (%s at %s:%s); your call was not affected; "
-            "further ones are only counted in Reporter.stats().faults",
+            "further ones are only counted in openpipe_report.stats().faults",
             where,
             kind.__name__ if kind else "unknown",
             frame.filename if frame else "?",

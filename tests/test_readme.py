@@ -54,7 +54,7 @@ def test_settings_table():
 
 def test_there_are_snippets():
     """The pattern that finds the examples finds them."""
-    assert len(SNIPPETS) == 10
+    assert len(SNIPPETS) == 11
 
 
 @pytest.mark.parametrize("page, target", LINKS)

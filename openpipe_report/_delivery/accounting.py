@@ -9,13 +9,21 @@ Event.wait().
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from openpipe_report._log import internal_error_count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MAX_PARTS = 100
+"""How many stats of reporters that are gone are kept apart."""
 
 
 class FlushEpoch:
@@ -52,7 +60,7 @@ class FlushEpoch:
 @dataclass(frozen=True, slots=True)
 class Stats:
     """
-    What became of the reports of one reporter since it began, in this process.
+    What became of the reports of one reporter, or of all, since this process began.
 
     Every report is in exactly one of `delivered`, `rejected`, `dropped`, `spooled`, `sampled_out`
     and `pending`. One that this process took over from a dead one counts as its own.
@@ -78,6 +86,60 @@ class Stats:
     """Threads that send; they end when there is nothing to do."""
     faults: int = 0
     """Errors inside this package that were kept from your calls, in the whole process."""
+
+
+def sum_stats(parts: Iterable[Stats]) -> Stats:
+    """Add up the stats of several reporters."""
+    parts = list(parts)
+    added: dict[str, Any] = {
+        each.name: sum(getattr(part, each.name) for part in parts)
+        for each in fields(Stats)
+        if each.name not in {"dropped", "faults"}
+    }
+    dropped: Counter[str] = sum((Counter(part.dropped) for part in parts), Counter())
+    return Stats(**added, dropped=dict(dropped), faults=internal_error_count())
+
+
+class PastStats:
+    """The stats of the reporters of this process that are gone; a forked child begins anew."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, as in a forked child."""
+        self._parts: list[Stats] = []
+        self._lock = threading.RLock()
+        """Held while the parts are added up."""
+
+    def add(self, stats: Stats) -> None:
+        """Keep the stats of a reporter that ends. Called from finalizers: waits for no lock."""
+        self._parts.append(stats)
+        if len(self._parts) > _MAX_PARTS and self._lock.acquire(blocking=False):
+            try:
+                self._add_up()
+            finally:
+                self._lock.release()
+
+    def total(self) -> Stats:
+        """Add up what all of them have counted."""
+        with self._lock:
+            return self._add_up()
+
+    def _add_up(self) -> Stats:
+        parts = []
+        with suppress(IndexError):
+            while True:
+                parts.append(self._parts.pop())
+        total = sum_stats(parts)
+        self._parts.append(total)
+        return total
+
+
+past_stats = PastStats()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=past_stats.reset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,13 +366,22 @@ class Accounting:
         """Wait until what was admitted before has ended, and tell how."""
         limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         deadline = time.monotonic() + limit
-        with self.lock:
-            self._epoch.current = False
-            epochs, self._epoch = self._epochs, FlushEpoch()
-            self._epochs = [*epochs, self._epoch]
+        epochs = self._begin_waiting()
         for epoch in epochs:
             if epoch.pending:
                 epoch.wait(max(0.0, deadline - time.monotonic()))
+        return self._end_waiting(epochs)
+
+    def _begin_waiting(self) -> list[FlushEpoch]:
+        with self.lock:
+            self._epoch.current = False
+            # Of what was cancelled, epochs may be left that have ended without a loss.
+            epochs = [epoch for epoch in self._epochs if epoch.pending or epoch.lost]
+            self._epoch = FlushEpoch()
+            self._epochs = [*epochs, self._epoch]
+            return epochs
+
+    def _end_waiting(self, epochs: list[FlushEpoch]) -> Flushed:
         with self.lock:
             # A epoch stays until a flush has told of all its losses, were it the next one.
             self._epochs = [epoch for epoch in self._epochs if epoch.pending or epoch not in epochs]

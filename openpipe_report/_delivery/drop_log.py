@@ -32,7 +32,8 @@ class DropLog:
             return
         log_once(
             reason,
-            "%d report(s) to %s lost: %s%s; further ones are only counted in Reporter.stats()",
+            "%d report(s) to %s lost: %s%s; "
+            "further ones are only counted in openpipe_report.stats()",
             count,
             self._host,
             reason,

@@ -92,10 +92,10 @@ def register(participant: Participant) -> None:
         _state.participants.add(participant)
 
 
-def participants() -> list[Participant]:
-    """Every participant that is not shut down."""
+def participants(*, closed: bool = False) -> list[Participant]:
+    """Every participant that is not shut down; with `closed` those as well."""
     with _state.lock:
-        return [each for each in _state.participants if not each.closed]
+        return [each for each in _state.participants if closed or not each.closed]
 
 
 def hook_exit() -> None:

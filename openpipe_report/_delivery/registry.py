@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from openpipe_report._delivery import process
-from openpipe_report._delivery.accounting import Flushed
+from openpipe_report._delivery.accounting import Flushed, Stats, past_stats, sum_stats
 from openpipe_report._delivery.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def flush_all(timeout: float | None = 30.0) -> Flushed:
     Returns:
         True if all that was queued before is delivered, else how much is not, and why.
     """
-    return _for_each_reporter(lambda reporter, left: reporter.flush(left), timeout)
+    left = _time_left(timeout)
+    return _sum_flushed([reporter.flush(left()) for reporter in live_reporters()])
 
 
 def shutdown_all(timeout: float | None = 30.0) -> Flushed:
@@ -71,20 +72,34 @@ def shutdown_all(timeout: float | None = 30.0) -> Flushed:
 
     Clients made before report no more; a client made afterwards gets a new reporter.
     """
-    return _for_each_reporter(lambda reporter, left: reporter.shutdown(left), timeout)
+    left = _time_left(timeout)
+    return _sum_flushed([reporter.shutdown(left()) for reporter in live_reporters()])
 
 
-def _for_each_reporter(
-    act: Callable[[Reporter, float | None], Flushed], timeout: float | None
-) -> Flushed:
-    deadline = None if timeout is None else time.monotonic() + timeout
-    pending = lost = 0
-    reasons: list[str] = []
-    for reporter in live_reporters():
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        flushed = act(reporter, left)
-        pending += flushed.pending
-        lost += flushed.lost
-        if flushed.reason:
-            reasons.append(flushed.reason)
-    return Flushed(pending, lost, "; ".join(reasons))
+def total_stats() -> Stats:
+    """
+    Count what became of the reports of every reporter of the process, in one sum.
+
+    Those of reporters that were shut down, or that nobody uses any more, are in it: no count ever
+    falls but for `pending`, `pending_bytes`, `open_streams` and `threads`. A forked child begins
+    with zeros.
+    """
+    # While these are held, none of them moves on to the past.
+    reporters = [each for each in process.participants(closed=True) if isinstance(each, Reporter)]
+    return sum_stats([*(reporter.stats() for reporter in reporters), past_stats.total()])
+
+
+def _time_left(timeout: float | None) -> Callable[[], float | None]:
+    """Return a function that says how much of the timeout is left."""
+    if timeout is None:
+        return lambda: None
+    deadline = time.monotonic() + timeout
+    return lambda: max(0.0, deadline - time.monotonic())
+
+
+def _sum_flushed(parts: list[Flushed]) -> Flushed:
+    return Flushed(
+        sum(part.pending for part in parts),
+        sum(part.lost for part in parts),
+        "; ".join(part.reason for part in parts if part.reason),
+    )

@@ -15,7 +15,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openpipe_report._delivery import process
-from openpipe_report._delivery.accounting import Accounting, Flushed, Reservation, Stats
+from openpipe_report._delivery.accounting import (
+    Accounting,
+    Flushed,
+    Reservation,
+    Stats,
+    past_stats,
+)
 from openpipe_report._delivery.queue import PendingReport, ReportQueue
 from openpipe_report._delivery.sender import Sender
 from openpipe_report._delivery.workers import SenderThreads, delivering, is_delivering
@@ -163,6 +169,14 @@ class Reporter:
     def __deepcopy__(self, memo: object) -> Reporter:
         return self
 
+    def __del__(self) -> None:
+        # Runs anywhere, under any lock.
+        run_guarded("keeping the stats", self._keep_stats)
+
+    def _keep_stats(self) -> None:
+        if "accounting" in self.__dict__:  # otherwise its settings were wrong
+            past_stats.add(self.accounting.stats(open_streams=0, threads=0))
+
     # What the caller's thread does; a finalizer may, too.
 
     def submit(self, source: ReportSource, reservation: Reservation | None = None) -> bool:
@@ -270,10 +284,15 @@ class Reporter:
         Returns:
             True if all of it was delivered, else how many are pending or lost, and why.
         """
+        self._begin_flush()
+        return self._end_flush(self.accounting.wait(0.0 if is_delivering() else timeout))
+
+    def _begin_flush(self) -> None:
         self.sweep()
         if self.accounting.pending:
             self._workers.ensure_thread()
-        flushed = self.accounting.wait(0.0 if is_delivering() else timeout)
+
+    def _end_flush(self, flushed: Flushed) -> Flushed:
         if not is_delivering():
             self._sender.log_drops()
         if flushed.pending:

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 import httpx
 import pytest
 from support.backend import HANG_GUARD, OK, Backend, Made, Reset, run_script
+from support.mock_server import URL, Gate, Server, make
 from tenacity import wait_fixed, wait_none
 
 import openpipe_report
@@ -24,41 +25,6 @@ from openpipe_report._delivery import registry, retry, sender
 from openpipe_report._delivery.accounting import Accounting
 from openpipe_report._delivery.concurrency import ConcurrencyLimiter
 from openpipe_report._delivery.queue import PendingReport, ReportQueue
-
-URL = "http://receiver.test/api/v1"
-
-
-class Server:
-    """An httpx client whose server answers as it is told."""
-
-    def __init__(self, answer=lambda request: 200):
-        self.answer = answer
-        self.keys: list[str] = []
-        self.bodies: list[bytes] = []
-        self.client = httpx.Client(transport=httpx.MockTransport(self._answer))
-
-    def _answer(self, request):
-        self.keys.append(request.headers["Idempotency-Key"])
-        self.bodies.append(request.content)
-        answer = self.answer(request)
-        if isinstance(answer, Exception):
-            raise answer
-        if isinstance(answer, httpx.Response):
-            return answer
-        return httpx.Response(answer, json={"status": "ok"} if answer == 200 else None)
-
-
-class Gate:
-    """Answers 200, but not before it is opened; says when the first request has come."""
-
-    def __init__(self):
-        self.reached = threading.Event()
-        self.opened = threading.Event()
-
-    def __call__(self, request):
-        self.reached.set()
-        assert self.opened.wait(HANG_GUARD)
-        return 200
 
 
 @pytest.fixture(autouse=True)
@@ -77,11 +43,6 @@ def retry_at_once(monkeypatch):
 def retry_never(monkeypatch):
     """Waits between attempts outlast the test."""
     monkeypatch.setattr(retry, "wait_random_exponential", lambda **_: wait_fixed(500))
-
-
-def make(server, **settings):
-    settings.setdefault("base_url", URL)
-    return Reporter(http_client=server.client, **settings)
 
 
 def settle(reporter):

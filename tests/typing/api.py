@@ -32,6 +32,7 @@ from openpipe_report import (
     metadata,
     shutdown,
     span,
+    stats,
     uninstrument,
     with_context,
 )
@@ -85,6 +86,7 @@ def reporting() -> None:
     assert_type(reporter.stats().dropped, dict[str, int])
     assert_type(reporter.settings, Settings)
     assert_type(flush(), Flushed)
+    assert_type(stats(), Stats)
     assert_type(shutdown(timeout=1), Flushed)
     with captured_reports() as reports:
         assert_type(reports, list[Report])
