@@ -5,7 +5,7 @@ A FastAPI application: one client for all requests, each call labelled with its 
     curl 'http://127.0.0.1:8000/ask?user=u-42&question=Hi'
 
 What is reported leaves on threads of its own, so no request waits for it. At the end of the server
-`flush()` delivers what is left; the process's own exit would, too.
+`aflush()` delivers what is left; the process's own exit would, too.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import anyio
 from fastapi import FastAPI, Request
 
-from openpipe_report import AsyncOpenAI, flush, metadata
+from openpipe_report import AsyncOpenAI, aflush, metadata
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,7 +26,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the client with the server, and close it with it."""
     async with AsyncOpenAI() as app.state.client:
         yield
-    await anyio.to_thread.run_sync(flush)
+    await aflush()
 
 
 app = FastAPI(lifespan=lifespan)

@@ -30,6 +30,7 @@ _SOURCES = {
     "Settings": "._settings",
     "SettingsError": "._errors",
     "Stats": "._delivery.accounting",
+    "aflush": "._delivery.registry:aflush_all",
     "chain": "._report.redaction",
     "elide_media": "._report.redaction",
     "flush": "._delivery.registry:flush_all",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:  # "as" says that the name is public
     from openpipe_report._settings import Settings as Settings
     from openpipe_report._signatures import *  # noqa: F403 - what the facade gives at run time
 
+    aflush = _registry.aflush_all
     flush = _registry.flush_all
     shutdown = _registry.shutdown_all
     stats = _registry.total_stats

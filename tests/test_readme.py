@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -81,6 +82,8 @@ def test_snippet(snippet, scripted, reports, monkeypatch):
     scope.set(before)
     if "handler" in namespace:
         assert namespace["handler"]({"question": "Hi"}, None) == "Hello"
+    if "shut_down_gracefully" in namespace:
+        asyncio.run(namespace["shut_down_gracefully"]())
     captured = [*reports, *namespace.get("reports", ())]
     assert len(captured) >= len(scripted.requests)
     if "client" in namespace:

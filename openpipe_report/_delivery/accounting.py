@@ -9,6 +9,7 @@ Event.wait().
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -20,10 +21,13 @@ from typing import TYPE_CHECKING, Any
 from openpipe_report._log import internal_error_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
 _MAX_PARTS = 100
 """How many stats of reporters that are gone are kept apart."""
+
+_LONGEST_INTERVAL = 0.05
+"""Seconds at the most between two looks of `Accounting.wait_async()`."""
 
 
 class FlushEpoch:
@@ -370,6 +374,27 @@ class Accounting:
         for epoch in epochs:
             if epoch.pending:
                 epoch.wait(max(0.0, deadline - time.monotonic()))
+        return self._end_waiting(epochs)
+
+    async def wait_async(
+        self, timeout: float | None, sleep: Callable[[float], Awaitable[object]]
+    ) -> Flushed:
+        """
+        Wait as `wait()` does, in a coroutine that looks again after each `sleep`.
+
+        The intervals grow from a millisecond. A thread that waits in its place could find no room
+        in the event loop's pool, and not be cancelled; a callback would hold on to a loop that may
+        be closed by then.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        interval = 0.001
+        epochs = self._begin_waiting()
+        while any(epoch.pending for epoch in epochs):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            await sleep(min(left, interval))
+            interval = min(2 * interval, _LONGEST_INTERVAL)
         return self._end_waiting(epochs)
 
     def _begin_waiting(self) -> list[FlushEpoch]:

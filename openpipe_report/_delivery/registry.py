@@ -66,6 +66,19 @@ def flush_all(timeout: float | None = 30.0) -> Flushed:
     return _sum_flushed([reporter.flush(left()) for reporter in live_reporters()])
 
 
+async def aflush_all(timeout: float | None = 30.0) -> Flushed:
+    """
+    Flush as `flush()` does, without blocking the event loop: asyncio's or trio's.
+
+    It starts no thread to wait in, and leaves nothing behind where it is cancelled.
+
+    Returns:
+        As `flush()`.
+    """
+    left = _time_left(timeout)
+    return _sum_flushed([await reporter.aflush(left()) for reporter in live_reporters()])
+
+
 def shutdown_all(timeout: float | None = 30.0) -> Flushed:
     """
     Flush and stop every reporter of the process within `timeout` seconds altogether.

@@ -22,6 +22,7 @@ from openpipe_report._delivery.accounting import (
     Stats,
     past_stats,
 )
+from openpipe_report._delivery.event_loop import find_sleep
 from openpipe_report._delivery.queue import PendingReport, ReportQueue
 from openpipe_report._delivery.sender import Sender
 from openpipe_report._delivery.workers import SenderThreads, delivering, is_delivering
@@ -286,6 +287,22 @@ class Reporter:
         """
         self._begin_flush()
         return self._end_flush(self.accounting.wait(0.0 if is_delivering() else timeout))
+
+    async def aflush(self, timeout: float | None = 30.0) -> Flushed:
+        """
+        Flush as `flush()` does, without blocking the event loop: asyncio's or trio's.
+
+        It starts no thread to wait in, and leaves nothing behind where it is cancelled.
+
+        Args:
+            timeout: Seconds to wait at the most; None for as long as it takes.
+
+        Returns:
+            As `flush()`.
+        """
+        self._begin_flush()
+        timeout = 0.0 if is_delivering() else timeout
+        return self._end_flush(await self.accounting.wait_async(timeout, find_sleep()))
 
     def _begin_flush(self) -> None:
         self.sweep()

@@ -23,6 +23,7 @@ from openpipe_report import (
     Reporter,
     Settings,
     Stats,
+    aflush,
     chain,
     elide_media,
     flush,
@@ -67,6 +68,8 @@ async def asynchronous(client: AsyncOpenAI) -> None:
     assert_type(client.copy(), AsyncOpenAI)
     async with metadata(user="u", n=1, flag=True, none=None), span("s") as work:
         work.response = {"any": "thing"}
+    assert_type(await aflush(), Flushed)
+    assert_type(await Reporter().aflush(timeout=None), Flushed)
 
 
 def construct(reporter: Reporter) -> None:
