@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from openpipe_report._report.model import ReportFields, ReportSource
     from openpipe_report._settings import Settings
     from openpipe_report._spool.client import Spool
-    from openpipe_report._spool.rows import Stored
+    from openpipe_report._spool.rows import SpooledReport
 
 
 _SPOOL_TIMEOUT = 2.0
@@ -150,7 +150,7 @@ class Reporter:
             settings.spool,
             base_url=settings.report_url.removesuffix("/report"),
             api_key=settings.api_key.get_secret_value() if settings.api_key else None,
-            keeper=self,
+            delegate=self,
             max_bytes=2 * settings.max_queue_bytes,
         )
 
@@ -229,7 +229,7 @@ class Reporter:
         reports, size = self.accounting.room
         return (0, 0) if self._closed else (reports // 2, size // 2)
 
-    def adopt(self, stored: Stored) -> None:
+    def recover(self, stored: SpooledReport) -> None:
         """Send a report that another process has left in the spool."""
         size = len(stored.body)
         epoch = self.accounting.try_admit(size, is_new=False)

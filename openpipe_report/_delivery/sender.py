@@ -190,7 +190,7 @@ class Sender:
         pending.reason = outcome.reason
         if isinstance(outcome, Rejected):
             if pending.stored and self.spool is not None:
-                self.spool.bury(pending.key, outcome.reason)
+                self.spool.dead_letter(pending.key, outcome.reason)
             self._drop_log.record("rejected", 1, outcome.reason)
             self._accounting.rejected(pending.epoch, pending.size)
             return
@@ -260,7 +260,7 @@ class Sender:
         if not pending.stored or self.spool is None:
             return False
         if reason == "gave up":
-            self.spool.bury(pending.key, f"gave up: {pending.reason}")
+            self.spool.dead_letter(pending.key, f"gave up: {pending.reason}")
             self._drop_log.record("gave up, a dead letter in the spool", 1, pending.reason)
         else:
             self.spool.release(pending.key)

@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from openpipe_report._log import log_internal_error
-from openpipe_report._spool.rows import Stored
+from openpipe_report._spool.rows import SpooledReport
 from openpipe_report._spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _BATCH_SECONDS, _BATCH_BYTES, _BATCH_REPORTS = 0.01, 1024 * 1024, 200
 _LONGEST_WAIT = 60.0
 
 
-class Entry(Protocol):
+class SpoolEntry(Protocol):
     """A report on its way through the spool."""
 
     body: bytes
@@ -38,19 +38,19 @@ class Entry(Protocol):
     """Set by the spool: whether the file has it, so that its end is to be told to the spool."""
 
 
-_New = TypeVar("_New")
-_New_contra = TypeVar("_New_contra", contravariant=True)
-_Kind = TypeVar("_Kind", bound=Entry)
+_NewReport = TypeVar("_NewReport")
+_NewReport_contra = TypeVar("_NewReport_contra", contravariant=True)
+_Entry = TypeVar("_Entry", bound=SpoolEntry)
 
 
-class Keeper(Protocol[_New_contra, _Kind]):
+class SpoolDelegate(Protocol[_NewReport_contra, _Entry]):
     """What a spool asks of the one whose reports it holds, all of it on the spool's thread."""
 
-    def build(self, new: _New_contra, /) -> _Kind | None:
+    def build(self, new: _NewReport_contra, /) -> _Entry | None:
         """Make an entry of what was put; None if there is nothing to send after all."""
         ...
 
-    def enqueue(self, entry: _Kind, /) -> None:
+    def enqueue(self, entry: _Entry, /) -> None:
         """Send it: it is stored, or could not be."""
         ...
 
@@ -58,29 +58,29 @@ class Keeper(Protocol[_New_contra, _Kind]):
         """How many reports, and how many bytes, may be taken over from dead processes now."""
         ...
 
-    def adopt(self, stored: Stored, /) -> None:
+    def recover(self, stored: SpooledReport, /) -> None:
         """Send a report that a dead process has left; it counts as one with `stored` set."""
         ...
 
 
 @dataclass(slots=True, eq=False)
-class _Wish:
+class _SyncRequest:
     """A caller waits for every earlier report to be committed and passed on."""
 
     close: bool
-    left: int = 0
+    remaining: int = 0
     done: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
-class _End:
-    """A stored report's key, and what `SpoolWriter.note()` is to note."""
+class _Resolution:
+    """A stored report's key, and what `SpoolWriter.add_resolution()` is to note."""
 
     key: str
     reason: str | None
 
 
-class Spool(Generic[_New, _Kind]):
+class Spool(Generic[_NewReport, _Entry]):
     """
     Holds one reporter's reports until their end is known.
 
@@ -92,7 +92,7 @@ class Spool(Generic[_New, _Kind]):
         path: The file. One file may serve any number of processes and destinations.
         base_url: Where its reports go.
         api_key: The key they go with; the file gets a salted hash of it.
-        keeper: Who builds and sends.
+        delegate: Who builds and sends.
         max_bytes: How large the file may grow.
     """
 
@@ -102,13 +102,13 @@ class Spool(Generic[_New, _Kind]):
         *,
         base_url: str,
         api_key: str | None,
-        keeper: Keeper[_New, _Kind],
+        delegate: SpoolDelegate[_NewReport, _Entry],
         max_bytes: int,
     ) -> None:
-        self._keeper = keeper
+        self._delegate = delegate
         self._writer = SpoolWriter(path, base_url, api_key, max_bytes)
         # With itself: that keeps it alive until the task is done, see `_run()`.
-        self._tasks: SimpleQueue[_Task[_New, _Kind]] = SimpleQueue()
+        self._tasks: SimpleQueue[_Task[_NewReport, _Entry]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = False
@@ -118,27 +118,27 @@ class Spool(Generic[_New, _Kind]):
 
     # What any thread does.
 
-    def put(self, new: _New) -> None:
+    def put(self, new: _NewReport) -> None:
         """Build, store and pass on what is new."""
         self._tasks.put((self, new, None))
         if self._thread is None:
-            self._start()
+            self._start_thread()
 
     def remove(self, key: str) -> None:
         """Note that a stored report was delivered."""
-        self._give(_End(key, None))
+        self._post(_Resolution(key, None))
 
-    def bury(self, key: str, reason: str) -> None:
+    def dead_letter(self, key: str, reason: str) -> None:
         """Keep a stored report as a dead letter: it will not be sent unless somebody asks."""
-        self._give(_End(key, reason or "rejected"))
+        self._post(_Resolution(key, reason or "rejected"))
 
     def release(self, key: str) -> None:
         """Leave a stored report to whoever has room for it, in this process or another."""
-        self._give(_End(key, ""))
+        self._post(_Resolution(key, ""))
 
     def sync(self, timeout: float) -> bool:
         """Wait until all that was put before is stored and passed on; False if it takes longer."""
-        return self._ask(_Wish(close=False), timeout)
+        return self._wait_for(_SyncRequest(close=False), timeout)
 
     def close(self, timeout: float) -> int:
         """
@@ -147,22 +147,22 @@ class Spool(Generic[_New, _Kind]):
         Returns:
             How many reports wait in the file for the next process that opens it.
         """
-        wish = _Wish(close=True)
-        self._ask(wish, timeout)
-        return wish.left
+        request = _SyncRequest(close=True)
+        self._wait_for(request, timeout)
+        return request.remaining
 
-    def _give(self, message: _End | _Wish) -> bool:
+    def _post(self, message: _Resolution | _SyncRequest) -> bool:
         """Queue a message; False if there is no thread, and cannot be one."""
         self._tasks.put((self, None, message))
-        return self._thread is not None or self._start()
+        return self._thread is not None or self._start_thread()
 
-    def _ask(self, wish: _Wish, timeout: float) -> bool:
-        if not self._give(wish):  # the interpreter exits and starts no threads
-            while not wish.done.is_set():
-                self._turn(self._tasks.get())
-        return wish.done.wait(max(0.0, timeout))
+    def _wait_for(self, request: _SyncRequest, timeout: float) -> bool:
+        if not self._post(request):  # the interpreter exits and starts no threads
+            while not request.done.is_set():
+                self._process_batch(self._tasks.get())
+        return request.done.wait(max(0.0, timeout))
 
-    def _start(self) -> bool:
+    def _start_thread(self) -> bool:
         if sys.is_finalizing():  # start() would wait for ever for a thread that never runs
             return False
         # Not waiting for the lock: this may be a finalizer, and its holder starts a thread anyway.
@@ -186,40 +186,42 @@ class Spool(Generic[_New, _Kind]):
 
     # What the spool's thread does.
 
-    def _turn(self, task: _Task[_New, _Kind] | None) -> bool:
+    def _process_batch(self, task: _Task[_NewReport, _Entry] | None) -> bool:
         """Do what there is to do; True if the thread may end."""
-        entries, wish = self._gather(task)
+        entries, request = self._collect_batch(task)
         # Deliveries may still be recorded after close().
-        self._closed = (self._closed and not entries) or (wish is not None and wish.close)
+        self._closed = (self._closed and not entries) or (request is not None and request.close)
         try:
-            added = [Stored(entry.key, entry.body) for entry in entries]
+            added = [SpooledReport(entry.key, entry.body) for entry in entries]
             stored = self._writer.store(added)
             for entry in entries:
                 entry.stored = stored
         finally:
             for entry in entries:
-                self._keeper.enqueue(entry)
-            self._writer.settle(at_once=self._closed or wish is not None)
-            left = self._writer.leave() if self._closed else 0
-            if wish is not None:
-                wish.left = left
-                wish.done.set()
-        if wish is None and not self._closed:
-            for one in self._writer.look(*self._keeper.room()):
-                self._keeper.adopt(one)
+                self._delegate.enqueue(entry)
+            self._writer.write_resolutions(at_once=self._closed or request is not None)
+            left = self._writer.release_all() if self._closed else 0
+            if request is not None:
+                request.remaining = left
+                request.done.set()
+        if request is None and not self._closed:
+            for one in self._writer.heartbeat_and_claim(*self._delegate.room()):
+                self._delegate.recover(one)
         return self._closed
 
-    def _gather(self, task: _Task[_New, _Kind] | None) -> tuple[list[_Kind], _Wish | None]:
+    def _collect_batch(
+        self, task: _Task[_NewReport, _Entry] | None
+    ) -> tuple[list[_Entry], _SyncRequest | None]:
         """Build what is queued, as much of it as goes into one commit."""
-        entries: list[_Kind] = []
+        entries: list[_Entry] = []
         size = 0
         until = time.monotonic() + _BATCH_SECONDS
         while task is not None:
             _, new, message = task
-            if isinstance(message, _Wish):
+            if isinstance(message, _SyncRequest):
                 return entries, message
             if message is not None:
-                self._writer.note(message.key, message.reason)
+                self._writer.add_resolution(message.key, message.reason)
             elif new is not None and (entry := self._build(new)) is not None:
                 entries.append(entry)
                 size += len(entry.body)
@@ -231,21 +233,23 @@ class Spool(Generic[_New, _Kind]):
                 break
         return entries, None
 
-    def _build(self, new: _New) -> _Kind | None:
+    def _build(self, new: _NewReport) -> _Entry | None:
         try:
-            return self._keeper.build(new)
+            return self._delegate.build(new)
         except BaseException:  # noqa: BLE001 - the thread must live on
             log_internal_error("building a report")
             return None
 
-    def _rest(self) -> None:
+    def _stop_thread(self) -> None:
         """End the thread, unless somebody came meanwhile who saw that there is one."""
         self._thread = None
         if not self._tasks.empty():
-            self._start()
+            self._start_thread()
 
 
-_Task: TypeAlias = "tuple[Spool[_New, _Kind], _New | None, _End | _Wish | None]"
+_Task: TypeAlias = (
+    "tuple[Spool[_NewReport, _Entry], _NewReport | None, _Resolution | _SyncRequest | None]"
+)
 
 
 def _run(
@@ -261,15 +265,15 @@ def _run(
             task = None
         spool = reference() if task is None else task[0]
         if spool is None:
-            writer.settle(at_once=True)
-            writer.leave()
+            writer.write_resolutions(at_once=True)
+            writer.release_all()
             return
         try:
-            ended = spool._turn(task)  # noqa: SLF001 - its own
+            ended = spool._process_batch(task)  # noqa: SLF001 - its own
         except BaseException:  # noqa: BLE001 - without the thread nothing is sent
             log_internal_error("the spool")
             ended = False
         if ended:
-            spool._rest()  # noqa: SLF001 - its own
+            spool._stop_thread()  # noqa: SLF001 - its own
             return
         del spool, task

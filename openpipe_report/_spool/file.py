@@ -109,7 +109,7 @@ class SpoolFile:
         try:
             prepare(connection, self.path, self._max_bytes)
             (self._salt,) = connection.execute("SELECT value FROM salt").fetchone()
-            Rows(connection, self._owner).beat()
+            Rows(connection, self._owner).heartbeat()
         except BaseException:
             connection.close()
             raise
@@ -148,10 +148,10 @@ class SpoolFile:
             if connection is not None:
                 connection.close()
 
-    def leave(self) -> int:
+    def release_all(self) -> int:
         """Let others take over the rows of this owner, close, and return how many wait."""
         with self.rows() as rows:
-            left = rows.leave()
+            left = rows.release_all()
             self.close()
             self._owner = Owner()  # or, opened again, these rows would be its own
             return left
@@ -168,11 +168,11 @@ class SpoolFile:
         except OSError:
             return False
 
-    def _was_database(self) -> bool:
+    def _is_database(self) -> bool:
         with open(self.path, "rb") as file:  # noqa: PTH123 - path is text
             return file.read(16) in {b"SQLite format 3\0", bytes(16)}
 
-    def set_aside(self) -> str:
+    def quarantine(self) -> str:
         """
         Give a corrupt file another name, which is returned; empty if somebody else did.
 
@@ -180,7 +180,7 @@ class SpoolFile:
             SpoolError: It never was a database, nor all zeros as after a crash of the machine.
         """
         with self.lock:
-            if not self._salt and not self._was_database():
+            if not self._salt and not self._is_database():
                 raise SpoolError(f"{self.path} is no spool, left as it is: give another file")
             self.close()
             if not self._is_in_place():

@@ -30,22 +30,22 @@ class Destination(NamedTuple):
     """HMAC of the API key with the file's salt, hexadecimal; empty without a key."""
 
 
-class Stored(NamedTuple):
+class SpooledReport(NamedTuple):
     """A report as it lies in the file."""
 
     key: str
     body: bytes
 
 
-class Holding(NamedTuple):
+class DestinationCounts(NamedTuple):
     """How many reports a file holds for one destination."""
 
     destination: Destination
-    waiting: int
+    orphaned: int
     """Nobody is about to deliver them."""
-    held: int
+    owned: int
     """Running processes are about to deliver them."""
-    dead: int
+    dead_letters: int
     """They were rejected, or given up."""
 
 
@@ -56,7 +56,7 @@ class Rows:
         self._connection = connection
         self._owner = owner
 
-    def add(self, destination: Destination, added: Sequence[Stored]) -> None:
+    def add(self, destination: Destination, added: Sequence[SpooledReport]) -> None:
         """
         Add new rows of this owner, all or none.
 
@@ -74,14 +74,14 @@ class Rows:
                 self._connection.execute(
                     "INSERT OR IGNORE INTO reports"  # noqa: S608 - only placeholders
                     " (base_url, key_hash, owner, created_at, key, body)"
-                    f" VALUES {_places(rows, '(?, ?, ?, ?, ?, ?)')}",
+                    f" VALUES {_placeholders(rows, '(?, ?, ?, ?, ?, ?)')}",
                     [value for row in rows for value in (*common, *row)],
                 )
 
-    def settle(
+    def resolve(
         self,
         removed: Sequence[str] = (),
-        buried: Sequence[tuple[str, str]] = (),
+        dead_lettered: Sequence[tuple[str, str]] = (),
         released: Sequence[str] = (),
     ) -> None:
         """
@@ -89,7 +89,7 @@ class Rows:
 
         Args:
             removed: Keys of what was delivered.
-            buried: Keys, and why these rows are dead letters from now on.
+            dead_lettered: Keys, and why these rows are dead letters from now on.
             released: Keys of what another owner may take over.
         """
         now = time.time()
@@ -100,11 +100,11 @@ class Rows:
             ):
                 for start in range(0, len(keys), _ROWS_PER_STATEMENT):
                     some = keys[start : start + _ROWS_PER_STATEMENT]
-                    connection.execute(f"{action} WHERE key IN ({_places(some, '?')})", some)
-            if buried:
+                    connection.execute(f"{action} WHERE key IN ({_placeholders(some, '?')})", some)
+            if dead_lettered:
                 connection.executemany(
                     "UPDATE reports SET owner = NULL, rejected_at = ?, reason = ? WHERE key = ?",
-                    [(now, reason, key) for key, reason in buried],
+                    [(now, reason, key) for key, reason in dead_lettered],
                 )
 
     def make_room(self, wanted: int) -> int:
@@ -122,7 +122,7 @@ class Rows:
 
     def claim(
         self, destination: Destination, reports: int, size: int, *, dead_letters: bool = False
-    ) -> list[Stored]:
+    ) -> list[SpooledReport]:
         """
         Take over what no living owner answers for; no two owners ever get the same row.
 
@@ -142,7 +142,7 @@ class Rows:
         orphans = f"SELECT number, length(body) {which} AND {_ORPHAN} ORDER BY number LIMIT ?"
         chosen: list[int] = []
         with transaction(self._connection) as connection:
-            self._forget_the_dead()
+            self._delete_dead_owners()
             for number, length in connection.execute(orphans, (*destination, reports)):
                 if chosen and length > size:
                     break
@@ -153,9 +153,9 @@ class Rows:
                 ((self._owner.id, number) for number in chosen),
             )
             row = "SELECT key, body FROM reports WHERE number = ?"
-            return [Stored(*connection.execute(row, (n,)).fetchone()) for n in chosen]
+            return [SpooledReport(*connection.execute(row, (n,)).fetchone()) for n in chosen]
 
-    def _forget_the_dead(self) -> None:
+    def _delete_dead_owners(self) -> None:
         now = time.time()
         found = self._connection.execute("SELECT id, host, pid, started, heartbeat FROM owners")
         owners = [Owner(*row) for row in found]
@@ -164,7 +164,7 @@ class Rows:
             "DELETE FROM owners WHERE id = ?", ((owner.id,) for owner in dead)
         )
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Say that this owner lives."""
         owner = self._owner
         self._connection.execute(
@@ -173,7 +173,7 @@ class Rows:
             (owner.id, owner.host, owner.pid, owner.started, time.time()),
         )
 
-    def leave(self) -> int:
+    def release_all(self) -> int:
         """Let others take over the rows of this owner; return how many wait."""
         mine = "SELECT count(*) FROM reports WHERE rejected_at IS NULL AND owner = ?"
         with transaction(self._connection) as connection:
@@ -181,7 +181,7 @@ class Rows:
             connection.execute("DELETE FROM owners WHERE id = ?", (self._owner.id,))
         return left
 
-    def holdings(self) -> list[Holding]:
+    def count_by_destination(self) -> list[DestinationCounts]:
         """Count what the file holds, by destination."""
         counts = (
             "SELECT base_url, key_hash,"  # noqa: S608 - a constant
@@ -191,10 +191,10 @@ class Rows:
             " FROM reports GROUP BY base_url, key_hash ORDER BY base_url, min(number)"
         )
         with transaction(self._connection) as connection:
-            self._forget_the_dead()
+            self._delete_dead_owners()
             found = connection.execute(counts).fetchall()
-        return [Holding(Destination(*row[:2]), *row[2:]) for row in found]
+        return [DestinationCounts(Destination(*row[:2]), *row[2:]) for row in found]
 
 
-def _places(values: Sequence[object], place: str) -> str:
+def _placeholders(values: Sequence[object], place: str) -> str:
     return ", ".join([place] * len(values))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from openpipe_report._settings import Settings
     from openpipe_report._spool.file import SpoolFile
-    from openpipe_report._spool.rows import Destination, Holding
+    from openpipe_report._spool.rows import Destination, DestinationCounts
 
 
 def resend(
@@ -59,51 +59,53 @@ def _resend(file: SpoolFile, settings: Settings, *, dead: bool) -> None:
     from openpipe_report.cli.resending import Resending  # noqa: PLC0415
 
     key = settings.api_key.get_secret_value() if settings.api_key else None
-    there = file.destination(settings.report_url.removesuffix("/report"), key)
-    waiting, _, letters = _held_for(there, file)
+    destination = file.destination(settings.report_url.removesuffix("/report"), key)
+    orphaned, _, dead_letters = _counts_for(destination, file)
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("Sending", total=waiting + (letters if dead else 0))
-        resending = Resending(file, settings, there, lambda: progress.advance(task))
+        task = progress.add_task("Sending", total=orphaned + (dead_letters if dead else 0))
+        resending = Resending(file, settings, destination, lambda: progress.advance(task))
         resending.run(dead_letters=dead)
     typer.echo(f"Delivered {len(resending.delivered)} report(s) to {settings.report_url}.")
     for reason, count in resending.failed.items():
         typer.echo(f"Not delivered: {count} ({reason}).")
-    for reason, count in Counter(reason for _, reason in resending.buried).items():
+    for reason, count in Counter(reason for _, reason in resending.rejected).items():
         typer.echo(f"Rejected: {count} ({reason}).")
-    waiting, held, letters = _held_for(there, file)
-    if held:
-        typer.echo(f"Running processes are about to deliver {held} more.")
-    if waiting:
-        typer.echo(f"Still waiting: {waiting}; try again later.")
-    if letters:
-        typer.echo(f"Dead letters: {letters}" + ("." if dead else "; --dead tries them again."))
-    _name_others(there, file)
-    file.leave()
-    if waiting or held or resending.buried or (dead and letters):
+    orphaned, owned, dead_letters = _counts_for(destination, file)
+    if owned:
+        typer.echo(f"Running processes are about to deliver {owned} more.")
+    if orphaned:
+        typer.echo(f"Still waiting: {orphaned}; try again later.")
+    if dead_letters:
+        typer.echo(
+            f"Dead letters: {dead_letters}" + ("." if dead else "; --dead tries them again.")
+        )
+    _print_other_destinations(destination, file)
+    file.release_all()
+    if orphaned or owned or resending.rejected or (dead and dead_letters):
         raise typer.Exit(1)
 
 
-def _held_for(there: Destination, file: SpoolFile) -> tuple[int, int, int]:
-    for one in _holdings(file):
-        if one.destination == there:
-            return one.waiting, one.held, one.dead
+def _counts_for(destination: Destination, file: SpoolFile) -> tuple[int, int, int]:
+    for one in _read_counts(file):
+        if one.destination == destination:
+            return one.orphaned, one.owned, one.dead_letters
     return 0, 0, 0
 
 
-def _name_others(there: Destination, file: SpoolFile) -> None:
-    for one in _holdings(file):
-        if one.destination != there:
-            count = one.waiting + one.held + one.dead
+def _print_other_destinations(destination: Destination, file: SpoolFile) -> None:
+    for one in _read_counts(file):
+        if one.destination != destination:
+            count = one.orphaned + one.owned + one.dead_letters
             typer.echo(
                 f"The spool also holds {count} report(s) for {one.destination.base_url}"
-                + (" with another key" if one.destination.base_url == there.base_url else "")
+                + (" with another key" if one.destination.base_url == destination.base_url else "")
                 + ": give --base-url and its key to send them."
             )
 
 
-def _holdings(file: SpoolFile) -> list[Holding]:
+def _read_counts(file: SpoolFile) -> list[DestinationCounts]:
     with file.rows() as rows:
-        return rows.holdings()
+        return rows.count_by_destination()
 
 
 @contextmanager

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from openpipe_report._settings import Settings
     from openpipe_report._spool.file import SpoolFile
-    from openpipe_report._spool.rows import Destination, Stored
+    from openpipe_report._spool.rows import Destination, SpooledReport
 
-_AT_ONCE = 100
-_BYTES_AT_ONCE = 16 * 1024 * 1024
+_BATCH_REPORTS = 100
+_BATCH_BYTES = 16 * 1024 * 1024
 
 
 @dataclass
@@ -33,19 +33,19 @@ class Resending:
     Args:
         file: The spool; it is closed at the end.
         settings: Where to send, and with which key.
-        there: The same as the spool knows it.
+        destination: The same as the spool knows it.
         on_step: Called after each report.
     """
 
     file: SpoolFile
     settings: Settings
-    there: Destination
+    destination: Destination
     on_step: Callable[[], object]
     delivered: list[str] = field(default_factory=list[str])
     """The keys of what the server has acknowledged."""
     failed: Counter[str] = field(default_factory=Counter[str])
     """How many may be delivered later, by reason."""
-    buried: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    rejected: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """The keys of what the server refused, and why."""
 
     def run(self, *, dead_letters: bool) -> None:
@@ -58,23 +58,25 @@ class Resending:
         finally:
             transport.close()
             with self.file.rows() as rows:
-                rows.settle(self.delivered, self.buried)
-            self.file.leave()
+                rows.resolve(self.delivered, self.rejected)
+            self.file.release_all()
 
-    def _claim(self, *, dead_letters: bool) -> list[Stored]:
+    def _claim(self, *, dead_letters: bool) -> list[SpooledReport]:
         with self.file.rows() as rows:
-            rows.settle(self.delivered)
-            rows.beat()
-            return rows.claim(self.there, _AT_ONCE, _BYTES_AT_ONCE, dead_letters=dead_letters)
+            rows.resolve(self.delivered)
+            rows.heartbeat()
+            return rows.claim(
+                self.destination, _BATCH_REPORTS, _BATCH_BYTES, dead_letters=dead_letters
+            )
 
-    def _send(self, transport: Transport, batch: list[Stored]) -> bool:
+    def _send(self, transport: Transport, batch: list[SpooledReport]) -> bool:
         """Send a batch; False if it makes no sense to go on."""
         for stored in batch:
             outcome = transport.send(stored.body, stored.key)
             if isinstance(outcome, Delivered):
                 self.delivered.append(stored.key)
             elif isinstance(outcome, Rejected):
-                self.buried.append((stored.key, outcome.reason))
+                self.rejected.append((stored.key, outcome.reason))
             else:
                 self.failed[outcome.reason] += 1
                 if not outcome.got_response or outcome.retry_after:

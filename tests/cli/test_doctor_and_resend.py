@@ -13,7 +13,7 @@ from support.backend import OK, Backend
 
 from openpipe_report import cli
 from openpipe_report._spool.file import SpoolFile
-from openpipe_report._spool.rows import Stored
+from openpipe_report._spool.rows import SpooledReport
 
 KEY = "opk_0123456789abcdef"
 
@@ -54,12 +54,12 @@ def fill(path, base_url, *, api_key=KEY, waiting=0, dead=0, leave=True):
     file = SpoolFile(path)
     there = file.destination(base_url, api_key)
     bodies = [b'{"reqPayload":{"label":%d}}' % number for number in range(waiting + dead)]
-    added = [Stored(f"{base_url}-{api_key}-{n}", body) for n, body in enumerate(bodies)]
+    added = [SpooledReport(f"{base_url}-{api_key}-{n}", body) for n, body in enumerate(bodies)]
     with file.rows() as rows:
         rows.add(there, added)
-        rows.settle(buried=[(stored.key, "HTTP 400") for stored in added[waiting:]])
+        rows.resolve(dead_lettered=[(stored.key, "HTTP 400") for stored in added[waiting:]])
     if leave:
-        file.leave()
+        file.release_all()
     return file
 
 

@@ -24,7 +24,7 @@ from openpipe_report._spool import schema as schema_module
 from openpipe_report._spool import writer as writer_module
 from openpipe_report._spool.file import SpoolFile
 from openpipe_report._spool.owner import LEASE, Owner
-from openpipe_report._spool.rows import Destination, Holding, Rows, Stored
+from openpipe_report._spool.rows import Destination, DestinationCounts, Rows, SpooledReport
 
 URL = "http://127.0.0.1:1/api/v1"
 KEY = "opk_very-secret"
@@ -44,9 +44,9 @@ def opened(path):
     spools = []
 
     def opened(given=path, **settings):
-        spool, keeper = make(given, **settings)
+        spool, delegate = make(given, **settings)
         spools.append(spool)
-        return spool, keeper
+        return spool, delegate
 
     yield opened
     for spool in spools:
@@ -63,7 +63,7 @@ def file(path):
 @pytest.fixture
 def brisk(monkeypatch):
     """Look at what others left all the time."""
-    monkeypatch.setattr(writer_module, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(writer_module, "_CLAIM_INTERVAL", 0.01)
     monkeypatch.setattr(writer_module, "_PAUSE", 0.01)
 
 
@@ -102,9 +102,9 @@ def run(script, *arguments):
 def leave_behind(path, count=3, **settings):
     """Let a process put reports in, and be killed."""
     script = """
-spool, keeper = make(sys.argv[1], **json.loads(sys.argv[3]))
+spool, delegate = make(sys.argv[1], **json.loads(sys.argv[3]))
 put(spool, *range(int(sys.argv[2])))
-while len(keeper.passed) < int(sys.argv[2]):
+while len(delegate.enqueued) < int(sys.argv[2]):
     pass
 print("stored", flush=True)
 sys.stdin.read()
@@ -121,9 +121,9 @@ sys.stdin.read()
 
 def test_stored_before_sent(opened, path):
     """A report is in the file, private and as JSON, before anybody may send it."""
-    spool, keeper = opened()
+    spool, delegate = opened()
     seen = []
-    keeper.enqueue = lambda entry: seen.append(
+    delegate.enqueue = lambda entry: seen.append(
         (entry.stored, select(path, "SELECT key, base_url, body FROM reports"))
     )
     [entry] = put(spool, 1)
@@ -137,16 +137,16 @@ def test_stored_before_sent(opened, path):
     "end, left",
     [
         (lambda spool, key: spool.remove(key), []),
-        (lambda spool, key: spool.bury(key, "HTTP 422 no"), [(1, "HTTP 422 no")]),
-        (lambda spool, key: spool.bury(key, ""), [(1, "rejected")]),
+        (lambda spool, key: spool.dead_letter(key, "HTTP 422 no"), [(1, "HTTP 422 no")]),
+        (lambda spool, key: spool.dead_letter(key, ""), [(1, "rejected")]),
         (lambda spool, key: spool.release(key), [(0, None)]),
     ],
     ids=["delivered", "rejected", "rejected-without-a-word", "released"],
 )
 def test_ends(opened, path, end, left):
     """A delivered report leaves the file; a rejected one stays as a dead letter."""
-    spool, keeper = opened()
-    keeper.space = (0, 0)
+    spool, delegate = opened()
+    delegate.space = (0, 0)
     [entry, other] = put(spool, 1, 2)
     spool.sync(HANG_GUARD)
     end(spool, entry.key)
@@ -167,27 +167,27 @@ def test_ends_are_noted_without_new_reports(opened, path):
 
 def test_many(opened, path):
     """Reports in number and of a size that take several commits are all stored, in order."""
-    spool, keeper = opened()
+    spool, delegate = opened()
     entries = put(spool, *range(450)) + put(spool, *range(450, 455), size=10**6)
     assert spool.sync(HANG_GUARD)
-    assert keeper.passed == entries
+    assert delegate.enqueued == entries
     assert [key for key, *_ in select(path)] == [entry.key for entry in entries]
 
 
 def test_nothing_to_send(opened, path, caplog):
     """What turns out not to be a report, or cannot be built, is neither stored nor sent."""
-    spool, keeper = opened()
-    built = keeper.build
+    spool, delegate = opened()
+    built = delegate.build
 
     def build(entry):
         if entry.number == 1:
             raise RuntimeError("on purpose")
         return built(entry) if entry.number != 2 else None
 
-    keeper.build = build
+    delegate.build = build
     entries = put(spool, 1, 2, 3)
     spool.sync(HANG_GUARD)
-    assert keeper.passed == entries[2:]
+    assert delegate.enqueued == entries[2:]
     assert len(select(path)) == 1
     assert "RuntimeError" in caplog.text
     assert "on purpose" not in caplog.text
@@ -217,12 +217,12 @@ def test_no_key_in_file_or_repr(opened, path):
 def test_next_process_takes_over(opened, path, end):
     """However a process ends, the next one sends what it had stored, each report once."""
     script = """
-spool, keeper = make(sys.argv[1])
+spool, delegate = make(sys.argv[1])
 put(spool, *range(300), size=1000)
-while len(keeper.passed) < 300:
+while len(delegate.enqueued) < 300:
     pass
-spool.remove(keeper.passed[0].key)
-spool.bury(keeper.passed[1].key, "HTTP 400")
+spool.remove(delegate.enqueued[0].key)
+spool.dead_letter(delegate.enqueued[1].key, "HTTP 400")
 spool.sync(60)
 print("stored", flush=True)
 sys.stdin.readline()
@@ -236,17 +236,19 @@ os._exit(0)
     else:
         process.send_signal(getattr(signal, end))
     process.communicate(timeout=HANG_GUARD)
-    spool, keeper = opened()
+    spool, delegate = opened()
     put(spool, 1)
-    until(lambda: len(keeper.adopted) == 298)
-    assert [one.key for one in keeper.adopted] == [f"key-{process.pid}-{n}" for n in range(2, 300)]
-    assert all(json.loads(one.body)[1] == "x" * 1000 for one in keeper.adopted)
+    until(lambda: len(delegate.recovered) == 298)
+    assert [one.key for one in delegate.recovered] == [
+        f"key-{process.pid}-{n}" for n in range(2, 300)
+    ]
+    assert all(json.loads(one.body)[1] == "x" * 1000 for one in delegate.recovered)
 
 
 def test_zombie_is_dead(path):
     """A process that was killed and not waited for counts as gone."""
     process = start(
-        "spool, keeper = make(sys.argv[1]); print(1, flush=True); sys.stdin.read()", path
+        "spool, delegate = make(sys.argv[1]); print(1, flush=True); sys.stdin.read()", path
     )
     process.stdout.readline()
     owner = Owner(pid=process.pid, started=owner_module.start_of(process.pid))
@@ -301,19 +303,19 @@ def test_who_is_dead(owner, age, is_dead):
 
 def test_living_owner_keeps_its_rows(opened, brisk, path):
     """What a living owner holds is not taken; what it gives up is, without a new report."""
-    spool, keeper = opened()
-    keeper.space = (0, 0)
+    spool, delegate = opened()
+    delegate.space = (0, 0)
     entries = put(spool, 1, 2, 3)
     spool.sync(HANG_GUARD)
     other, heir = opened()
     put(other, 4)
     other.sync(HANG_GUARD)
-    assert heir.adopted == []
+    assert heir.recovered == []
     spool.release(entries[1].key)
-    until(lambda: [one.key for one in heir.adopted] == [entries[1].key])
+    until(lambda: [one.key for one in heir.recovered] == [entries[1].key])
     assert spool.close(HANG_GUARD) == 2
-    until(lambda: len(heir.adopted) == 3)
-    assert {one.key for one in heir.adopted} == {entry.key for entry in entries}
+    until(lambda: len(heir.recovered) == 3)
+    assert {one.key for one in heir.recovered} == {entry.key for entry in entries}
 
 
 @pytest.mark.parametrize(
@@ -330,23 +332,26 @@ def test_only_the_own_destination(opened, path, mine, theirs):
     """Two projects may share a file: each takes over only what goes where its own reports go."""
     leave_behind(path, **theirs)
     keys = leave_behind(path, **mine)
-    spool, keeper = opened(**mine)
+    spool, delegate = opened(**mine)
     put(spool, 1)
-    until(lambda: keeper.adopted)
-    assert [one.key for one in keeper.adopted] == keys
+    until(lambda: delegate.recovered)
+    assert [one.key for one in delegate.recovered] == keys
     with closing(SpoolFile(path)) as file, file.rows() as rows:
-        assert sorted((one.waiting, one.held) for one in rows.holdings()) == [(0, 4), (3, 0)]
+        assert sorted((one.orphaned, one.owned) for one in rows.count_by_destination()) == [
+            (0, 4),
+            (3, 0),
+        ]
 
 
 def test_room(opened, brisk, path):
     """No more is taken over than there is room for; the rest follows."""
     keys = leave_behind(path, 5)
-    spool, keeper = opened()
-    keeper.space = (2, 1)
+    spool, delegate = opened()
+    delegate.space = (2, 1)
     put(spool, 1)
-    until(lambda: len(keeper.adopted) == 5)
-    keeper.space = (0, 0)
-    assert [one.key for one in keeper.adopted] == keys
+    until(lambda: len(delegate.recovered) == 5)
+    delegate.space = (0, 0)
+    assert [one.key for one in delegate.recovered] == keys
 
 
 def test_nobody_gets_the_same(path):
@@ -378,23 +383,23 @@ def test_dead_letters_on_request(file):
     """Dead letters are taken over only when they are asked for."""
     there = file.destination(URL, KEY)
     with file.rows() as rows:
-        rows.add(there, [Stored("a", b"1"), Stored("b", b"2")])
-        rows.settle(buried=[("a", "HTTP 400")])
-        assert rows.holdings() == [Holding(there, 0, 1, 1)]
+        rows.add(there, [SpooledReport("a", b"1"), SpooledReport("b", b"2")])
+        rows.resolve(dead_lettered=[("a", "HTTP 400")])
+        assert rows.count_by_destination() == [DestinationCounts(there, 0, 1, 1)]
         assert rows.claim(there, *ROOM) == []
-        assert rows.claim(there, *ROOM, dead_letters=True) == [Stored("a", b"1")]
-        assert rows.holdings() == [Holding(there, 0, 2, 0)]
+        assert rows.claim(there, *ROOM, dead_letters=True) == [SpooledReport("a", b"1")]
+        assert rows.count_by_destination() == [DestinationCounts(there, 0, 2, 0)]
 
 
 def test_forgotten_owner_comes_back(file, path):
     """One that was taken for dead is known again after its next heartbeat."""
     with file.rows() as rows:
-        rows.add(Destination(URL, ""), [Stored("a", b"1")])
+        rows.add(Destination(URL, ""), [SpooledReport("a", b"1")])
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM owners")
     with file.rows() as rows:
-        rows.beat()
-        assert rows.holdings() == [Holding(Destination(URL, ""), 0, 1, 0)]
+        rows.heartbeat()
+        assert rows.count_by_destination() == [DestinationCounts(Destination(URL, ""), 0, 1, 0)]
 
 
 # Processes and threads.
@@ -405,26 +410,26 @@ def test_forked_child(path):
     script = """
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
-spool, keeper = make(sys.argv[1])
+spool, delegate = make(sys.argv[1])
 put(spool, 1, 2)
 spool.sync(60)
 child = os.fork()
 if child == 0:
     assert not spool._writer.file.is_open
-    mine, keeper = make(sys.argv[1])
+    mine, delegate = make(sys.argv[1])
     put(mine, 3)
     mine.sync(60)
-    assert keeper.adopted == []
-    os._exit(0 if keeper.passed[0].stored else 1)
+    assert delegate.recovered == []
+    os._exit(0 if delegate.enqueued[0].stored else 1)
 assert os.waitpid(child, 0)[1] == 0
 put(spool, 4)
 spool.sync(60)
-assert all(entry.stored for entry in keeper.passed)
-print(os.getpid(), child, spool.close(60), len(keeper.adopted))
+assert all(entry.stored for entry in delegate.enqueued)
+print(os.getpid(), child, spool.close(60), len(delegate.recovered))
 """
-    parent, child, left, adopted = map(int, run(script, path).split())
+    parent, child, left, recovered = map(int, run(script, path).split())
     # What the child left may have been taken over by the parent already.
-    assert (left, adopted) in {(3, 0), (4, 1)}
+    assert (left, recovered) in {(3, 0), (4, 1)}
     assert sorted(key for key, *_ in select(path)) == sorted(
         [f"key-{parent}-{number}" for number in (1, 2, 4)] + [f"key-{child}-3"]
     )
@@ -435,7 +440,7 @@ def test_fork_while_writing(path):
     script = """
 import threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
-spool, keeper = make(sys.argv[1])
+spool, delegate = make(sys.argv[1])
 writing = threading.Thread(target=lambda: put(spool, *range(400), size=2000))
 writing.start()
 for number in range(5):
@@ -444,11 +449,11 @@ for number in range(5):
         mine, theirs = make(sys.argv[1], api_key="child")
         put(mine, number)
         mine.sync(60)
-        os._exit(0 if theirs.passed[0].stored else 1)
+        os._exit(0 if theirs.enqueued[0].stored else 1)
     assert os.waitpid(child, 0)[1] == 0
 writing.join()
 assert spool.sync(60)
-print(sum(entry.stored for entry in keeper.passed))
+print(sum(entry.stored for entry in delegate.enqueued))
 """
     assert run(script, path) == "400\n"
     assert len(select(path)) == 405
@@ -457,10 +462,10 @@ print(sum(entry.stored for entry in keeper.passed))
 def test_inherited_open_file(opened, monkeypatch, path, caplog):
     """A child that was forked past Python's hooks sends from memory and says what to do."""
     monkeypatch.setattr(file_module, "_inherited", {str(path)})
-    spool, keeper = opened()
+    spool, delegate = opened()
     entries = put(spool, 1, 2)
     spool.sync(HANG_GUARD)
-    assert keeper.passed == entries
+    assert delegate.enqueued == entries
     assert not any(entry.stored for entry in entries)
     assert not path.exists()
     assert len(caplog.messages) == 1
@@ -470,12 +475,12 @@ def test_inherited_open_file(opened, monkeypatch, path, caplog):
 def test_started_at_once(path):
     """Processes that begin the same new file at the same time all store, and log nothing."""
     script = """
-spool, keeper = make(sys.argv[1])
+spool, delegate = make(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 put(spool, *range(20))
 spool.sync(60)
-print(sum(entry.stored for entry in keeper.passed), spool.close(60) >= 20)
+print(sum(entry.stored for entry in delegate.enqueued), spool.close(60) >= 20)
 """
     processes = [start(script, path) for _ in range(4)]
     for process in processes:
@@ -490,7 +495,7 @@ print(sum(entry.stored for entry in keeper.passed), spool.close(60) >= 20)
 
 def test_close_and_on(opened, path):
     """Closing ends the thread and the log; a later report opens the file again."""
-    spool, keeper = opened()
+    spool, delegate = opened()
     assert spool._thread is None
     put(spool, 1, 2)
     thread = spool._thread
@@ -499,14 +504,14 @@ def test_close_and_on(opened, path):
     assert not thread.is_alive()
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     put(spool, 3)
-    until(lambda: len(keeper.adopted) == 2)
+    until(lambda: len(delegate.recovered) == 2)
     assert spool.close(HANG_GUARD) == 3
 
 
 def test_close_after_a_fork(path):
     """A fork closes the file for a while; what waits in it is counted all the same."""
     script = """
-spool, keeper = make(sys.argv[1])
+spool, delegate = make(sys.argv[1])
 put(spool, 1, 2)
 spool.sync(60)
 child = os.fork()
@@ -548,23 +553,23 @@ def test_without_a_thread(monkeypatch, path):
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    spool, keeper = make(path)
+    spool, delegate = make(path)
     entries = put(spool, 1, 2)
     assert spool.sync(HANG_GUARD)
-    assert keeper.passed == entries
+    assert delegate.enqueued == entries
     assert spool.close(HANG_GUARD) == 2
 
 
 # The file in trouble.
 
 
-def check_memory_only(spool, keeper, caplog, *told):
+def check_memory_only(spool, delegate, caplog, *told):
     """Check that reports are sent without the file, and that one line says why."""
     entries = put(spool, 1)
     assert spool.sync(HANG_GUARD)
     entries += put(spool, 2, 3)
     assert spool.sync(HANG_GUARD)
-    assert keeper.passed == entries
+    assert delegate.enqueued == entries
     assert not any(entry.stored for entry in entries)
     [line] = caplog.messages
     assert all(text in line for text in ("from memory only", *told))
@@ -576,7 +581,7 @@ def make_foreign(path):
 
 
 def make_newer(path):
-    SpoolFile(path).leave()
+    SpoolFile(path).release_all()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
 
@@ -628,17 +633,17 @@ import logging, tempfile
 if os.getuid() == 0:
     os.setuid(65534)  # root may write to anything
 path = tempfile.mkdtemp() + "/reports.spool"
-spool, keeper = make(path)
+spool, delegate = make(path)
 put(spool, 1)
 spool.close(60)
 os.chmod(path, 0o400)
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
-spool, keeper = make(path)
+spool, delegate = make(path)
 put(spool, 2)
 spool.sync(60)
 put(spool, 3)
 spool.sync(60)
-print([entry.stored for entry in keeper.passed])
+print([entry.stored for entry in delegate.enqueued])
 """
     line, passed = run(script).splitlines()
     assert "from memory only" in line
@@ -649,18 +654,18 @@ print([entry.stored for entry in keeper.passed])
 def test_locked(opened, brisk, monkeypatch, path, caplog, when):
     """While another program locks the file, reports are sent from memory; then it is used again."""
     monkeypatch.setattr(file_module, "_BUSY", 0.01)
-    spool, keeper = opened()
+    spool, delegate = opened()
     if when == "while":
         put(spool, 0)
         spool.sync(HANG_GUARD)
-        keeper.passed.clear()
+        delegate.enqueued.clear()
     else:
-        SpoolFile(path).leave()
+        SpoolFile(path).release_all()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        check_memory_only(spool, keeper, caplog, "locked")
+        check_memory_only(spool, delegate, caplog, "locked")
         other.execute("ROLLBACK")
-    until(lambda: put(spool, 9) and spool.sync(HANG_GUARD) and keeper.passed[-1].stored)
+    until(lambda: put(spool, 9) and spool.sync(HANG_GUARD) and delegate.enqueued[-1].stored)
     assert len(caplog.messages) == 1
 
 
@@ -669,13 +674,13 @@ def test_disk_full(path):
     script = """
 import logging, resource
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
-spool, keeper = make(sys.argv[1])
+spool, delegate = make(sys.argv[1])
 put(spool, 1)
 spool.sync(60)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 put(spool, *range(2, 8), size=100_000)
 spool.sync(60)
-print(len(keeper.passed), keeper.passed[0].stored, keeper.passed[-1].stored)
+print(len(delegate.enqueued), delegate.enqueued[0].stored, delegate.enqueued[-1].stored)
 """
     line, passed = run(script, path).splitlines()
     assert "from memory only" in line
@@ -685,15 +690,15 @@ print(len(keeper.passed), keeper.passed[0].stored, keeper.passed[-1].stored)
 @pytest.mark.parametrize("with_dead", [False, True], ids=["of-waiting", "of-dead-letters"])
 def test_bounded(opened, path, caplog, with_dead):
     """A full file makes room by dropping the oldest dead letters; else reports go from memory."""
-    spool, keeper = opened(max_bytes=400_000)
+    spool, delegate = opened(max_bytes=400_000)
     old = put(spool, 1, 2, 3, size=100_000)
     spool.sync(HANG_GUARD)
     if with_dead:
-        spool.bury(old[0].key, "HTTP 400")
-        spool.bury(old[1].key, "HTTP 400")
+        spool.dead_letter(old[0].key, "HTTP 400")
+        spool.dead_letter(old[1].key, "HTTP 400")
     [new] = put(spool, 4, size=100_000)
     spool.sync(HANG_GUARD)
-    assert keeper.passed == [*old, new]
+    assert delegate.enqueued == [*old, new]
     assert new.stored is with_dead
     keys = [entry.key for entry in ([old[2], new] if with_dead else old)]
     assert [key for key, *_ in select(path)] == keys
@@ -718,19 +723,19 @@ def test_space_is_used_again(opened, path):
 
 def test_checkpoint_beside(opened, path):
     """The log is moved into the file by a thread of its own, while reports go on."""
-    spool, keeper = opened()
+    spool, delegate = opened()
     put(spool, *range(5), size=2**20)
     assert spool.sync(HANG_GUARD)
     until(lambda: path.stat().st_size >= 2**22)
     put(spool, 5)
     assert spool.sync(HANG_GUARD)
-    assert all(entry.stored for entry in keeper.passed)
+    assert all(entry.stored for entry in delegate.enqueued)
 
 
 def test_checkpoint_makes_no_file(file, path):
     """A checkpoint of a file that is gone does nothing."""
     with file.rows() as rows:
-        rows.beat()
+        rows.heartbeat()
     for one in path.parent.iterdir():
         one.unlink()
     file.start_checkpoint()
@@ -750,15 +755,15 @@ def test_checkpoint_makes_no_file(file, path):
 def test_corrupt(opened, path, caplog, damage):
     """A corrupt file is set aside with its content, and a new one begun."""
     with closing(SpoolFile(path)) as file, file.rows() as rows:
-        rows.add(Destination(URL, ""), [Stored(f"key-{n}", b"x" * 5000) for n in range(9)])
+        rows.add(Destination(URL, ""), [SpooledReport(f"key-{n}", b"x" * 5000) for n in range(9)])
     content = damage(path.read_bytes())
     path.write_bytes(content)
-    spool, keeper = opened()
+    spool, delegate = opened()
     entries = put(spool, 1)
     spool.sync(HANG_GUARD)
     entries += put(spool, 2)
     spool.sync(HANG_GUARD)
-    assert keeper.passed == entries
+    assert delegate.enqueued == entries
     [aside] = path.parent.glob("*.corrupt-*")
     assert aside.read_bytes() == content
     assert [key for key, *_ in select(path)] == [entry.key for entry in entries]
@@ -805,12 +810,12 @@ def test_deleted_while_in_use(opened, brisk, path):
 def test_older_is_migrated(file, path, monkeypatch):
     """An older file is brought up to date, with what it holds."""
     with file.rows() as rows:
-        rows.add(Destination(URL, ""), [Stored("a", b"1")])
-    file.leave()
+        rows.add(Destination(URL, ""), [SpooledReport("a", b"1")])
+    file.release_all()
     newer = [*schema_module.MIGRATIONS, ["ALTER TABLE reports ADD COLUMN more TEXT DEFAULT 'x'"]]
     monkeypatch.setattr(schema_module, "MIGRATIONS", newer)
     with file.rows() as rows:
-        assert rows.claim(Destination(URL, ""), *ROOM) == [Stored("a", b"1")]
+        assert rows.claim(Destination(URL, ""), *ROOM) == [SpooledReport("a", b"1")]
     assert select(path, "SELECT more FROM reports") == [("x",)]
     assert select(path, "PRAGMA user_version") == [(2,)]
 
@@ -818,8 +823,8 @@ def test_older_is_migrated(file, path, monkeypatch):
 def test_failed_migration_changes_nothing(opened, file, path, monkeypatch, caplog):
     """A migration that fails leaves the older file as it was."""
     with file.rows() as rows:
-        rows.add(Destination(URL, ""), [Stored("a", b"1")])
-    file.leave()
+        rows.add(Destination(URL, ""), [SpooledReport("a", b"1")])
+    file.release_all()
     newer = [*schema_module.MIGRATIONS, ["DELETE FROM reports", "DELETE FROM missing"]]
     monkeypatch.setattr(schema_module, "MIGRATIONS", newer)
     check_memory_only(*opened(), caplog, "no such table")

@@ -13,7 +13,7 @@ from support.backend import HANG_GUARD, OK, PRELUDE, Backend, Made, run_script
 
 import openpipe_report
 from openpipe_report import Reporter
-from openpipe_report._spool.rows import Stored
+from openpipe_report._spool.rows import SpooledReport
 
 CRASHING = """
 reporter = Reporter(base_url=sys.argv[1], api_key="opk_secret", spool=sys.argv[2])
@@ -138,9 +138,9 @@ def test_no_room_for_what_others_left(path, reporter_of):
         while reporter.submit(Made(1000, size=5_000)):
             pass
         for _ in range(3):
-            reporter._spool._writer._next_look = 0.0
+            reporter._spool._writer._next_claim = 0.0
             assert reporter._spool.sync(HANG_GUARD)
-            reporter.adopt(Stored("key", b"x" * 20_000))
+            reporter.recover(SpooledReport("key", b"x" * 20_000))
         assert reporter.stats().dropped == {"queue full": 1}
 
 

@@ -14,9 +14,9 @@ class Entry:
         self.size = size
 
 
-class Keeper:
+class RecordingDelegate:
     def __init__(self):
-        self.passed, self.adopted, self.space = [], [], (20_000, 2**27)
+        self.enqueued, self.recovered, self.space = [], [], (20_000, 2**27)
 
     def build(self, entry):
         entry.key = f"key-{os.getpid()}-{entry.number}"
@@ -24,19 +24,19 @@ class Keeper:
         return entry
 
     def enqueue(self, entry):
-        self.passed.append(entry)
+        self.enqueued.append(entry)
 
     def room(self):
         return self.space
 
-    def adopt(self, stored):
-        self.adopted.append(stored)
+    def recover(self, stored):
+        self.recovered.append(stored)
 
 
 def make(path, base_url="http://127.0.0.1:1/api/v1", api_key="opk_very-secret", max_bytes=2**28):
-    keeper = Keeper()
-    spool = Spool(path, base_url=base_url, api_key=api_key, keeper=keeper, max_bytes=max_bytes)
-    return spool, keeper
+    delegate = RecordingDelegate()
+    spool = Spool(path, base_url=base_url, api_key=api_key, delegate=delegate, max_bytes=max_bytes)
+    return spool, delegate
 
 
 def put(spool, *numbers, size=0):
