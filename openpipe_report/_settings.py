@@ -161,7 +161,7 @@ class Settings(BaseModel):
     ] = None
     """Labels of every report, such as `service=checkout,env=prod`; others win over them."""
     max_report_bytes: Annotated[int, Field(ge=1024)] = 16 * _MIB
-    """The size of one report; over it the largest strings are cut and marked."""
+    """The size of one report; over it what is largest is cut and marked."""
     max_queue_reports: Annotated[int, Field(ge=1)] = 20_000
     """How many reports may wait; when full the newest is dropped and counted."""
     max_queue_bytes: Annotated[int, Field(ge=1024)] = 128 * _MIB

@@ -29,7 +29,7 @@ from openpipe_report._delivery.workers import SenderThreads, delivering, is_deli
 from openpipe_report._environment import load_settings
 from openpipe_report._errors import SettingsError
 from openpipe_report._log import logger, run_guarded
-from openpipe_report._report.json_codec import parse_json
+from openpipe_report._report.json_codec import copy_json
 from openpipe_report._report.model import Report
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class ManualReport:
 
     trace_id = None
 
-    def __init__(self, body: bytes, report: Report) -> None:
+    def __init__(self, report: Report, size: int) -> None:
         self._report = report
-        self.size = len(body)
+        self.size = size
 
     def discard_if_succeeded(self) -> bool:
         return False
@@ -265,8 +265,8 @@ class Reporter:
         Raises:
             pydantic.ValidationError: A field is unknown, or of the wrong type.
         """
-        body = Report(**fields).to_json()
-        source = ManualReport(body, Report(**parse_json(body)))
+        copied, size = copy_json(Report(**fields).to_wire())
+        source = ManualReport(Report(**copied), size)
         reporter = captured(self)
         return reporter.settings.enabled and reporter.submit(source)
 

@@ -4,12 +4,21 @@ A source -> the JSON of its report: sampling, `before_report`, the size limit.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._log import log_internal_error
-from openpipe_report._report.json_codec import encode_json
-from openpipe_report._report.model import PAYLOADS, Report
+from openpipe_report._report.json_codec import (
+    MAX_DEPTH,
+    SHALLOW,
+    SMALL,
+    OverLimitError,
+    encode_json,
+)
+from openpipe_report._report.model import Report
 from openpipe_report._report.sampling import failed_traces, is_sampled
+from openpipe_report._report.sanitizer import JsonSanitizer
+from openpipe_report._report.size_limit import cut_to_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
 def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
     """Return the report's JSON, or why it is lost; empty if it is not wanted."""
     trace_id = source.trace_id
+    is_small = source.size <= SMALL and settings.before_report is None
     sampled = is_sampled(trace_id, settings.sample_rate)
     try:
         if not sampled and source.discard_if_succeeded():
@@ -48,7 +58,7 @@ def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
             log_internal_error("before_report")
             return "before_report raised"
     try:
-        return fit(report, settings.max_report_bytes) or "too large"
+        return fit(report, settings.max_report_bytes, is_small=is_small) or "too large"
     except Exception:  # noqa: BLE001 - counted under its reason
         log_internal_error("encoding a report")
         return "could not be encoded"
@@ -65,31 +75,24 @@ def _with_labels(report: Report, labels: Mapping[str, Any]) -> Report:
     )
 
 
-def fit(report: Report, limit: int) -> bytes | None:
+def fit(report: Report, limit: int, *, is_small: bool = False) -> bytes | None:
     """
-    Encode a report, its largest strings cut and marked where it is over `limit` bytes.
+    Encode a report; where it is over `limit` bytes, what is largest in it is cut and marked.
+
+    Args:
+        report: The report.
+        limit: Bytes.
+        is_small: Whether it is known to be small.
 
     Returns:
         The JSON, or None if it is too large even so.
     """
     wire = report.to_wire()
-    body = encode_json(wire)
-    longest = limit
-    while len(body) > limit and longest > 64:  # noqa: PLR2004 - shorter says nothing
-        longest //= 2
-        cut = {
-            name: _cut(value, longest) if name in PAYLOADS else value
-            for name, value in wire.items()
-        }
-        body = encode_json(cut)
-    return body if len(body) <= limit else None
-
-
-def _cut(value: Any, longest: int) -> Any:
-    if isinstance(value, str) and len(value) > longest:
-        return f"{value[:longest]}... [cut: {longest} of {len(value)} characters]"
-    if isinstance(value, dict):
-        return {key: _cut(item, longest) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_cut(item, longest) for item in value]
-    return value
+    with suppress(OverLimitError):
+        return encode_json(wire, limit, is_small=is_small)
+    for depth in (MAX_DEPTH, SHALLOW):
+        plain = JsonSanitizer(depth).sanitize(wire)
+        assert isinstance(plain, dict)  # noqa: S101 - as the wire is
+        with suppress(OverLimitError, RecursionError):
+            return encode_json(cut_to_limit(plain, limit), limit)
+    return None

@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 from openpipe_report._report.python_values import name_of_type, open_value
+from openpipe_report._report.sanitizer import JsonSanitizer, name_of_key
 
 MAX_DEPTH = 500
 """
@@ -21,11 +22,8 @@ What is encoded here has no more, what is read here may have no more, and the re
 many: so a report that was built is never refused. Each Python version can read it back.
 """
 
-_SHALLOW = 50
+SHALLOW = 50
 """Levels that can be encoded even where the stack has little room left."""
-
-MAX_NODES = 1_000_000
-"""Values in one payload, where it has to be looked through one by one."""
 
 
 def parse_json(body: bytes | str) -> Any:
@@ -51,10 +49,10 @@ def parse_json(body: bytes | str) -> Any:
     return value
 
 
-def is_too_deep(value: object) -> bool:
-    """Return whether arrays and objects are nested deeper than `MAX_DEPTH` levels."""
+def is_too_deep(value: object, depth: int = MAX_DEPTH) -> bool:
+    """Return whether arrays and objects are nested deeper than so many levels."""
     level = [value] if isinstance(value, _CONTAINERS) else []
-    for _ in range(MAX_DEPTH):
+    for _ in range(depth):
         level = [
             inner
             for outer in level
@@ -82,109 +80,230 @@ _DECODER = json.JSONDecoder(parse_constant=str, parse_float=_parse_float)
 _HUGE_INT_DECODER = json.JSONDecoder(
     parse_constant=str, parse_float=_parse_float, parse_int=_parse_int
 )
-_REST = "<left out: too many values>"
-_HUGE = 2**2000
-"""Shorter integers are read by every Python, whatever `sys.set_int_max_str_digits()` was told."""
 _CONTAINERS = (dict, list, tuple)
+_CONTAINER_TYPES = {dict, list, tuple}
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
-def encode_json(value: object) -> bytes:
+SMALL = 64 * 1024
+"""Bytes that are encoded at once: for about a millisecond, in which no other thread runs."""
+_CHUNK = 1024
+_NUMBERS = {int, float, bool, type(None)}
+
+
+class OverLimitError(Exception):
+    """The JSON is longer than it may be."""
+
+
+def encode_json(value: object, limit: int | None = None, *, is_small: bool = False) -> bytes:
     """
     Encode as JSON in ASCII, of no more than `MAX_DEPTH` levels.
 
     What JSON cannot say has its obvious form in it: the fields of a dataclass, the text of a date,
     the name of an object. What is nested deeper is named. Nothing that a value's methods raise
-    comes out.
+    comes out. A large value is encoded in pieces, between which other threads can run.
+
+    Args:
+        value: Any value.
+        limit: Bytes after which to stop.
+        is_small: Whether the value is known to be small.
+
+    Raises:
+        OverLimitError: There are more than `limit` bytes.
     """
     try:
-        encoded = _dump(value)
-        if encoded.count(b"[") + encoded.count(b"{") <= MAX_DEPTH or not is_too_deep(value):
+        if is_small or weigh(value, SMALL) <= SMALL:
+            encoded = _encode_at_once(value, MAX_DEPTH)
+        else:
+            encoded = _PieceEncoder(limit).encode(value)
+    except OverLimitError:
+        raise
+    except Exception:  # noqa: BLE001 - the stack is short, or another thread changes the value
+        encoded = _encode_sanitized(value, MAX_DEPTH)
+    if limit is not None and len(encoded) > limit:
+        raise OverLimitError
+    return encoded
+
+
+def copy_json(value: object) -> tuple[Any, int]:
+    """Return what reading the value's JSON would give, and the bytes of memory that it takes."""
+    if weigh(value, SMALL) <= SMALL:
+        encoded = _encode_at_once(value, MAX_DEPTH)
+        return parse_json(encoded), len(encoded)
+    sanitizer = JsonSanitizer(MAX_DEPTH)
+    return sanitizer.sanitize(value), sanitizer.size
+
+
+class Snapshot:
+    """A value as it was, for later: the JSON of a small one, a copy of a large one."""
+
+    __slots__ = ("_copy", "_json", "size")
+
+    def __init__(self, value: object) -> None:
+        self._json, self._copy = b"", None
+        if weigh(value, SMALL) <= SMALL:
+            self._json = _encode_at_once(value, MAX_DEPTH)
+            self.size = len(self._json)
+        else:
+            self._copy, self.size = copy_json(value)
+
+    def read(self) -> Any:
+        """Return the value as JSON has it."""
+        return parse_json(self._json) if self._json else self._copy
+
+
+def weigh(value: Any, limit: int) -> int:
+    """
+    Estimate the bytes of a value's JSON, as far as `limit`.
+
+    An object that has to be opened first counts as large: nobody knows what is in it.
+    """
+    total = 0
+    pending = [value]
+    while pending and total <= limit:
+        value = pending.pop()
+        kind = type(value)
+        if kind is str:
+            total += len(value) + 3
+        elif kind in _NUMBERS:
+            total += 8
+        elif kind in _CONTAINER_TYPES:
+            total += 2 + 4 * len(value)
+            if total > limit:
+                break
+            if kind is dict:
+                try:
+                    total += sum(map(len, value))
+                except Exception:  # noqa: BLE001 - a key that is no string
+                    return limit + 1
+                pending.extend(value.values())
+            else:
+                pending.extend(value)
+        else:
+            return limit + 1
+    return total
+
+
+def _encode_at_once(value: object, depth: int) -> bytes:
+    try:
+        encoded = _ENCODER.encode(value).encode("ascii")
+        if encoded.count(b"[") + encoded.count(b"{") <= depth or not is_too_deep(value, depth):
             return encoded
     except Exception:  # noqa: BLE001, S110 - what it is not made for, and whatever its values do
         pass
-    for depth in (MAX_DEPTH, _SHALLOW):
+    return _encode_sanitized(value, depth)
+
+
+def _encode_sanitized(value: object, depth: int) -> bytes:
+    for levels in (depth, min(depth, SHALLOW)):
         try:
-            return _dump(_JsonSanitizer(depth).sanitize(value))
-        except Exception:  # noqa: BLE001, S112 - a RecursionError, or a hostile value
+            return _ENCODER.encode(JsonSanitizer(levels).sanitize(value)).encode("ascii")
+        except Exception:  # noqa: BLE001, S112 - a RecursionError
             continue
-    return _dump(f"<{name_of_type(value)}>")
+    return _ENCODER.encode(f"<{name_of_type(value)}>").encode("ascii")
 
 
-def _dump(value: object) -> bytes:
-    return _ENCODER.encode(value).encode("ascii")
+def _to_plain_container(value: Any) -> Any:
+    if isinstance(value, dict):
+        return dict(value.items())
+    return list(value) if isinstance(value, (list, tuple)) else value
 
 
-class _JsonSanitizer:
-    """Makes a JSON value of any value, and raises nothing of its methods' making."""
+class _PieceEncoder:
+    """Encodes a large value in pieces that take a few milliseconds at the most."""
 
-    def __init__(self, max_depth: int) -> None:
-        self._max_depth = max_depth
-        self._left = MAX_NODES
+    def __init__(self, limit: int | None) -> None:
+        self._left = limit
+        self._pieces: list[bytes] = []
         self._path: set[int] = set()
 
-    def sanitize(self, value: object) -> object:
-        """Return a JSON value; takes one frame of the stack for each level."""
-        self._left -= 1
-        if value is None or type(value) is str or type(value) is bool:
-            return value
+    def encode(self, value: object) -> bytes:
+        self._add(value)
+        return b"".join(self._pieces)
+
+    def _put(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        if self._left is not None:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise OverLimitError
+
+    def _add(self, value: object) -> None:
+        depth = MAX_DEPTH - len(self._path)
+        if type(value) is str:
+            self._put(b'"')
+            for start in range(0, len(value), SMALL):
+                self._put(_ENCODER.encode(value[start : start + SMALL])[1:-1].encode("ascii"))
+            self._put(b'"')
+            return
         me = id(value)
+        opened: Any = value
         if me in self._path:
-            return "<circular>"
+            opened = "<circular>"
+        elif not depth:
+            opened = f"<{name_of_type(value)} nested deeper than {MAX_DEPTH}>"
+        elif type(value) not in _CONTAINER_TYPES:
+            try:
+                opened = _to_plain_container(open_value(value))
+            except Exception:  # noqa: BLE001 - its own methods
+                opened = f"<{name_of_type(value)}>"
         self._path.add(me)
-        try:
-            if issubclass(type(value), (str, int, float)):  # a mock says that it is anything
-                return _sanitize_scalar(value)
-            if len(self._path) > self._max_depth:
-                return f"<{name_of_type(value)} nested deeper than {self._max_depth}>"
-            opened = open_value(value)
-            if isinstance(opened, dict):
-                members: dict[str, object] = {}
-                for key, item in opened.items():
-                    members[_name_of_key(key)] = self.sanitize(item) if self._left > 0 else _REST
-                    if self._left <= 0:
-                        break
-                return members
-            if isinstance(opened, (list, tuple)):
-                items: list[object] = []
-                for item in opened:
-                    items.append(self.sanitize(item) if self._left > 0 else _REST)
-                    if self._left <= 0:
-                        break
-                return items
-            return _sanitize_scalar(opened) if opened is not value else f"<{name_of_type(value)}>"
-        except Exception:  # noqa: BLE001 - somebody else's serializer, mapping or attribute
-            return f"<{name_of_type(value)}>"
-        finally:
-            self._path.discard(me)
+        if type(opened) is dict:
+            self._add_members(opened)
+        elif type(opened) is list or type(opened) is tuple:
+            self._add_items(opened)
+        else:
+            self._put(_encode_at_once(opened, depth))
+        self._path.discard(me)
 
+    def _add_items(self, values: Any) -> None:
+        mark = b"["
+        for start in range(0, len(values), _CHUNK):
+            chunk = values[start : start + _CHUNK]
+            if set(map(type, chunk)) <= _NUMBERS:
+                mark = self._put_group(mark, list(chunk))
+                continue
+            group: list[Any] = []
+            weight = 0
+            for item in chunk:
+                weight += (added := weigh(item, SMALL))
+                if added <= SMALL:
+                    group.append(item)
+                if weight > SMALL:
+                    mark = self._put_group(mark, group)
+                    group, weight = [], 0
+                if added > SMALL:
+                    self._put(mark)
+                    mark = b","
+                    self._add(item)
+            mark = self._put_group(mark, group)
+        self._put(b"[]" if mark == b"[" else b"]")
 
-def _sanitize_scalar(value: object) -> object:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return value if abs(value) < _HUGE else hex(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else _name_of(value)
-    if issubclass(type(value), str):
-        return value
-    opened = open_value(value)  # what stood for it is no JSON either: an Enum of dates
-    return opened if isinstance(opened, str) else f"<{name_of_type(value)}>"
+    def _add_members(self, values: dict[Any, Any]) -> None:
+        mark = b"{"
+        group: dict[Any, Any] = {}
+        weight = 0
+        for key, item in values.items():
+            weight += (added := weigh(item, SMALL)) + 8
+            if added <= SMALL:
+                group[key] = item
+            if weight > SMALL:
+                mark = self._put_group(mark, group)
+                group, weight = {}, 0
+            if added > SMALL:
+                self._put(mark + _ENCODER.encode(name_of_key(key)).encode("ascii") + b":")
+                mark = b","
+                self._add(item)
+        mark = self._put_group(mark, group)
+        self._put(b"{}" if mark == b"{" else b"}")
 
-
-def _name_of_key(key: object) -> str:
-    """Name a member as `json` does; where that has no name, by its value."""
-    if issubclass(type(key), str):
-        return str.__str__(key)
-    if key is None or issubclass(type(key), (int, float)):
-        return str(_ENCODER.encode(_sanitize_scalar(key))).strip('"')
-    if isinstance(key, tuple):
-        return str(key)
-    try:
-        return str(_sanitize_scalar(open_value(key)))
-    except Exception:  # noqa: BLE001 - its own methods
-        return f"<{name_of_type(key)}>"
-
-
-def _name_of(number: float) -> str:
-    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+    def _put_group(self, mark: bytes, group: Any) -> bytes:
+        """Put some items or members after the mark; return the mark for what follows."""
+        if not group:
+            return mark
+        encoded = _encode_at_once(group, MAX_DEPTH - len(self._path) + 1)
+        if encoded[:1] in {b"[", b"{"}:
+            self._put(mark + encoded[1:-1])
+        else:  # the group is named as a whole
+            self._put(mark + (b'"...":' if isinstance(group, dict) else b"") + encoded)
+        return b","

@@ -223,6 +223,7 @@ class Source:
     trace_id = None
 
     def __init__(self, made):
+        self.size = made.size
         self.build = made.build
         self.discard_if_succeeded = made.surely_succeeded
 
@@ -401,9 +402,9 @@ def test_fit_cuts_the_largest_strings():
 
 def test_fit_gives_up():
     """A report that is too large though cut is none."""
-    assert fit(Report(reqPayload=list(range(10_000))), 2048) is None
-    settings = Settings(base_url="http://x", max_report_bytes=1024)
-    assert encode_report(Made(reqPayload=list(range(10_000))), settings) == "too large"
+    fields = {"errorMessage": "e" * 900, "respPayload": list(range(900)), "tags": {"a": "b" * 900}}
+    assert fit(Report(**fields), 64) is None
+    assert len(fit(Report(**fields), 1024)) <= 1024
 
 
 def test_repr_shows_no_payload():

@@ -156,4 +156,5 @@ def test_deep_values_on_a_deep_stack():
         return descend(frames - 1) if frames else encode_json(nested(400, [float("nan")]))
 
     room = sys.getrecursionlimit() - len(inspect.stack()) - 120
-    assert b"nested deeper than" in descend(room) or sys.version_info >= (3, 12)
+    named = (b"nested deeper than", b"<list>", b"<dict>")
+    assert any(name in descend(room) for name in named) or sys.version_info >= (3, 12)

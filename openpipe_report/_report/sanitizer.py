@@ -1,0 +1,119 @@
+"""
+Any value -> one that JSON can say, of bounded depth and number, whatever the value's methods do.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from openpipe_report._report.python_values import name_of_type, open_value
+
+MAX_NODES = 2_000_000
+"""Values in one payload, where it has to be looked through one by one."""
+
+_REST = "<left out: too many values>"
+_HUGE = 2**2000
+"""Shorter integers are read by every Python, whatever `sys.set_int_max_str_digits()` was told."""
+_NUMBERS = {int, float}
+_MANY = 16
+
+
+class JsonSanitizer:
+    """Makes a JSON value of any value, and raises nothing of its methods' making."""
+
+    def __init__(self, max_depth: int) -> None:
+        self._max_depth = max_depth
+        self._left = MAX_NODES
+        self._characters = 0
+        self._path: set[int] = set()
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that the values hold, about."""
+        return self._characters + 32 * (MAX_NODES - self._left)
+
+    def sanitize(self, value: object) -> object:  # noqa: PLR0912 - one frame a level
+        """Return a JSON value; takes one frame of the stack for each level."""
+        self._left -= 1
+        kind = type(value)
+        if kind is str:
+            self._characters += len(value)  # type: ignore[arg-type]
+            return value
+        if value is None or kind is bool or (kind is float and math.isfinite(value)):  # type: ignore[arg-type]
+            return value
+        if kind is int and -_HUGE < value < _HUGE:  # type: ignore[operator]
+            return value
+        me = id(value)
+        if me in self._path:
+            return "<circular>"
+        self._path.add(me)
+        try:
+            if issubclass(kind, (str, int, float)):  # a mock says that it is anything
+                return sanitize_scalar(value)
+            if len(self._path) > self._max_depth:
+                return f"<{name_of_type(value)} nested deeper than {self._max_depth}>"
+            opened: Any = value if kind is dict or kind is list else open_value(value)
+            if isinstance(opened, dict):
+                members: dict[str, object] = {}
+                for key, item in opened.items():
+                    name = key if type(key) is str else name_of_key(key)
+                    members[name] = self.sanitize(item) if self._left > 0 else _REST
+                    if self._left <= 0:
+                        break
+                return members
+            if isinstance(opened, (list, tuple)):
+                items: list[object] = []
+                if len(opened) > _MANY and (numbers := self._numbers(opened)) is not None:
+                    return numbers
+                for item in opened:
+                    items.append(self.sanitize(item) if self._left > 0 else _REST)
+                    if self._left <= 0:
+                        break
+                return items
+            return sanitize_scalar(opened) if opened is not value else f"<{name_of_type(value)}>"
+        except Exception:  # noqa: BLE001 - somebody else's serializer, mapping or attribute
+            return f"<{name_of_type(value)}>"
+        finally:
+            self._path.discard(me)
+
+    def _numbers(self, values: list[object] | tuple[object, ...]) -> list[object] | None:
+        """Copy a list of nothing but finite numbers; None if it is another."""
+        if not set(map(type, values)) <= _NUMBERS or len(values) > self._left:
+            return None
+        if not all(map(math.isfinite, values)):  # type: ignore[arg-type]
+            return None
+        self._left -= len(values)
+        return list(values)
+
+
+def sanitize_scalar(value: object) -> object:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < _HUGE else hex(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _name_of(value)
+    if issubclass(type(value), str):
+        return value
+    opened = open_value(value)  # what stood for it is no JSON either: an Enum of dates
+    return opened if isinstance(opened, str) else f"<{name_of_type(value)}>"
+
+
+def name_of_key(key: object) -> str:
+    """Name a member as `json` does; where that has no name, by its value."""
+    if issubclass(type(key), str):
+        return str.__str__(key)
+    try:
+        if key is None or issubclass(type(key), (int, float)):
+            return json.dumps(sanitize_scalar(key)).strip('"')
+        if isinstance(key, tuple):
+            return str(key)
+        return str(sanitize_scalar(open_value(key)))
+    except Exception:  # noqa: BLE001 - its own methods
+        return f"<{name_of_type(key)}>"
+
+
+def _name_of(number: float) -> str:
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
