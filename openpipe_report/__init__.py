@@ -21,6 +21,7 @@ _SOURCES = {
     "AsyncClient": "._openai.module",
     "AsyncOpenAI": "._openai.module",
     "AzureOpenAI": "._openai.module",
+    "CallOptions": "._openai.call_options",
     "Client": "._openai.module",
     "Flushed": "._delivery.accounting",
     "OpenAI": "._openai.module",
@@ -28,6 +29,7 @@ _SOURCES = {
     "Report": "._report.model",
     "Reporter": "._delivery.reporter",
     "Settings": "._settings",
+    "SettingsArguments": "._delivery.arguments",
     "SettingsError": "._errors",
     "Stats": "._delivery.accounting",
     "aflush": "._delivery.registry:aflush_all",
@@ -53,9 +55,11 @@ if TYPE_CHECKING:  # "as" says that the name is public
     from openpipe_report._delivery import registry as _registry
     from openpipe_report._delivery.accounting import Flushed as Flushed
     from openpipe_report._delivery.accounting import Stats as Stats
+    from openpipe_report._delivery.arguments import SettingsArguments as SettingsArguments
     from openpipe_report._delivery.reporter import Reporter as Reporter
     from openpipe_report._errors import OpenPipeError as OpenPipeError
     from openpipe_report._errors import SettingsError as SettingsError
+    from openpipe_report._openai.call_options import CallOptions as CallOptions
     from openpipe_report._openai.instrument import instrument as instrument
     from openpipe_report._openai.instrument import uninstrument as uninstrument
     from openpipe_report._report.model import Report as Report

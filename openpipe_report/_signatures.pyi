@@ -20,6 +20,7 @@ from openai.lib.bedrock import (
 )
 from typing_extensions import Self
 
+from openpipe_report._delivery.arguments import SettingsArguments
 from openpipe_report._delivery.reporter import Reporter
 from openai import (
     APIConnectionError as APIConnectionError,
@@ -151,7 +152,7 @@ class OpenAI(openai.OpenAI):
         http_client: httpx2.Client | None = ...,
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> None: ...
     def copy(
@@ -176,7 +177,7 @@ class OpenAI(openai.OpenAI):
         set_default_query: Mapping[str, object] | None = ...,
         _enforce_credentials: bool | None = ...,
         _extra_kwargs: Mapping[str, Any] = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> Self: ...
     with_options = copy
@@ -202,7 +203,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         http_client: httpx2.AsyncClient | None = ...,
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> None: ...
     def copy(
@@ -227,7 +228,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         set_default_query: Mapping[str, object] | None = ...,
         _enforce_credentials: bool | None = ...,
         _extra_kwargs: Mapping[str, Any] = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> Self: ...
     with_options = copy
@@ -254,7 +255,7 @@ class AzureOpenAI(OpenAI, openai.AzureOpenAI):
         http_client: httpx2.Client | None = ...,
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> None: ...
     @overload
@@ -277,7 +278,7 @@ class AzureOpenAI(OpenAI, openai.AzureOpenAI):
         http_client: httpx2.Client | None = ...,
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> None: ...
     @overload
@@ -300,7 +301,7 @@ class AzureOpenAI(OpenAI, openai.AzureOpenAI):
         http_client: httpx2.Client | None = ...,
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> None: ...
     def copy(
@@ -328,7 +329,7 @@ class AzureOpenAI(OpenAI, openai.AzureOpenAI):
         set_default_query: Mapping[str, object] | None = ...,
         _enforce_credentials: bool | None = ...,
         _extra_kwargs: Mapping[str, Any] = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> Self: ...
     with_options = copy
@@ -356,7 +357,7 @@ class AsyncAzureOpenAI(AsyncOpenAI, openai.AsyncAzureOpenAI):
         http_client: httpx2.AsyncClient | None = ...,
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> None: ...
     @overload
@@ -380,7 +381,7 @@ class AsyncAzureOpenAI(AsyncOpenAI, openai.AsyncAzureOpenAI):
         http_client: httpx2.AsyncClient | None = ...,
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> None: ...
     @overload
@@ -404,7 +405,7 @@ class AsyncAzureOpenAI(AsyncOpenAI, openai.AsyncAzureOpenAI):
         http_client: httpx2.AsyncClient | None = ...,
         _strict_response_validation: bool = ...,
         _enforce_credentials: bool = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> None: ...
     def copy(
@@ -432,7 +433,7 @@ class AsyncAzureOpenAI(AsyncOpenAI, openai.AsyncAzureOpenAI):
         set_default_query: Mapping[str, object] | None = ...,
         _enforce_credentials: bool | None = ...,
         _extra_kwargs: Mapping[str, Any] = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> Self: ...
     with_options = copy
@@ -464,7 +465,7 @@ class BedrockOpenAI(OpenAI, openai.BedrockOpenAI):
         _provider: _Provider | None = ...,
         _state: _LegacyBedrockState | None = ...,
         _region_was_explicit: bool | None = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> None: ...
     def copy(
@@ -496,7 +497,7 @@ class BedrockOpenAI(OpenAI, openai.BedrockOpenAI):
         set_default_query: Mapping[str, object] | None = ...,
         _enforce_credentials: bool | None = ...,
         _extra_kwargs: Mapping[str, Any] = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> Self: ...
     with_options = copy
@@ -528,7 +529,7 @@ class AsyncBedrockOpenAI(AsyncOpenAI, openai.AsyncBedrockOpenAI):
         _provider: _Provider | None = ...,
         _state: _LegacyBedrockState | None = ...,
         _region_was_explicit: bool | None = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> None: ...
     def copy(
@@ -560,7 +561,7 @@ class AsyncBedrockOpenAI(AsyncOpenAI, openai.AsyncBedrockOpenAI):
         set_default_query: Mapping[str, object] | None = ...,
         _enforce_credentials: bool | None = ...,
         _extra_kwargs: Mapping[str, Any] = ...,
-        openpipe: Mapping[str, Any] | None = ...,
+        openpipe: SettingsArguments | None = ...,
         reporter: Reporter | None = ...,
     ) -> Self: ...
     with_options = copy

@@ -47,6 +47,7 @@ from openai.lib.bedrock import (
 )
 from typing_extensions import Self
 
+from openpipe_report._delivery.arguments import SettingsArguments
 from openpipe_report._delivery.reporter import Reporter
 '''
 
@@ -54,7 +55,7 @@ from openpipe_report._delivery.reporter import Reporter
 def signature_of(function: ast.FunctionDef) -> str:
     """Spell out a method with our two parameters, its defaults left out."""
     arguments = function.args
-    ours = ast.parse("def f(*, openpipe: Mapping[str, Any] | None = ..., "
+    ours = ast.parse("def f(*, openpipe: SettingsArguments | None = ..., "
                      "reporter: Reporter | None = ...): ...").body[0].args  # type: ignore[attr-defined]  # fmt: skip
     arguments.kwonlyargs += ours.kwonlyargs
     arguments.kw_defaults = [

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import traceback
+from pathlib import Path
+from typing import get_type_hints
 
 import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from openpipe_report import OpenPipeError, Reporter, Settings
+import openpipe_report
+from openpipe_report import OpenPipeError, Reporter, Settings, SettingsArguments
 from openpipe_report._environment import ARGUMENT_ONLY, load_settings, variable_of
 from openpipe_report._settings import HOSTED_BASE_URL
 
@@ -124,6 +129,28 @@ def test_no_key_in_a_repr():
 def test_report_url(given, url):
     """Reports go to the base URL's /report, by default to OpenPipe's."""
     assert load_settings({}, given).report_url == url
+
+
+def fields_of(path, name):
+    """The fields of a class in a file, in order, each with the docstring under it."""
+    tree = ast.parse((Path(openpipe_report.__file__).parent / path).read_text("utf-8"))
+    [body] = [
+        node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name
+    ]
+    return [
+        (node.target.id, ast.literal_eval(text.value))
+        for node, text in itertools.pairwise(body)
+        if isinstance(node, ast.AnnAssign)
+    ]
+
+
+def test_arguments():
+    """Type checkers are shown every setting as an argument, with the same words under it."""
+    arguments = fields_of("_delivery/arguments.py", "SettingsArguments")
+    assert arguments == fields_of("_settings.py", "Settings")
+    assert [name for name, _ in arguments] == [*Settings.model_fields]
+    assert SettingsArguments.__optional_keys__ == {*Settings.model_fields}
+    assert get_type_hints(SettingsArguments).keys() == Settings.model_fields.keys()
 
 
 def test_reporter_needs_a_destination():

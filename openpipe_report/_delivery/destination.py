@@ -8,7 +8,7 @@ import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from openpipe_report._delivery.registry import shared_reporter
 from openpipe_report._delivery.reporter import Reporter, capture_stack
@@ -17,8 +17,9 @@ from openpipe_report._errors import SettingsError
 from openpipe_report._log import log_once
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator
 
+    from openpipe_report._delivery.arguments import SettingsArguments
     from openpipe_report._settings import Settings
 
 
@@ -56,7 +57,7 @@ _inherited: ContextVar[ReportingConfig | None] = ContextVar(
 
 
 def load_reporting_config(
-    openpipe: Mapping[str, Any] | None, reporter: Reporter | None
+    openpipe: SettingsArguments | None, reporter: Reporter | None
 ) -> ReportingConfig:
     """Find the reporter for a new client; without a destination, say once that there is none."""
     if reporter is not None:

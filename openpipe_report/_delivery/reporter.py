@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from openpipe_report._delivery import process
 from openpipe_report._delivery.accounting import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from openpipe_report._delivery.arguments import SettingsArguments
     from openpipe_report._delivery.queue import NewReport
     from openpipe_report._report.model import ReportFields, ReportSource
     from openpipe_report._settings import Settings
@@ -90,12 +91,13 @@ class Reporter:
 
     Args:
         settings: Any field of `Settings` by name; what is not given comes from the environment.
+            `SettingsArguments` describes each.
 
     Raises:
         SettingsError: A setting is wrong, or there is neither an API key nor a base URL.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: Unpack[SettingsArguments]) -> None:
         loaded = load_settings(os.environ, settings)
         if loaded.enabled and not loaded.active:
             raise SettingsError(

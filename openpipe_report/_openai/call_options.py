@@ -9,7 +9,28 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from openpipe_report._log import log_once
+
+
+class CallOptions(TypedDict, total=False):
+    """
+    What `openpipe={...}` on a call may hold.
+
+        options: CallOptions = {"tags": {"prompt_id": "p1"}}
+        client.responses.create(model=..., input=..., extra_body={"openpipe": options})
+
+    A call is not reported where there is anything else in it.
+    """
+
+    log_request: bool
+    """Whether the call is reported; true unless it says otherwise."""
+    metadata: Mapping[str, Any]
+    """Labels, as `metadata=` on the call; that wins over them."""
+    tags: Mapping[str, str | int | float | bool | None]
+    """Tags of the report."""
+
 
 _KINDS: dict[str, tuple[type, str]] = {
     "log_request": (bool, "True or False"),
@@ -19,7 +40,7 @@ _KINDS: dict[str, tuple[type, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class CallOptions:
+class ReadOptions:
     """The options of one call; the defaults are those of a call that gives none."""
 
     log_request: bool = True
@@ -27,11 +48,11 @@ class CallOptions:
     tags: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-NONE = CallOptions()
-NOT_REPORTED = CallOptions(log_request=False)
+NONE = ReadOptions()
+NOT_REPORTED = ReadOptions(log_request=False)
 
 
-def read_call_options(given: object) -> CallOptions:
+def read_options(given: object) -> ReadOptions:
     """
     Read `{"log_request": bool, "metadata": {...}, "tags": {...}}`; every key may be left out.
 
@@ -50,7 +71,7 @@ def read_call_options(given: object) -> CallOptions:
         if not isinstance(value, kind):
             return _refuse(f"openpipe[{name!r}]", f"must be {wanted}, got {type(value).__name__}")
         read[name] = dict(value) if isinstance(value, Mapping) else value  # the caller's may change
-    return CallOptions(**read)
+    return ReadOptions(**read)
 
 
 def _nearest(name: object) -> str:
@@ -60,6 +81,6 @@ def _nearest(name: object) -> str:
     return f"; there are {', '.join(_KINDS)}"
 
 
-def _refuse(what: str, problem: str) -> CallOptions:
+def _refuse(what: str, problem: str) -> ReadOptions:
     log_once(f"option {what[:100]}", "%s %s. The call is not reported", what[:100], problem[:200])
     return NOT_REPORTED

@@ -4,7 +4,7 @@ instrument(): makes a client that somebody else has constructed report as ours d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import openai
 
@@ -13,8 +13,7 @@ from openpipe_report._openai.classes import instrumented_class, is_reporting
 from openpipe_report._openai.resources import reclass_resources, restore_resources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from openpipe_report._delivery.arguments import SettingsArguments
     from openpipe_report._delivery.reporter import Reporter
 
 _Client = TypeVar("_Client")
@@ -27,7 +26,7 @@ _instrumented: dict[type, type] = {}
 def instrument(
     client: _Client,
     *,
-    openpipe: Mapping[str, Any] | None = None,
+    openpipe: SettingsArguments | None = None,
     reporter: Reporter | None = None,
 ) -> _Client:
     """
@@ -44,6 +43,7 @@ def instrument(
     Args:
         client: An instance of `openai.OpenAI`, `openai.AsyncOpenAI`, or of any subclass.
         openpipe: Any field of `Settings` by name; what is not given comes from the environment.
+            `SettingsArguments` describes each.
         reporter: Where to report, in place of `openpipe`.
 
     Returns:

@@ -25,11 +25,12 @@ from openpipe_report._delivery.destination import (
     warn_websocket,
 )
 from openpipe_report._log import log_internal_error, run_guarded
-from openpipe_report._openai.call_options import read_call_options
+from openpipe_report._openai.call_options import read_options
 from openpipe_report._openai.resources import reclass_resources
 from openpipe_report._settings import ENDPOINT_OF_PATH
 
 if TYPE_CHECKING:
+    from openpipe_report._delivery.arguments import SettingsArguments
     from openpipe_report._delivery.reporter import Reporter
 
 _JSON = (str, int, float, list, tuple, dict)
@@ -105,7 +106,7 @@ def _begin_call(config: ReportingConfig, path: str, metadata: Any, ours: Any) ->
         around.called.add(reporter)
     if not around.report or ENDPOINT_OF_PATH[path] not in config.settings.endpoints:
         return None
-    given = read_call_options(ours)
+    given = read_options(ours)
     if not given.log_request:
         return None
     labels = {**given.metadata, **metadata} if metadata else given.metadata
@@ -127,7 +128,7 @@ def _construction(cls: Any) -> dict[str, Any]:
     def __init__(  # noqa: N807 - a method to be
         self: Any,
         *args: Any,
-        openpipe: Mapping[str, Any] | None = None,
+        openpipe: SettingsArguments | None = None,
         reporter: Reporter | None = None,
         **kwargs: Any,
     ) -> None:
@@ -139,7 +140,7 @@ def _construction(cls: Any) -> dict[str, Any]:
     def copy(
         self: Any,
         *args: Any,
-        openpipe: Mapping[str, Any] | None = None,
+        openpipe: SettingsArguments | None = None,
         reporter: Reporter | None = None,
         **kwargs: Any,
     ) -> Any:

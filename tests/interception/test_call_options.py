@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from support.shapes import chat_completion
 
-from openpipe_report import metadata
+from openpipe_report import CallOptions, metadata
+from openpipe_report._openai import call_options
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -41,6 +44,13 @@ def test_not_understood(caller, scripted, reports, caplog, given, message):
     assert len(lines) == 1
     assert message in lines[0]
     assert "The call is not reported" in lines[0]
+
+
+def test_type():
+    """The type that users write options with has what is read, and no more."""
+    names = {each.name for each in dataclasses.fields(call_options.ReadOptions)}
+    assert CallOptions.__optional_keys__ == {*call_options._KINDS} == names
+    assert not CallOptions.__required_keys__
 
 
 @pytest.mark.parametrize("given", [{}, {"log_request": True}, {"tags": {}, "metadata": {}}])

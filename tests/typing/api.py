@@ -15,6 +15,7 @@ from openpipe_report import (
     AsyncAzureOpenAI,
     AsyncOpenAI,
     AzureOpenAI,
+    CallOptions,
     Flushed,
     OpenAI,
     OpenPipeError,
@@ -22,6 +23,7 @@ from openpipe_report import (
     Report,
     Reporter,
     Settings,
+    SettingsArguments,
     Stats,
     aflush,
     chain,
@@ -79,6 +81,20 @@ def construct(reporter: Reporter) -> None:
     AsyncAzureOpenAI(azure_endpoint="https://x", api_version="v")
     openpipe_report.BedrockOpenAI(aws_region="x", openpipe={})
     del azure
+    settings: SettingsArguments = {"endpoints": {"responses"}, "spool": None, "metadata": {"a": 1}}
+    OpenAI(openpipe=settings).copy(openpipe={"endpoints": "responses", "on_drop": alert})
+    Reporter(**settings)
+
+
+def misspelt() -> None:
+    OpenAI(openpipe={"url": "x"})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    Reporter(url="x")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+    Reporter(senders="2")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def options_of_a_call(client: OpenAI) -> None:
+    options: CallOptions = {"log_request": False, "metadata": {"a": 1}, "tags": {"b": None}}
+    client.responses.create(model="m", input="i", extra_body={"openpipe": options})
 
 
 def reporting() -> None:
