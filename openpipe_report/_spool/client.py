@@ -1,10 +1,16 @@
 """
-Spool: puts reports into a file before they are sent, so that a crash loses nothing.
+Writes each report to a SQLite file before it is sent, so that a killed process loses none.
 
-One thread builds, commits and passes on: what arrives while it commits shares its next commit.
-Whatever is wrong with the file, reports are sent all the same, from memory. What it gives up: a
-report is sent only once it is on disk, and one that is delivered right before a crash is delivered
-again, with the same Idempotency-Key.
+One thread per spool builds reports, commits them and hands them to the senders. Reports that arrive
+during a commit share the next one. If the file cannot be used, reports are sent from memory.
+
+The price: a report is sent only after it was committed, and a report that was delivered right
+before a crash is delivered a second time, with the same Idempotency-Key.
+
+Locks. Callers put tasks into a `SimpleQueue`, whose `put()` is safe in a finalizer and in a signal
+handler. `_starting` guards the start of the thread and is only ever tried, never waited for. All
+other state belongs to the thread that processes the batches: the spool's own, or, at interpreter
+exit, the one thread that is left. It takes the file's lock (see `file`) and no other.
 """
 
 from __future__ import annotations
@@ -25,17 +31,23 @@ if TYPE_CHECKING:
     import os
 
 _BATCH_SECONDS, _BATCH_BYTES, _BATCH_REPORTS = 0.01, 1024 * 1024, 200
-"""When a batch is committed though there is more: a report may not wait for its followers."""
+"""The limits of one commit: seconds to collect it, bytes, reports. More go into the next one."""
 _LONGEST_WAIT = 60.0
+"""Seconds that an idle thread sleeps at most before it checks that its spool still exists."""
 
 
 class SpoolEntry(Protocol):
-    """A report on its way through the spool."""
+    """A built report that passes through the spool."""
 
     body: bytes
+    """The JSON that is sent."""
     key: str
+    """The Idempotency-Key."""
     stored: bool
-    """Set by the spool: whether the file has it, so that its end is to be told to the spool."""
+    """
+    Whether the file holds the report; set by the spool. The outcome of such a report has to be
+    recorded with `remove()`, `dead_letter()` or `release()`.
+    """
 
 
 _NewReport = TypeVar("_NewReport")
@@ -44,56 +56,60 @@ _Entry = TypeVar("_Entry", bound=SpoolEntry)
 
 
 class SpoolDelegate(Protocol[_NewReport_contra, _Entry]):
-    """What a spool asks of the one whose reports it holds, all of it on the spool's thread."""
+    """Builds and sends the reports of a spool; every method is called on the spool's thread."""
 
     def build(self, new: _NewReport_contra, /) -> _Entry | None:
-        """Make an entry of what was put; None if there is nothing to send after all."""
+        """Build the entry for a new report; None if it is not to be sent."""
         ...
 
     def enqueue(self, entry: _Entry, /) -> None:
-        """Send it: it is stored, or could not be."""
+        """Queue an entry for sending, after it was stored or storing it has failed."""
         ...
 
     def room(self) -> tuple[int, int]:
-        """How many reports, and how many bytes, may be taken over from dead processes now."""
+        """Return how many reports, and how many bytes, may be recovered from dead processes."""
         ...
 
     def recover(self, stored: SpooledReport, /) -> None:
-        """Send a report that a dead process has left; it counts as one with `stored` set."""
+        """Queue a report of a dead process; its outcome is recorded like that of an entry."""
         ...
 
 
 @dataclass(slots=True, eq=False)
 class _SyncRequest:
-    """A caller waits for every earlier report to be committed and passed on."""
+    """A caller that waits until every earlier report is committed and queued for sending."""
 
     close: bool
+    """Whether to close the file as well."""
     remaining: int = 0
+    """After a close: how many reports are left in the file."""
+    # Not set in a finalizer, where Event.set() could deadlock: only the spool's thread sets it.
     done: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
 class _Resolution:
-    """A stored report's key, and what `SpoolWriter.add_resolution()` is to note."""
+    """The outcome of a stored report."""
 
     key: str
     reason: str | None
+    """As `SpoolWriter.add_resolution()` takes it: None if delivered, "" if released."""
 
 
 class Spool(Generic[_NewReport, _Entry]):
     """
-    Holds one reporter's reports until their end is known.
+    Keeps the reports of one reporter in a file until their outcome is known.
 
-    `put()` and the methods that tell of an end may be called from any thread, and from a
-    finalizer: they take no lock and do not wait. A forked child makes a new one, and keeps the
-    old one unused.
+    `put()`, `remove()`, `dead_letter()` and `release()` may be called from any thread and from a
+    finalizer: they wait for nothing. A forked child constructs a spool of its own and never uses
+    the one that it inherited.
 
     Args:
-        path: The file. One file may serve any number of processes and destinations.
-        base_url: Where its reports go.
-        api_key: The key they go with; the file gets a salted hash of it.
-        delegate: Who builds and sends.
-        max_bytes: How large the file may grow.
+        path: The file. Any number of processes and destinations may share one file.
+        base_url: Base URL of the server that the reports are sent to.
+        api_key: API key that they are sent with. The file holds only a salted hash of it.
+        delegate: Builds and sends the reports.
+        max_bytes: Maximum size of the file.
     """
 
     def __init__(
@@ -107,69 +123,82 @@ class Spool(Generic[_NewReport, _Entry]):
     ) -> None:
         self._delegate = delegate
         self._writer = SpoolWriter(path, base_url, api_key, max_bytes)
-        # With itself: that keeps it alive until the task is done, see `_run()`.
+        # Each task refers to this spool and so keeps it alive until it is processed: `_run()` has
+        # only a weak reference.
         self._tasks: SimpleQueue[_Task[_NewReport, _Entry]] = SimpleQueue()
+        # Read without a lock. Callers queue their task first and then look here; the thread clears
+        # this first and then looks into the queue. So no task is left without a thread.
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        """Guards the start, so that only one thread is started; never waited for."""
         self._closed = False
+        """Only used by the thread that processes the batches."""
 
     def __repr__(self) -> str:
         return f"<Spool {self._writer.file.path}>"
 
-    # What any thread does.
+    # Called by any thread.
 
     def put(self, new: _NewReport) -> None:
-        """Build, store and pass on what is new."""
+        """Queue a new report, to be built, stored and then sent."""
         self._tasks.put((self, new, None))
         if self._thread is None:
             self._start_thread()
 
     def remove(self, key: str) -> None:
-        """Note that a stored report was delivered."""
+        """Remove a stored report from the file, because it was delivered."""
         self._post(_Resolution(key, None))
 
     def dead_letter(self, key: str, reason: str) -> None:
-        """Keep a stored report as a dead letter: it will not be sent unless somebody asks."""
+        """Keep a stored report in the file as a dead letter, which only `resend --dead` sends."""
         self._post(_Resolution(key, reason or "rejected"))
 
     def release(self, key: str) -> None:
-        """Leave a stored report to whoever has room for it, in this process or another."""
+        """Give up a stored report, so that any process with room for it may claim it."""
         self._post(_Resolution(key, ""))
 
     def sync(self, timeout: float) -> bool:
-        """Wait until all that was put before is stored and passed on; False if it takes longer."""
+        """Wait until earlier reports are stored and queued for sending; False on timeout."""
         return self._wait_for(_SyncRequest(close=False), timeout)
 
     def close(self, timeout: float) -> int:
         """
-        Store what is left, give up all rows, and close the file; a later report opens it again.
+        Store the queued reports, release all rows and close the file.
+
+        A later report opens the file again.
+
+        Args:
+            timeout: Seconds to wait.
 
         Returns:
-            How many reports wait in the file for the next process that opens it.
+            How many reports are left in the file for the next process; 0 on timeout.
         """
         request = _SyncRequest(close=True)
         self._wait_for(request, timeout)
         return request.remaining
 
     def _post(self, message: _Resolution | _SyncRequest) -> bool:
-        """Queue a message; False if there is no thread, and cannot be one."""
+        """Queue a message; False if there is no thread and none can be started."""
         self._tasks.put((self, None, message))
         return self._thread is not None or self._start_thread()
 
     def _wait_for(self, request: _SyncRequest, timeout: float) -> bool:
-        if not self._post(request):  # the interpreter exits and starts no threads
+        """Wait until a request is done; process the batches here if no thread can do it."""
+        if not self._post(request):  # at interpreter exit: the caller is the only thread left
             while not request.done.is_set():
                 self._process_batch(self._tasks.get())
         return request.done.wait(max(0.0, timeout))
 
     def _start_thread(self) -> bool:
-        if sys.is_finalizing():  # start() would wait for ever for a thread that never runs
+        """Start the thread unless it runs; False if the interpreter starts no threads any more."""
+        if sys.is_finalizing():  # start() would wait forever for a thread that never runs
             return False
-        # Not waiting for the lock: this may be a finalizer, and its holder starts a thread anyway.
+        # Never wait for the lock: this may be a finalizer that has interrupted its holder. The
+        # holder is starting the thread, so there is nothing left to do.
         if not self._starting.acquire(blocking=False):
             return True
         try:
-            if self._thread is None:
+            if self._thread is None:  # checked again: another caller may have started it
                 thread = threading.Thread(
                     target=_run,
                     args=(weakref.ref(self), self._tasks, self._writer),
@@ -184,10 +213,18 @@ class Spool(Generic[_NewReport, _Entry]):
             self._starting.release()
         return True
 
-    # What the spool's thread does.
+    # Called by the spool's thread.
 
     def _process_batch(self, task: _Task[_NewReport, _Entry] | None) -> bool:
-        """Do what there is to do; True if the thread may end."""
+        """
+        Store and enqueue one batch, write due resolutions, recover reports of dead processes.
+
+        Args:
+            task: The first task of the batch; None if there was none in time.
+
+        Returns:
+            True if the spool is closed, so that the thread may end.
+        """
         entries, request = self._collect_batch(task)
         # Deliveries may still be recorded after close().
         self._closed = (self._closed and not entries) or (request is not None and request.close)
@@ -196,23 +233,23 @@ class Spool(Generic[_NewReport, _Entry]):
             stored = self._writer.store(added)
             for entry in entries:
                 entry.stored = stored
-        finally:
+        finally:  # whatever happened to the file, the reports are sent
             for entry in entries:
                 self._delegate.enqueue(entry)
             self._writer.write_resolutions(at_once=self._closed or request is not None)
-            left = self._writer.release_all() if self._closed else 0
+            remaining = self._writer.release_all() if self._closed else 0
             if request is not None:
-                request.remaining = left
+                request.remaining = remaining
                 request.done.set()
         if request is None and not self._closed:
-            for one in self._writer.heartbeat_and_claim(*self._delegate.room()):
-                self._delegate.recover(one)
+            for orphan in self._writer.heartbeat_and_claim(*self._delegate.room()):
+                self._delegate.recover(orphan)
         return self._closed
 
     def _collect_batch(
         self, task: _Task[_NewReport, _Entry] | None
     ) -> tuple[list[_Entry], _SyncRequest | None]:
-        """Build what is queued, as much of it as goes into one commit."""
+        """Build queued reports up to the limits of one commit, or up to a sync request."""
         entries: list[_Entry] = []
         size = 0
         until = time.monotonic() + _BATCH_SECONDS
@@ -236,12 +273,13 @@ class Spool(Generic[_NewReport, _Entry]):
     def _build(self, new: _NewReport) -> _Entry | None:
         try:
             return self._delegate.build(new)
-        except BaseException:  # noqa: BLE001 - the thread must live on
+        except BaseException:  # noqa: BLE001 - the thread must go on
             log_internal_error("building a report")
             return None
 
     def _stop_thread(self) -> None:
-        """End the thread, unless somebody came meanwhile who saw that there is one."""
+        """Let the thread end; start another one if a task came in the meantime."""
+        # In this order: a caller that still saw a thread had queued its task before that.
         self._thread = None
         if not self._tasks.empty():
             self._start_thread()
@@ -257,23 +295,23 @@ def _run(
     tasks: SimpleQueue[_Task[Any, Any]],
     writer: SpoolWriter,
 ) -> None:
-    """Serve a spool until it is closed, or nobody has it any more."""
+    """Process a spool's tasks until it is closed or garbage-collected."""
     while True:
         try:
             task = tasks.get(timeout=min(max(0.0, writer.due - time.monotonic()), _LONGEST_WAIT))
         except Empty:
             task = None
         spool = reference() if task is None else task[0]
-        if spool is None:
+        if spool is None:  # garbage-collected, so nothing can be queued any more
             writer.write_resolutions(at_once=True)
             writer.release_all()
             return
         try:
-            ended = spool._process_batch(task)  # noqa: SLF001 - its own
-        except BaseException:  # noqa: BLE001 - without the thread nothing is sent
+            closed = spool._process_batch(task)  # noqa: SLF001 - its own
+        except BaseException:  # noqa: BLE001 - without the thread no report is sent
             log_internal_error("the spool")
-            ended = False
-        if ended:
+            closed = False
+        if closed:
             spool._stop_thread()  # noqa: SLF001 - its own
             return
-        del spool, task
+        del spool, task  # or the next wait would keep the spool alive

@@ -1,9 +1,9 @@
 """
-Owner: which process answers for a row of the spool, and whether that process still lives.
+The process that owns rows of a spool, and whether it is still alive.
 
-A process of this machine (same boot, same pid namespace) is looked up by its pid and the time it
-started at, so a clock that is set does not matter, nor a pid that is used again. Where that cannot
-tell - another machine or container, no /proc - its heartbeat does, by wall clock.
+A process on this machine (same boot, same pid namespace) is identified by its pid and start time,
+so neither a reused pid nor a changed clock matters. Where that is impossible - another machine or
+container, or no /proc - the owner counts as dead once its heartbeat is too old by the wall clock.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from uuid import uuid4
 
 LEASE = 30.0
-"""Seconds without a heartbeat after which an owner that cannot be looked up counts as dead."""
+"""Seconds without a heartbeat after which an owner counts as dead if it cannot be looked up."""
 
 
 @cache
 def this_host() -> str:
-    """Name what pids are unique in: the machine, its boot, and the pid namespace."""
+    """Return an identifier of the scope in which pids are unique: machine, boot, namespace."""
     boot = _read("/proc/sys/kernel/random/boot_id").strip()
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
@@ -32,14 +32,15 @@ def this_host() -> str:
 
 
 def start_of(pid: int) -> str:
-    """Return when a process started; empty if it is gone, a zombie, or /proc is not there."""
-    # Behind the name in brackets, which may hold anything, come the state and 18 more, proc(5).
+    """Return a process's start time; empty if it is gone, a zombie, or there is no /proc."""
+    # After the name in brackets, which may hold any character: the state, 18 fields, the start
+    # time in clock ticks since boot. See proc(5).
     fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else ""  # noqa: PLR2004
 
 
 def _exists(pid: int) -> bool:
-    if os.name != "posix":  # there, signal 0 would end it
+    if os.name != "posix":  # on Windows, signal 0 would end the process
         return True
     try:
         os.kill(pid, 0)
@@ -59,22 +60,22 @@ def _read(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One use of a spool by one process; by default, by this one."""
+    """One process's use of one spool; by default this process's. A row of the table `owners`."""
 
     id: str = field(default_factory=lambda: str(uuid4()))
     host: str = field(default_factory=this_host)
     pid: int = field(default_factory=os.getpid)
     started: str = field(default_factory=lambda: start_of(os.getpid()))
-    """When the process started, in the system's own unit; empty where that is not known."""
+    """Start time of the process as `start_of()` gives it; empty if unknown."""
     heartbeat: float = field(default_factory=time.time)
-    """When it last said that it lives: Unix time in seconds."""
+    """Time of the last heartbeat: Unix time in seconds."""
 
     def is_dead(self, now: float) -> bool:
-        """Whether another may take over its rows; `now` is Unix time in seconds."""
+        """Whether other processes may claim its rows; `now` is Unix time in seconds."""
         if self.host == this_host():
             if self.started:
                 return start_of(self.pid) != self.started
             if not _exists(self.pid):
                 return True
-        # Either way: after the clock was set back, an old heartbeat may lie in the future.
+        # abs(): after the clock was set back, an old heartbeat lies in the future.
         return abs(now - self.heartbeat) > LEASE

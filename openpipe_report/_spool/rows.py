@@ -1,8 +1,8 @@
 """
-The spool's rows: how they are added, settled, taken over and counted, as SQL on one connection.
+The SQL on a spool's rows: add, resolve, claim and count them.
 
-A row's owner answers for it. Rows whose owner is gone, or has left, are orphans: the next process
-with the same destination takes them over.
+The owner of a row is the process that is about to deliver it. A row without a living owner is an
+orphan; the next process with the same destination claims it.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ _ORPHAN = "(owner IS NULL OR owner NOT IN (SELECT id FROM owners))"
 
 
 class Destination(NamedTuple):
-    """Where a report goes, as the file knows it."""
+    """The server and API key that a report is to be sent with, as the file identifies them."""
 
     base_url: str
     key_hash: str
-    """HMAC of the API key with the file's salt, hexadecimal; empty without a key."""
+    """Hexadecimal HMAC of the API key, made with the file's salt; empty without a key."""
 
 
 class SpooledReport(NamedTuple):
-    """A report as it lies in the file."""
+    """A report as the file holds it."""
 
     key: str
+    """The Idempotency-Key."""
     body: bytes
+    """The JSON that is sent."""
 
 
 class DestinationCounts(NamedTuple):
@@ -42,15 +44,15 @@ class DestinationCounts(NamedTuple):
 
     destination: Destination
     orphaned: int
-    """Nobody is about to deliver them."""
+    """Reports without a living owner."""
     owned: int
-    """Running processes are about to deliver them."""
+    """Reports that a running process is about to deliver."""
     dead_letters: int
-    """They were rejected, or given up."""
+    """Reports that the server rejected, or whose retries have ended without success."""
 
 
 class Rows:
-    """The rows of one file as one owner deals with them; each method is a transaction."""
+    """The rows of one file, used on behalf of one owner. Each method is one transaction."""
 
     def __init__(self, connection: sqlite3.Connection, owner: Owner) -> None:
         self._connection = connection
@@ -58,11 +60,11 @@ class Rows:
 
     def add(self, destination: Destination, added: Sequence[SpooledReport]) -> None:
         """
-        Add new rows of this owner, all or none.
+        Add rows with this owner, all or none.
 
-        It is what a report waits for, and SQLite gives up the GIL at each step of a statement: a
-        thread that computes keeps it for 5 ms each time. So one statement adds many rows, and it
-        is a transaction by itself where it can be.
+        Speed matters, because a report is not sent before it is added. SQLite releases the GIL at
+        each step of a statement, and a thread that computes then keeps it for 5 ms. So one
+        statement adds many rows, and a single statement goes without a transaction around it.
         """
         common = (*destination, self._owner.id, time.time())
         batches = [
@@ -85,12 +87,12 @@ class Rows:
         released: Sequence[str] = (),
     ) -> None:
         """
-        Write down ends; rows that are not there any more are no error.
+        Record the outcome of stored reports. A key without a row is ignored.
 
         Args:
-            removed: Keys of what was delivered.
-            dead_lettered: Keys, and why these rows are dead letters from now on.
-            released: Keys of what another owner may take over.
+            removed: Keys of delivered reports; their rows are deleted.
+            dead_lettered: Keys and reasons of reports that become dead letters.
+            released: Keys of reports that any owner may claim.
         """
         now = time.time()
         with transaction(self._connection) as connection:
@@ -108,7 +110,7 @@ class Rows:
                 )
 
     def make_room(self, wanted: int) -> int:
-        """Delete the oldest dead letters until `wanted` bytes are free; return how many."""
+        """Delete the oldest dead letters until `wanted` bytes are free; return their number."""
         dead = "SELECT number, length(body) FROM reports WHERE rejected_at IS NOT NULL"
         doomed: list[tuple[int]] = []
         with transaction(self._connection) as connection:
@@ -124,17 +126,21 @@ class Rows:
         self, destination: Destination, reports: int, size: int, *, dead_letters: bool = False
     ) -> list[SpooledReport]:
         """
-        Take over what no living owner answers for; no two owners ever get the same row.
+        Become the owner of orphans, the oldest first. No two owners ever claim the same row.
 
         Args:
-            destination: Only rows that go there.
-            reports: How many at the most.
-            size: How many bytes at the most; if that is above 0, the first row may be larger.
-            dead_letters: Take these, too; from now on they are waiting again.
+            destination: Only reports with this destination are claimed.
+            reports: Maximum number of reports.
+            size: Maximum number of bytes; if above 0, the first report may be larger.
+            dead_letters: Whether to claim dead letters as well; they stop being dead letters.
+
+        Returns:
+            The claimed reports.
         """
         which = "FROM reports WHERE base_url = ? AND key_hash = ?"
         if not dead_letters:
             which += " AND rejected_at IS NULL"
+        # Checked first without a write lock: usually there is no row of another owner.
         others = f"SELECT 1 {which} AND owner IS NOT ? LIMIT 1"
         mine = (*destination, self._owner.id)
         if size <= 0 or self._connection.execute(others, mine).fetchone() is None:
@@ -165,7 +171,7 @@ class Rows:
         )
 
     def heartbeat(self) -> None:
-        """Say that this owner lives."""
+        """Record that this owner is alive."""
         owner = self._owner
         self._connection.execute(
             "INSERT OR REPLACE INTO owners (id, host, pid, started, heartbeat)"
@@ -174,15 +180,15 @@ class Rows:
         )
 
     def release_all(self) -> int:
-        """Let others take over the rows of this owner; return how many wait."""
+        """Delete this owner, so that its rows are orphans; return how many rows it had."""
         mine = "SELECT count(*) FROM reports WHERE rejected_at IS NULL AND owner = ?"
         with transaction(self._connection) as connection:
-            left = integer(connection, mine, self._owner.id)
+            remaining = integer(connection, mine, self._owner.id)
             connection.execute("DELETE FROM owners WHERE id = ?", (self._owner.id,))
-        return left
+        return remaining
 
     def count_by_destination(self) -> list[DestinationCounts]:
-        """Count what the file holds, by destination."""
+        """Count the reports in the file by destination."""
         counts = (
             "SELECT base_url, key_hash,"  # noqa: S608 - a constant
             f" sum(rejected_at IS NULL AND {_ORPHAN}),"

@@ -1,9 +1,9 @@
 """
-The spool's schema: which files may be opened, and what brings an older one up to date.
+The spool's schema: its tables, its migrations, and the check that a file is a spool.
 
-A report's row is waiting until `rejected_at` is set, then a dead letter; nobody sends it unless
-asked. What the file must never hold is an API key: `key_hash` is an HMAC of it with the file's own
-random salt.
+A row with `rejected_at` is a dead letter, which only `resend --dead` sends; any other row is still
+to be delivered. The file never holds an API key: `key_hash` is an HMAC of the key, made with the
+file's own random salt.
 """
 
 from __future__ import annotations
@@ -51,25 +51,27 @@ MIGRATIONS: list[list[str]] = [
         "CREATE INDEX reports_by_owner ON reports (owner) WHERE rejected_at IS NULL",
     ],
 ]
-"""The statements that bring a file from each version to the next; their number is the newest."""
+"""The statements that migrate a file from each version to the next; the newest is their number."""
 
 PAGE = 4096
+"""Bytes of a page of the file."""
 _WAL_LIMIT = 32 * 1024 * 1024
-"""Bytes of the write-ahead log at which SQLite is to empty it within a commit, if need be."""
+"""Size of the write-ahead log, in bytes, at which a commit empties it if no checkpoint has."""
 
 
 class SpoolError(OpenPipeError):
-    """A spool file is not for us; the message names it and the remedy. It was not touched."""
+    """A file cannot serve as the spool and was left unchanged; the message names the remedy."""
 
 
 def prepare(connection: sqlite3.Connection, path: str, max_bytes: int | None) -> None:
     """
-    Check a file, make an empty one ours, and migrate an older one in one transaction.
+    Check a file, create the tables in an empty one, and migrate an older one in one transaction.
 
     Raises:
-        SpoolError: The file is another program's, or of a newer version.
+        SpoolError: The file belongs to another program, or a newer version has written it.
     """
-    connection.execute("PRAGMA synchronous = NORMAL")  # survives the end of a process
+    # A commit then survives the death of the process, not that of the machine.
+    connection.execute("PRAGMA synchronous = NORMAL")
     if _check(connection, path) < len(MIGRATIONS):
         connection.execute(f"PRAGMA page_size = {PAGE}")
         with transaction(connection):
@@ -86,24 +88,24 @@ def prepare(connection: sqlite3.Connection, path: str, max_bytes: int | None) ->
 
 
 def _check(connection: sqlite3.Connection, path: str) -> int:
-    """Return the file's version; 0 for an empty one."""
+    """Return the schema version of a file; 0 for an empty file."""
     version = integer(connection, "PRAGMA user_version")
     is_empty = not integer(connection, "SELECT count(*) FROM sqlite_master")
     if not is_empty and integer(connection, "PRAGMA application_id") != APPLICATION_ID:
         raise SpoolError(
-            f"{path} is the SQLite database of another program: give another file as spool"
+            f"{path} is the SQLite database of another program: set spool to another file"
         )
     if version > len(MIGRATIONS):
         raise SpoolError(
             f"{path} was written by a newer openpipe-report (schema {version}, this one knows "
-            f"{len(MIGRATIONS)}): upgrade with `pip install -U openpipe-report`, or give another "
-            "file as spool"
+            f"{len(MIGRATIONS)}): upgrade with `pip install -U openpipe-report`, or set spool to "
+            "another file"
         )
     return version
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    # No busy handler is called where several processes want to switch at once.
+    # SQLite does not wait (its busy handler is not called) when several processes switch at once.
     for attempt in range(20):
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -117,31 +119,31 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Generator[sqlite3.Connection]:
-    """Write all of it or nothing; others write before or after."""
+    """Run the block in one transaction with the write lock; an exception rolls it back."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+        if connection.in_transaction:  # when the disk is full, SQLite has rolled back already
             connection.execute("ROLLBACK")
         raise
 
 
 def integer(connection: sqlite3.Connection, query: str, *values: object) -> int:
-    """Return the one number that a query finds."""
+    """Return the single number that a query yields."""
     return int(connection.execute(query, values).fetchone()[0])
 
 
 def is_corrupt(error: Exception) -> bool:
-    """Whether SQLite cannot read the file, whatever the reason."""
-    # Python 3.10 has no error codes; these two are SQLITE_CORRUPT and SQLITE_NOTADB.
-    told = str(error)
+    """Whether the error says that the content of the file is damaged or no database."""
+    # Python 3.10 has no error codes. The texts are those of SQLITE_CORRUPT and SQLITE_NOTADB.
+    message = str(error)
     return isinstance(error, sqlite3.DatabaseError) and (
-        "malformed" in told or "not a database" in told
+        "malformed" in message or "not a database" in message
     )
 
 
 def is_full(error: Exception) -> bool:
-    """Whether there is no room, on the disk or within `max_bytes`."""
+    """Whether the error says that the disk is full, or the file at its maximum size."""
     return isinstance(error, sqlite3.OperationalError) and "full" in str(error)

@@ -1,8 +1,8 @@
 """
-SpoolWriter: writes to a spool file, and goes on without it where that fails.
+Writes to a spool file, and carries on without it where that fails.
 
-No method raises. A file that cannot be written is left alone for some seconds, one that is not
-ours for good; each kind of trouble is logged once, with what it means.
+No method raises. After an error the file is not used for some seconds, and never again if it is not
+a spool. Each kind of error is logged once, with its consequence.
 """
 
 from __future__ import annotations
@@ -25,35 +25,39 @@ if TYPE_CHECKING:
     from openpipe_report._spool.rows import Destination, Rows, SpooledReport
 
 _RESOLVE_WITHIN = 0.1
-"""Seconds within which ends are written down."""
+"""Seconds after which a resolution is written at the latest; several share one transaction."""
 _CLAIM_INTERVAL = 3.0
-"""Seconds between two looks at what dead processes left."""
+"""Seconds between two attempts to claim the reports of dead processes."""
 _MAX_CLAIMED = 500
+"""Maximum number of reports in one claim."""
 _CHECKPOINT_BYTES = 4 * 1024 * 1024
+"""Bytes of added reports after which a checkpoint is started."""
 _PAUSE, _PAUSE_IF_LOCKED = 5.0, 0.5
-"""Seconds to leave a file alone that could not be written."""
+"""Seconds without the file after an error; the second if another program locked it."""
 
 
 @dataclass(slots=True)
 class _PendingResolutions:
-    """What became of stored reports and is not in the file yet."""
+    """Outcomes of stored reports that are not written to the file yet; fields as in `resolve()`."""
 
     removed: list[str] = field(default_factory=list[str])
     dead_lettered: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     released: list[str] = field(default_factory=list[str])
     due: float = math.inf
-    """When to write that (monotonic)."""
+    """Time to write them (monotonic); infinity if there are none."""
 
 
 class SpoolWriter:
     """
-    Writes the reports for one destination to one file. Not for several threads at once.
+    Writes the reports for one destination to one file.
+
+    Not thread-safe: it has no lock, because only the thread of its spool calls it.
 
     Args:
         path: The file.
-        base_url: Where the reports go.
-        api_key: The key they go with.
-        max_bytes: How large the file may grow.
+        base_url: Base URL of the server that the reports are sent to.
+        api_key: API key that they are sent with.
+        max_bytes: Maximum size of the file.
     """
 
     def __init__(
@@ -63,18 +67,26 @@ class SpoolWriter:
         self._base_url, self._api_key = base_url, api_key
         self._resolutions = _PendingResolutions()
         self._uncheckpointed = 0
+        """Bytes of reports added since the last checkpoint."""
         self._has_rows = False
-        """Whether the file may hold rows of ours; it may be closed even so, after a fork."""
+        """Whether the file may hold rows of this owner; true while a fork has closed it, too."""
         self._logged: set[str] = set()
         self._next_claim = self._next_heartbeat = self._usable_from = 0.0
 
     @property
     def due(self) -> float:
-        """When there is something to do, without new reports (monotonic)."""
+        """Time at which resolutions or a claim are due, even without new reports (monotonic)."""
         return min(self._next_claim, max(self._resolutions.due, self._usable_from))
 
     def add_resolution(self, key: str, reason: str | None) -> None:
-        """Note the end of a stored report: None delivered, else a dead letter, "" released."""
+        """
+        Add the outcome of a stored report, to be written soon.
+
+        Args:
+            key: The report's Idempotency-Key.
+            reason: None if it was delivered, "" if it is released for any process to claim;
+                any other text is the reason why it becomes a dead letter.
+        """
         pending = self._resolutions
         if reason is None:
             pending.removed.append(key)
@@ -85,11 +97,11 @@ class SpoolWriter:
         pending.due = min(pending.due, time.monotonic() + _RESOLVE_WITHIN)
 
     def store(self, added: list[SpooledReport]) -> bool:
-        """Add new reports; whether they are in the file, and will be there after a crash."""
+        """Add reports to the file; True if they are committed and so survive a crash."""
         return bool(added) and self._try_write(lambda: self._add(added))
 
     def write_resolutions(self, *, at_once: bool = False) -> None:
-        """Write down the ends that were noted, if it is time or `at_once`."""
+        """Write the pending resolutions if they are due, or `at_once`."""
         if self._resolutions.due < (math.inf if at_once else time.monotonic()):
             self._try_write(self._resolve)
 
@@ -137,7 +149,7 @@ class SpoolWriter:
         self._resolutions = _PendingResolutions()
 
     def _resolve_without_room(self, rows: Rows) -> None:
-        """Delete what is dead, where there is no room to write down why."""
+        """Delete the dead letters instead of writing their reasons, which need space."""
         pending = self._resolutions
         rows.resolve(
             [*pending.removed, *(key for key, _ in pending.dead_lettered)], (), pending.released
@@ -145,22 +157,25 @@ class SpoolWriter:
         self._warn_of_deleted(len(pending.dead_lettered))
 
     def _make_room(self, size: int) -> None:
-        """Write down the ends, which makes room, then delete old dead letters."""
+        """Write the pending resolutions, which frees space, then delete old dead letters."""
         self._resolve()
         with self.file.rows() as rows:
             self._warn_of_deleted(rows.make_room(2 * size))
 
     def _warn_of_deleted(self, count: int) -> None:
         if count:
-            self._warn("it is full, so that %s or more dead letters were deleted", count)
+            self._warn("the file is full: %s or more dead letters were deleted", count)
 
     def heartbeat_and_claim(self, reports: int, size: int) -> list[SpooledReport]:
         """
-        Say that we live, and take over what dead processes left.
+        Record a heartbeat and claim reports of dead processes, each if it is due.
 
         Args:
-            reports: How many there is room for.
-            size: How many bytes there is room for.
+            reports: Maximum number of reports to claim.
+            size: Maximum number of bytes to claim.
+
+        Returns:
+            The claimed reports.
         """
         now = time.monotonic()
         if now < self._next_claim:
@@ -179,27 +194,27 @@ class SpoolWriter:
         except Exception as error:  # noqa: BLE001 - reporting goes on from memory
             self._suspend(error)
             return []
-        if claimed:  # there may be more
+        if claimed:  # there may be more: claim again at once
             self._next_claim = now
             self._has_rows = True
         return claimed
 
     def release_all(self) -> int:
-        """Let others take over what is left, close the file, and return how many reports wait."""
+        """Release the rows of this owner, close the file, and return how many reports are left."""
         self._next_claim = self._next_heartbeat = 0.0
         try:
-            left = self.file.release_all() if self.file.is_open or self._has_rows else 0
-        except Exception as error:  # noqa: BLE001 - the process may be leaving
+            remaining = self.file.release_all() if self.file.is_open or self._has_rows else 0
+        except Exception as error:  # noqa: BLE001 - the process may be exiting
             self._suspend(error)
             return 0
         self._has_rows = False
-        return left
+        return remaining
 
     def _destination(self) -> Destination:
         return self.file.destination(self._base_url, self._api_key)
 
     def _suspend(self, error: Exception) -> None:
-        """Do without the file for a while, or for good."""
+        """Log an error and do not use the file for a while, or never again if it is no spool."""
         if is_corrupt(error):
             try:
                 self._quarantine()
@@ -214,7 +229,7 @@ class SpoolWriter:
             pause = math.inf
         self._usable_from = time.monotonic() + pause
         reason = getattr(error, "strerror", None) or str(error)
-        self._warn("reports are sent from memory only, and a crash would lose them: %s", reason)
+        self._warn("reports are sent from memory only and would be lost in a crash: %s", reason)
         try:
             self.file.close()
         except sqlite3.Error:
@@ -222,7 +237,7 @@ class SpoolWriter:
 
     def _quarantine(self) -> None:
         if name := self.file.quarantine():
-            self._warn("it was corrupt; it is kept as %s, and a new one begun", name)
+            self._warn("the file was corrupt: it was renamed to %s and a new one was created", name)
 
     def _warn(self, what: str, detail: object) -> None:
         log_once(what, f"spool %s: {what}", self.file.path, detail, said=self._logged)

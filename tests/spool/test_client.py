@@ -62,7 +62,7 @@ def file(path):
 
 @pytest.fixture
 def brisk(monkeypatch):
-    """Look at what others left all the time."""
+    """Claim reports of dead processes, and use a failed file again, without delay."""
     monkeypatch.setattr(writer_module, "_CLAIM_INTERVAL", 0.01)
     monkeypatch.setattr(writer_module, "_PAUSE", 0.01)
 
@@ -100,7 +100,7 @@ def run(script, *arguments):
 
 
 def leave_behind(path, count=3, **settings):
-    """Let a process put reports in, and be killed."""
+    """Let a process store reports and be killed; returns their keys."""
     script = """
 spool, delegate = make(sys.argv[1], **json.loads(sys.argv[3]))
 put(spool, *range(int(sys.argv[2])))
@@ -116,11 +116,11 @@ sys.stdin.read()
     return [f"key-{process.pid}-{number}" for number in range(count)]
 
 
-# The way of one report.
+# One report.
 
 
 def test_stored_before_sent(opened, path):
-    """A report is in the file, private and as JSON, before anybody may send it."""
+    """A report is in the file, private and as JSON, before it is enqueued for sending."""
     spool, delegate = opened()
     seen = []
     delegate.enqueue = lambda entry: seen.append(
@@ -157,7 +157,7 @@ def test_ends(opened, path, end, left):
 
 
 def test_ends_are_noted_without_new_reports(opened, path):
-    """The file hears of a delivery soon, also when nothing follows."""
+    """A delivery is recorded in the file soon, even if no other report follows."""
     spool, _ = opened()
     [entry] = put(spool, 1)
     spool.sync(HANG_GUARD)
@@ -166,7 +166,7 @@ def test_ends_are_noted_without_new_reports(opened, path):
 
 
 def test_many(opened, path):
-    """Reports in number and of a size that take several commits are all stored, in order."""
+    """A backlog that needs several commits, by count or by size, is stored whole and in order."""
     spool, delegate = opened()
     entries = put(spool, *range(450)) + put(spool, *range(450, 455), size=10**6)
     assert spool.sync(HANG_GUARD)
@@ -175,7 +175,7 @@ def test_many(opened, path):
 
 
 def test_nothing_to_send(opened, path, caplog):
-    """What turns out not to be a report, or cannot be built, is neither stored nor sent."""
+    """A report that is filtered out or cannot be built is neither stored nor sent."""
     spool, delegate = opened()
     built = delegate.build
 
@@ -210,12 +210,12 @@ def test_no_key_in_file_or_repr(opened, path):
     assert hashes[0] != hashes[1]
 
 
-# Taking over.
+# Claiming.
 
 
 @pytest.mark.parametrize("end", ["SIGKILL", "SIGTERM", "os._exit"])
 def test_next_process_takes_over(opened, path, end):
-    """However a process ends, the next one sends what it had stored, each report once."""
+    """However a process ends, the next one recovers its stored reports, each one once."""
     script = """
 spool, delegate = make(sys.argv[1])
 put(spool, *range(300), size=1000)
@@ -302,7 +302,7 @@ def test_who_is_dead(owner, age, is_dead):
 
 
 def test_living_owner_keeps_its_rows(opened, brisk, path):
-    """What a living owner holds is not taken; what it gives up is, without a new report."""
+    """Rows of a living owner are not claimed; released ones are, even without a new report."""
     spool, delegate = opened()
     delegate.space = (0, 0)
     entries = put(spool, 1, 2, 3)
@@ -329,7 +329,7 @@ def test_living_owner_keeps_its_rows(opened, brisk, path):
     ids=["other-key", "without-key", "with-key", "other-url"],
 )
 def test_only_the_own_destination(opened, path, mine, theirs):
-    """Two projects may share a file: each takes over only what goes where its own reports go."""
+    """Two projects may share a file: each claims only reports for its own destination."""
     leave_behind(path, **theirs)
     keys = leave_behind(path, **mine)
     spool, delegate = opened(**mine)
@@ -344,7 +344,7 @@ def test_only_the_own_destination(opened, path, mine, theirs):
 
 
 def test_room(opened, brisk, path):
-    """No more is taken over than there is room for; the rest follows."""
+    """No more reports are claimed than there is room for; the rest follows."""
     keys = leave_behind(path, 5)
     spool, delegate = opened()
     delegate.space = (2, 1)
@@ -355,7 +355,7 @@ def test_room(opened, brisk, path):
 
 
 def test_nobody_gets_the_same(path):
-    """Of many that take over at once, no two get the same report."""
+    """Of several claims at the same time, no two get the same report."""
     leave_behind(path, 200)
     barrier = threading.Barrier(6)
     taken = []
@@ -380,7 +380,7 @@ def test_nobody_gets_the_same(path):
 
 
 def test_dead_letters_on_request(file):
-    """Dead letters are taken over only when they are asked for."""
+    """Dead letters are claimed only on request."""
     there = file.destination(URL, KEY)
     with file.rows() as rows:
         rows.add(there, [SpooledReport("a", b"1"), SpooledReport("b", b"2")])
@@ -392,7 +392,7 @@ def test_dead_letters_on_request(file):
 
 
 def test_forgotten_owner_comes_back(file, path):
-    """One that was taken for dead is known again after its next heartbeat."""
+    """An owner that was taken for dead owns its rows again after its next heartbeat."""
     with file.rows() as rows:
         rows.add(Destination(URL, ""), [SpooledReport("a", b"1")])
     with closing(sqlite3.connect(path)) as connection, connection:
@@ -406,7 +406,7 @@ def test_forgotten_owner_comes_back(file, path):
 
 
 def test_forked_child(path):
-    """A child opens the file anew as another owner; what the parent has stays the parent's."""
+    """A forked child is another owner; the rows of the parent stay the parent's."""
     script = """
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -473,7 +473,7 @@ def test_inherited_open_file(opened, monkeypatch, path, caplog):
 
 
 def test_started_at_once(path):
-    """Processes that begin the same new file at the same time all store, and log nothing."""
+    """Processes that create the same file at the same time all store, and log nothing."""
     script = """
 spool, delegate = make(sys.argv[1])
 print("ready", flush=True)
@@ -509,7 +509,7 @@ def test_close_and_on(opened, path):
 
 
 def test_close_after_a_fork(path):
-    """A fork closes the file for a while; what waits in it is counted all the same."""
+    """A fork closes the file for a while; `close()` still counts the reports that are left in it."""
     script = """
 spool, delegate = make(sys.argv[1])
 put(spool, 1, 2)
@@ -524,7 +524,7 @@ print(spool.close(60))
 
 
 def test_delivered_after_close(opened, path):
-    """A delivery that ends after the close is noted, and the file closed again."""
+    """A delivery that ends after the close is recorded, and the file closed again."""
     spool, _ = opened()
     [entry, other] = put(spool, 1, 2)
     assert spool.close(HANG_GUARD) == 2
@@ -535,7 +535,7 @@ def test_delivered_after_close(opened, path):
 
 
 def test_dropped(brisk, path):
-    """A spool that nobody has any more ends its thread, and leaves its rows to anybody."""
+    """A garbage-collected spool ends its thread and releases its rows."""
     spool, _ = make(path)
     put(spool, 1)
     spool.sync(HANG_GUARD)
@@ -547,7 +547,7 @@ def test_dropped(brisk, path):
 
 
 def test_without_a_thread(monkeypatch, path):
-    """Where no thread can be started, as in an exit, the one who waits does the work."""
+    """Where no thread can be started, as at exit, the waiting caller processes the batches."""
 
     def refuse(thread):
         raise RuntimeError("can't create new thread at interpreter shutdown")
@@ -560,7 +560,7 @@ def test_without_a_thread(monkeypatch, path):
     assert spool.close(HANG_GUARD) == 2
 
 
-# The file in trouble.
+# An unusable file.
 
 
 def check_memory_only(spool, delegate, caplog, *told):
@@ -593,14 +593,14 @@ def make_text(path):
 @pytest.mark.parametrize(
     "prepare, told",
     [
-        (make_text, ["is no spool", "another file"]),
+        (make_text, ["is not a spool", "another file"]),
         (make_foreign, ["another program", "another file"]),
         (make_newer, ["newer", "pip install -U openpipe-report"]),
     ],
     ids=["text", "foreign", "newer"],
 )
 def test_refused(opened, path, caplog, prepare, told):
-    """A file that is not for us is left as it is, and the log says what to do."""
+    """A file that is not a spool is left unchanged, and the log names the remedy."""
     prepare(path)
     before = path.read_bytes()
     check_memory_only(*opened(), caplog, str(path), *told)
@@ -622,12 +622,12 @@ def test_refused(opened, path, caplog, prepare, told):
     ids=["no-folder", "folder", "not-allowed"],
 )
 def test_unusable(opened, tmp_path, caplog, where, told):
-    """Where there can be no file, reporting goes on from memory."""
+    """Where no file can be created, reports are sent from memory."""
     check_memory_only(*opened(tmp_path / where), caplog, told)
 
 
 def test_read_only(tmp_path):
-    """A file that may not be written is no obstacle either."""
+    """If the file is read-only, reports are sent from memory."""
     script = """
 import logging, tempfile
 if os.getuid() == 0:
@@ -708,7 +708,7 @@ def test_bounded(opened, path, caplog, with_dead):
 
 
 def test_space_is_used_again(opened, path):
-    """The file does not grow with what was delivered."""
+    """The space of delivered reports is used again."""
     spool, _ = opened()
     sizes = []
     for round_ in range(20):
@@ -722,7 +722,7 @@ def test_space_is_used_again(opened, path):
 
 
 def test_checkpoint_beside(opened, path):
-    """The log is moved into the file by a thread of its own, while reports go on."""
+    """A checkpoint runs on a thread of its own while reports are stored."""
     spool, delegate = opened()
     put(spool, *range(5), size=2**20)
     assert spool.sync(HANG_GUARD)
@@ -753,7 +753,7 @@ def test_checkpoint_makes_no_file(file, path):
     ids=["zeros", "overwritten", "cut"],
 )
 def test_corrupt(opened, path, caplog, damage):
-    """A corrupt file is set aside with its content, and a new one begun."""
+    """A corrupt file is renamed with its content, and a new one created."""
     with closing(SpoolFile(path)) as file, file.rows() as rows:
         rows.add(Destination(URL, ""), [SpooledReport(f"key-{n}", b"x" * 5000) for n in range(9)])
     content = damage(path.read_bytes())
@@ -772,7 +772,7 @@ def test_corrupt(opened, path, caplog, damage):
 
 
 def test_corrupt_while_in_use(opened, brisk, monkeypatch, path, caplog):
-    """Damage that shows later on is met in the same way."""
+    """A file that turns corrupt while it is in use is renamed, too."""
     spool, _ = opened()
     put(spool, 1)
     spool.sync(HANG_GUARD)
@@ -795,7 +795,7 @@ def test_corrupt_while_in_use(opened, brisk, monkeypatch, path, caplog):
 
 
 def test_deleted_while_in_use(opened, brisk, path):
-    """When somebody deletes the file, a new one is begun soon."""
+    """When the file is deleted, a new one is created soon."""
     spool, _ = opened()
     put(spool, 1)
     spool.sync(HANG_GUARD)
@@ -808,7 +808,7 @@ def test_deleted_while_in_use(opened, brisk, path):
 
 
 def test_older_is_migrated(file, path, monkeypatch):
-    """An older file is brought up to date, with what it holds."""
+    """An older file is migrated with its reports."""
     with file.rows() as rows:
         rows.add(Destination(URL, ""), [SpooledReport("a", b"1")])
     file.release_all()
@@ -821,7 +821,7 @@ def test_older_is_migrated(file, path, monkeypatch):
 
 
 def test_failed_migration_changes_nothing(opened, file, path, monkeypatch, caplog):
-    """A migration that fails leaves the older file as it was."""
+    """A migration that fails leaves the older file unchanged."""
     with file.rows() as rows:
         rows.add(Destination(URL, ""), [SpooledReport("a", b"1")])
     file.release_all()
@@ -833,7 +833,7 @@ def test_failed_migration_changes_nothing(opened, file, path, monkeypatch, caplo
 
 
 def test_marked_as_ours(file, path):
-    """Other programs can tell whose file it is."""
+    """The file has an application id by which other programs recognise it."""
     with file.rows():
         pass
     assert select(path, "PRAGMA application_id") == [(int.from_bytes(b"OPRs", "big"),)]

@@ -67,7 +67,7 @@ def crash(backend, path, how, script=CRASHING):
 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGTERM", "os._exit"])
 def test_crash(path, reporter_of, how):
-    """What a crashed process had not delivered, the next one delivers, once by its key."""
+    """The next process delivers the reports of a crashed one, each with its one key."""
     with Backend() as backend:
         backend.answer = lambda post: (500, b"", {})
         crash(backend, path, how)
@@ -85,7 +85,7 @@ def test_crash(path, reporter_of, how):
 
 
 def test_nothing_is_left(path, reporter_of):
-    """What was delivered is in the spool no more."""
+    """Delivered reports are removed from the spool."""
     with Backend() as backend:
         reporter = reporter_of(backend)
         for number in range(300):
@@ -102,7 +102,7 @@ def test_nothing_is_left(path, reporter_of):
 
 
 def test_exit_with_refused_backend(path, reporter_of):
-    """At exit what could not be delivered stays in the spool, and nothing is called lost."""
+    """Reports that cannot be delivered at exit stay in the spool and are not logged as lost."""
     with Backend() as backend:
         url = backend.base_url
     script = """
@@ -130,7 +130,7 @@ print(reporter.stats().spooled)
 
 
 def test_no_room_for_what_others_left(path, reporter_of):
-    """Reports of a dead process that a full queue has no room for are not counted as lost."""
+    """Reports of a dead process that a full queue cannot take are not counted as lost."""
     with Backend() as backend:
         backend.answer = lambda post: (500, b"", {})
         crash(backend, path, "SIGKILL")
@@ -160,7 +160,7 @@ def test_rejected_is_a_dead_letter(path, reporter_of):
 
 
 def test_fork(path):
-    """Parent and child each deliver what is theirs."""
+    """Parent and child each deliver their own reports."""
     script = """
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)

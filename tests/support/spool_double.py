@@ -1,4 +1,4 @@
-"""A spool and somebody who keeps it, for the tests and for the processes that they start."""
+"""A spool with a delegate that records, for tests and for the processes that they start."""
 
 from __future__ import annotations
 
