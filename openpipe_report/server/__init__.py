@@ -1,13 +1,13 @@
 """
-The receiver: `POST /api/v1/report` into SQLite. Needs the extra `server`.
+The receiver: stores the reports of `POST /api/v1/report` in SQLite. Needs the extra `server`.
 
-    schema.py      the table, and which files may be opened
-    columns.py     report -> the columns that lists show
-    writer.py      one thread that commits, many callers that wait
-    store.py       Store: add reports, read them back
-    validation.py  request body -> report, or why not
-    app.py         create_app(): the HTTP side
-    http.py        a socket, a server, a clean end
+    schema.py      the table, and the check that a file has it
+    columns.py     derives the columns that lists show from a report
+    writer.py      the thread that commits rows for all callers
+    store.py       Store: adds reports and reads them back
+    validation.py  parses a request body and names its faults
+    app.py         create_app(): the HTTP API
+    http.py        the listening socket and the server on it
 
-Nothing of the core imports this package, and importing it imports none of the above.
+The core never imports this package. Importing the package imports none of its modules.
 """

@@ -1,8 +1,8 @@
 """
-The HTTP side of the receiver: one route, and errors in the API's one shape.
+The receiver's HTTP API: one route, and every error in the API's own shape.
 
-Order of the checks: key, encoding, announced size, then the body as it streams in. Nothing here
-logs a payload or a key.
+A request is checked in this order: API key, content encoding, announced size, then the body while
+it is read. Payloads and keys are never logged.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from openpipe_report.server.store import Store
 
 BASE_PATH = "/api/v1"
-"""Where the API begins; a client's base URL ends with it."""
+"""Path of the API; a client's base URL ends with it."""
 MAX_BODY_BYTES = 64 * 2**20
+"""Default limit of a request body, in bytes."""
 
 _log = logging.getLogger("openpipe_report.server")
 
@@ -43,8 +44,8 @@ _CODES = {
     500: "INTERNAL_SERVER_ERROR",
 }
 _MESSAGES = {
-    404: f"There is nothing here: reports go to POST {BASE_PATH}/report",
-    405: "Only POST is taken here",
+    404: f"There is no such path: send reports to POST {BASE_PATH}/report",
+    405: "This path accepts only POST",
 }
 
 
@@ -55,12 +56,13 @@ def create_app(
     Make the receiver as an ASGI app. It serves `POST /api/v1/report` and nothing else.
 
     Args:
-        store: Where reports go; the caller closes it, after the last request.
-        api_key: Key to ask for as `Authorization: Bearer`; None or empty: anyone may report.
-        max_body_bytes: Largest body taken, in bytes; a larger one is answered 413.
+        store: Stores the reports; the caller closes it after the last request.
+        api_key: Key that requests must have as `Authorization: Bearer`. With None or an empty
+            key every request is accepted.
+        max_body_bytes: Maximum size of a body, in bytes; a larger one is answered with 413.
 
     Returns:
-        An app that answers 200 `{"status": "ok"}` only once the report is committed.
+        An app that answers 200 `{"status": "ok"}` once the report is committed, not before.
 
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
@@ -87,7 +89,7 @@ def create_app(
 
 def _bearer(request: Request) -> bytes:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    # Starlette reads headers as Latin-1: this gives the bytes that were sent.
+    # Starlette decodes headers as Latin-1: this restores the bytes that were sent.
     return key.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
 
 
@@ -113,8 +115,8 @@ async def _store(store: Store, report: dict[str, Any], key: str | None) -> None:
     except BadReportError:
         raise
     except Exception as error:  # noqa: BLE001 - a traceback could show the report
-        _log.error("a report was not stored: %s", error)
-        message = "The report was not stored; the receiver's log says why"
+        _log.error("a report could not be stored: %s", error)
+        message = "The report could not be stored; the receiver's log has the reason"
         raise HTTPException(500, message) from None
 
 
@@ -122,7 +124,7 @@ def _add(store: Store, report: dict[str, Any], key: str | None) -> Future[None]:
     try:
         return store.add(report, idempotency_key=key)
     except ValueError:
-        raise BadReportError("The body holds a number beyond the range of a double") from None
+        raise BadReportError("The body has a number beyond the range of a double") from None
 
 
 async def _answer_http_error(_request: Request, error: Exception) -> Response:
@@ -141,7 +143,7 @@ async def _on_client_disconnect(_request: Request, _gone: Exception) -> Response
 
 
 async def _on_internal_error(_request: Request, _bug: Exception) -> Response:
-    return _error(500, "The receiver failed; its log says why")
+    return _error(500, "The receiver failed; its log has the reason")
 
 
 def _error(
@@ -155,5 +157,5 @@ def _error(
         "code": _CODES.get(status, "INTERNAL_SERVER_ERROR"),
         "issues": [{"message": issue} for issue in issues or (message,)],
     }
-    # json.dumps, not JSONResponse: a field's name may hold a lone surrogate.
+    # json.dumps, not JSONResponse, which fails on a lone surrogate in the name of a field.
     return Response(json.dumps(answer), status, headers, "application/json")

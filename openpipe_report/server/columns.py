@@ -1,8 +1,8 @@
 """
-What lists show of a report: plain values, derived from a report that may hold any JSON.
+Derives the columns that lists show from a report, whose payloads may be any JSON.
 
-Every function here takes whatever JSON can say and returns None where that is not usable; none
-raises, since a report is never refused for what its payloads hold.
+The functions accept any JSON value and return None for one that they cannot use. They never raise,
+because a report is never refused for the content of its payloads.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import math
 from typing import Any, cast
 
 MAX_NAME = 200
-"""Longest endpoint or model kept, in characters."""
+"""Characters that the columns `endpoint` and `model` keep."""
 MAX_ERROR = 1_000
-"""Longest error message kept, in characters; the report has it whole."""
+"""Characters of an error message that the column `error` keeps; the report has the rest."""
 
 _MAX_INTEGER = 2**63 - 1
 
@@ -24,10 +24,10 @@ def summarize(report: dict[str, Any]) -> dict[str, Any]:
     Derive the columns of `StoredReport` from a valid report.
 
     Args:
-        report: The report as parsed JSON, by the API's names.
+        report: The report as parsed JSON, with the API's names.
 
     Returns:
-        A value for each derived column, by the column's attribute name.
+        The value of each derived column by the name of its attribute.
 
     """
     tags = _object(report.get("tags"))
@@ -83,7 +83,7 @@ def _first_integer(usage: dict[str, Any], *names: str) -> int | None:
 
 
 def _text(value: object, longest: int) -> str | None:
-    # SQLite's TEXT is UTF-8, and its functions stop at NUL: both are shown as escapes.
+    # SQLite's TEXT is UTF-8 and its functions stop at NUL, so surrogates and NUL become escapes.
     if not isinstance(value, str):
         return None
     kept = value[:longest].encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,8 +1,8 @@
 """
-A socket, a server on it, and a clean end.
+Runs the receiver: binds a socket, serves on it, and finishes open requests at the end.
 
-The socket is bound before anything else, so that a wrong address or a taken port is a plain
-`OSError`, and port 0 has its number before the server starts.
+The socket is bound first, so that a wrong address or a port in use is a plain `OSError`, and the
+number of a free port is known before the server starts.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 GRACE = 5
-"""Seconds that requests under way have to finish once a stop is asked for."""
+"""Seconds that requests in progress have to finish after a signal to stop."""
 
 _KEEP_ALIVE = 75
-"""Seconds that an idle connection is kept, longer than clients keep theirs."""
+"""Seconds before an idle connection is closed; clients close theirs earlier."""
 
 _BACKLOG = 1_024
 
 
 def is_loopback(host: str) -> bool:
-    """Whether every address of the host is reached from this machine only."""
+    """Whether every address of the host is a loopback one, out of reach for other machines."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return all(ipaddress.ip_address(_bare(address[4][0])).is_loopback for address in found)
 
 
 def listen(host: str, port: int) -> socket.socket:
     """
-    Bind and listen; port 0 takes a free one.
+    Bind a socket and listen on it; port 0 takes a free port.
 
     Raises:
-        OSError: The address is not this machine's, the port is taken or not allowed.
+        OSError: The address is not one of this machine's, or the port is in use or not permitted.
 
     """
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -64,7 +64,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def base_url(listener: socket.socket, host: str | None = None) -> str:
-    """Return the URL that clients use as their base URL, named by `host` or the address."""
+    """Return the base URL for clients, with `host` or else the socket's address in it."""
     address, port = listener.getsockname()[:2]
     name = host or str(address)
     return f"http://{f'[{name}]' if ':' in name else name}:{port}{BASE_PATH}"
@@ -72,12 +72,12 @@ def base_url(listener: socket.socket, host: str | None = None) -> str:
 
 def serve(app: FastAPI, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     """
-    Serve until SIGINT or SIGTERM, then finish the requests under way (at most `GRACE` seconds).
+    Serve until SIGINT or SIGTERM, then finish open requests within `GRACE` seconds.
 
     Args:
-        app: What `create_app` returned.
-        listener: What `listen` returned; closed at the end.
-        on_ready: Called once requests are answered.
+        app: An app of `create_app`.
+        listener: A socket of `listen`; it is closed at the end.
+        on_ready: Called once, when the server answers requests.
 
     """
     server = _Server(app, on_ready)
@@ -85,7 +85,7 @@ def serve(app: FastAPI, listener: socket.socket, on_ready: Callable[[], None]) -
     def stop(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
 
-    # uvicorn raises the signal again after its own clean end; this handler makes that harmless.
+    # uvicorn raises the signal again after its shutdown; this handler makes that harmless.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     server.run([listener])
@@ -94,12 +94,12 @@ def serve(app: FastAPI, listener: socket.socket, on_ready: Callable[[], None]) -
 @contextlib.contextmanager
 def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Generator[str, None, None]:
     """
-    Serve on a thread while the block runs; yields the base URL, once requests are answered.
+    Serve on a thread while the block runs; yields the base URL once requests are answered.
 
-    For tests and notebooks; `serve` is for a process of its own.
+    For tests and notebooks. Use `serve` in a process of its own.
 
     Raises:
-        OSError: As `listen` does.
+        OSError: As in `listen`.
 
     """
     ready = threading.Event()

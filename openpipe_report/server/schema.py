@@ -1,9 +1,9 @@
 """
-The table of stored reports, and the check of a file before it is used.
+The table of stored reports, and the check that a file has it.
 
-The report is kept whole, as ASCII JSON, in `report`; the other columns are derived from it for
-lists and searches, so a later version can add columns and fill them again. The schema's version
-is SQLite's `user_version`; `application_id` tells our files from other programs'.
+The column `report` has the whole report as ASCII JSON. The other columns are derived from it for
+lists and searches, so a later version can add a column and fill it for old reports. SQLite's
+`user_version` is the version of the schema; `application_id` marks the files as the receiver's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ APPLICATION_ID = int.from_bytes(b"OPRp", "big")
 
 
 class StoreError(OpenPipeError):
-    """A database file cannot be used; the message names the file and the remedy."""
+    """A file cannot be used as the database; the message names the file and the remedy."""
 
 
 class Base(DeclarativeBase):
@@ -35,20 +35,20 @@ class Base(DeclarativeBase):
 
 class StoredReport(Base):
     """
-    One stored report. Derived columns are best effort: what cannot be derived is null.
+    One stored report. A derived column is null if the report has no usable value for it.
 
-    Lists load every column but `report`; read that with `Store.report()`.
+    Lists load every column except `report`, which `Store.report()` reads.
     """
 
     __tablename__ = "reports"
     __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    """Number in order of arrival, from 1; never used twice."""
+    """Number in order of arrival, from 1; it is never reused."""
     stored_at: Mapped[float]
-    """When the receiver took the report: Unix time in milliseconds, by its own clock."""
+    """When the receiver got the report: Unix time in milliseconds, by the receiver's clock."""
     idempotency_key: Mapped[str | None] = mapped_column(unique=True)
-    """The `Idempotency-Key` header, if one came."""
+    """The header `Idempotency-Key`; null if the request had none."""
     requested_at: Mapped[float | None]
     """`requestedAt`: Unix time in milliseconds."""
     duration_ms: Mapped[float | None]
@@ -56,29 +56,30 @@ class StoredReport(Base):
     endpoint: Mapped[str | None]
     """The tag `$endpoint`."""
     model: Mapped[str | None]
-    """The answer's model, else the request's."""
+    """The response's model, or else the request's."""
     status: Mapped[int | None]
     """`statusCode`."""
     prompt_tokens: Mapped[int | None]
-    """The answer's `usage.prompt_tokens` or `usage.input_tokens`."""
+    """The response's `usage.prompt_tokens` or `usage.input_tokens`."""
     completion_tokens: Mapped[int | None]
-    """The answer's `usage.completion_tokens` or `usage.output_tokens`."""
+    """The response's `usage.completion_tokens` or `usage.output_tokens`."""
     total_tokens: Mapped[int | None]
-    """The answer's `usage.total_tokens`."""
+    """The response's `usage.total_tokens`."""
     error: Mapped[str | None]
-    """`errorMessage`, at most 1,000 characters of it."""
+    """The first 1,000 characters of `errorMessage`."""
     metadata_json: Mapped[str | None] = mapped_column(Text)
-    """ASCII JSON object: own tags (names without `$`), `reqPayload.metadata` laid over them."""
+    """ASCII JSON object of the labels: tags without `$`, overridden by `reqPayload.metadata`."""
     report: Mapped[str] = mapped_column(Text, deferred=True)
     """The whole report as ASCII JSON."""
 
 
 def prepare(engine: Engine, path: Path) -> None:
     """
-    Make an empty file ours, and check any other, in one transaction.
+    Create the table in an empty file, or check any other file, in one transaction.
 
     Raises:
-        StoreError: The file is no SQLite database, another program's, or a newer version's.
+        StoreError: The file is not an SQLite database, belongs to another program, or a newer
+            version has written it.
 
     """
     try:
@@ -97,17 +98,19 @@ def prepare(engine: Engine, path: Path) -> None:
 
 def check(connection: Connection, path: Path) -> None:
     """
-    See that the file is one of ours and not newer than this code; write nothing.
+    Check that the file is the receiver's and not newer than this code; write nothing.
 
     Raises:
-        StoreError: It is not.
+        StoreError: It is another file, or newer.
 
     """
     if _count_tables(connection) == 0:
-        raise StoreError(f"{path} is empty: `openpipe-report serve --db {path}` makes it a store")
+        raise StoreError(
+            f"{path} is an empty file: `openpipe-report serve --db {path}` creates the table in it"
+        )
     if _integer(connection, "PRAGMA application_id") != APPLICATION_ID:
         raise StoreError(
-            f"{path} is the SQLite database of another program, left as it is: "
+            f"{path} is the SQLite database of another program and was left unchanged: "
             "give another file with --db"
         )
     version = _integer(connection, "PRAGMA user_version")
@@ -119,7 +122,7 @@ def check(connection: Connection, path: Path) -> None:
 
 
 def unusable(path: Path, error: DatabaseError) -> StoreError:
-    """Say what SQLite said about a file, and what to do."""
+    """Return the error that names a file, SQLite's message about it, and the remedy."""
     reason = str(error.orig)
     if "not a database" in reason:
         return StoreError(f"{path} is not an SQLite database: give another file with --db")

@@ -1,8 +1,8 @@
 """
-Store: reports in one SQLite file, through SQLAlchemy.
+The stored reports of one SQLite file, through SQLAlchemy.
 
-What `add()` promises: when its future is done, the report is committed (WAL,
-`synchronous=FULL`) and survives the death of the process and of the machine.
+`Store.add()` guarantees that the report is committed (WAL, `synchronous=FULL`) when its future
+succeeds. It then survives a crash of the process and of the machine.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Store:
     The stored reports of one file. Safe to use from any thread; a context manager.
 
     Args:
-        path: The database file; made if it is missing, but not its folder.
-        read_only: Open for reading only, and never make the file.
+        path: The database file. It is created if it is missing; its folder must exist.
+        read_only: Open the file for reading only, and never create it.
 
     Raises:
-        StoreError: The file is missing (`read_only`), cannot be opened, is no SQLite database,
-            another program's, or was written by a newer version. It is then left as it is.
+        StoreError: The file is missing (`read_only`), cannot be opened, is not an SQLite database,
+            belongs to another program, or a newer version has written it. It is left unchanged.
 
     """
 
@@ -63,11 +63,11 @@ class Store:
             raise StoreError(f"{self.path} is a folder: give a file with --db")
         if read_only and not self.path.exists():
             raise StoreError(
-                f"no database at {self.path}: `openpipe-report serve --db {self.path}` makes it, "
-                "or name the right file with --db"
+                f"there is no database at {self.path}: `openpipe-report serve --db {self.path}` "
+                "creates it, or give another file with --db"
             )
         if not self.path.absolute().parent.is_dir():
-            raise StoreError(f"the folder of {self.path} does not exist: make it first")
+            raise StoreError(f"the folder of {self.path} does not exist: create it first")
         self._engine = _make_engine(self.path, read_only=read_only)
         self._writer = Writer(self._engine)
         try:
@@ -81,18 +81,18 @@ class Store:
 
     def add(self, report: dict[str, Any], *, idempotency_key: str | None = None) -> Future[None]:
         """
-        Store one valid report, whole.
+        Store one valid report.
 
         Args:
-            report: The report as parsed JSON, by the API's names.
-            idempotency_key: A report with a key that was ever stored is not stored again, and
-                its future succeeds all the same.
+            report: The report as parsed JSON, with the API's names.
+            idempotency_key: If a report with this key was stored before, nothing is stored and
+                the future succeeds.
 
         Returns:
-            A future that is done once the report is committed; it fails if that failed.
+            A future that succeeds once the report is committed, and fails if the commit fails.
 
         Raises:
-            ValueError: The report holds a number that JSON cannot say (NaN, infinity).
+            ValueError: The report has a number that JSON cannot express (NaN, infinity).
             StoreError: The store is closed.
 
         """
@@ -107,14 +107,14 @@ class Store:
         )
 
     def recent(self, limit: int | None = None) -> list[StoredReport]:
-        """Return the newest `limit` reports (default: all), oldest first, without `report`."""
+        """Return the newest `limit` reports (default: all), the oldest of them first."""
         limit = None if limit is None else min(limit, _MAX_ID)
         query = select(StoredReport).order_by(StoredReport.id.desc()).limit(limit)
         with Session(self._engine) as session:
             return list(session.scalars(query))[::-1]
 
     def report(self, report_id: int) -> dict[str, Any] | None:
-        """Return the whole report with this id, equal to what was posted, or None."""
+        """Return the report with this id as it was posted, or None if there is none."""
         if not 0 < report_id <= _MAX_ID:
             return None
         query = select(StoredReport.report).where(StoredReport.id == report_id)
@@ -123,19 +123,19 @@ class Store:
         return None if found is None else cast("dict[str, Any]", json.loads(found))
 
     def reports(self) -> Iterator[dict[str, Any]]:
-        """Yield every whole report in order of arrival, a few at a time in memory."""
+        """Yield every report as it was posted, in order of arrival; 100 at a time are in memory."""
         query = select(StoredReport.report).order_by(StoredReport.id)
         with Session(self._engine) as session:
             for found in session.scalars(query.execution_options(yield_per=100)):
                 yield json.loads(found)
 
     def count(self) -> int:
-        """Return how many reports are stored."""
+        """Return the number of stored reports."""
         with Session(self._engine) as session:
             return session.scalar(select(func.count(StoredReport.id))) or 0
 
     def close(self) -> None:
-        """Commit what was added, and close the file. May be called twice."""
+        """Commit the reports that were added, then close the file. May be called twice."""
         self._writer.close()
         self._engine.dispose()
 
@@ -159,7 +159,7 @@ class Store:
 
 
 def _make_engine(path: Path, *, read_only: bool) -> Engine:
-    # hide_parameters: the text of a SQLAlchemy error must not hold a report.
+    # hide_parameters: the text of an error of SQLAlchemy's must not contain a report.
     engine = create_engine(
         URL.create("sqlite", database=str(path.absolute())),
         hide_parameters=True,

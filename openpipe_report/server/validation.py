@@ -1,8 +1,8 @@
 """
-From the bytes of a request to a report, or to why it is none.
+Parses the body of a request into a report, or names every field that is wrong.
 
-Strict where the API is (RFC 8259 in UTF-8, seven fields, finite numbers), and silent about what
-was in the body: a message names the place and the rule, never the value.
+The rules are the API's: JSON of RFC 8259 in UTF-8, seven fields, finite numbers. An error names the
+place and the rule, and never quotes the body.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _RULES = {
 
 class BadReportError(ValueError):
     """
-    A body that is no report.
+    A request body is not a valid report.
 
     Args:
-        message: What is wrong, in one sentence.
-        issues: One line for each field that is wrong: its path and the rule.
+        message: The error in one sentence.
+        issues: One line for each wrong field: its path and the rule.
 
     """
 
@@ -47,10 +47,11 @@ class BadReportError(ValueError):
 
 def parse_report(body: bytes) -> dict[str, Any]:
     """
-    Parse and check a body; integers, lone surrogates and NUL stay as they came.
+    Parse and check a body; integers, lone surrogates and NUL are preserved.
 
     Raises:
-        BadReportError: It is not JSON in UTF-8, nested deeper than `MAX_DEPTH`, or no report.
+        BadReportError: The body is not JSON in UTF-8, is nested deeper than `MAX_DEPTH`, or is not
+            a valid report.
 
     """
     parsed = _parse_json(body)
@@ -90,7 +91,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _describe(error: ValidationError, report: dict[str, Any]) -> tuple[str, ...]:
-    # Pydantic's own messages list each branch of a union; a place and its rule say more.
+    # Pydantic's own messages list each branch of a union; a path and its rule are clearer.
     found = error.errors(include_url=False, include_context=False, include_input=False)
     known = (one["loc"][:2] for one in found if one["loc"] and one["loc"][0] in _RULES)
     wrong = {_issue(str(place[0]), place[1:], report) for place in known}

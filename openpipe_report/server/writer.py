@@ -1,9 +1,8 @@
 """
-One thread that writes: what arrives while it commits shares its next commit.
+Commits rows on one thread, so that rows which arrive during a commit share the next one.
 
-SQLite lets one connection write at a time and a commit waits for the disk, so rows gather in a
-queue and each caller holds a future that is done only when the row is on disk. A single report
-costs one commit; a crowd costs one commit for many.
+SQLite lets one connection write at a time, and each commit waits for the disk. Callers therefore
+queue a row and get a future that succeeds when the row is on disk.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 MAX_BATCH = 500
-"""Most rows in one commit."""
+"""Maximum number of rows in one commit."""
 
 _INSERT = insert(StoredReport).on_conflict_do_nothing(index_elements=["idempotency_key"])
 
@@ -36,24 +35,29 @@ class _Pending:
 
 class Writer:
     """
-    Commits rows on a thread of its own, which starts at the first row.
+    Commits rows on a thread of its own, which starts with the first row.
 
     Safe to use from any thread. The thread is a daemon: a process that ends without `close()`
-    loses rows whose future was not done, and no others.
+    loses the rows whose future is not done, and no others.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._queue: SimpleQueue[_Pending | None] = SimpleQueue()
+        """Rows to commit; None tells the thread to end, and no row comes after it."""
+        # Guards `_thread` and `_closed`, and the order of the queue: without it a row could be
+        # queued after None and never be committed. The thread itself never takes it.
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def add(self, row: dict[str, Any]) -> Future[None]:
         """
-        Queue a row; the future is done when it is committed, or fails with SQLAlchemy's error.
+        Queue a row to be committed.
 
-        A row whose `idempotency_key` is stored already is left out, and its future succeeds.
+        Returns:
+            A future that succeeds when the row is committed, or when a row with the same
+            `idempotency_key` was stored before. It fails with SQLAlchemy's error.
 
         Raises:
             StoreError: The writer is closed.
@@ -72,23 +76,25 @@ class Writer:
         return pending.done
 
     def close(self) -> None:
-        """Commit what is queued, then end the thread. May be called twice."""
+        """Commit the queued rows, then end the thread. May be called twice."""
         with self._lock:
             self._closed = True
             thread = self._thread
             self._queue.put(None)
+        # Joined without the lock, so that a late `add()` raises at once instead of waiting.
         if thread is not None:
             thread.join()
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
-            batch, more = self._gather(first)
-            waiting = [one for one in batch if one.done.set_running_or_notify_cancel()]
-            self._commit(waiting)
+            batch, more = self._collect_batch(first)
+            # A caller may have cancelled its future, as an HTTP request that was aborted does.
+            self._commit([one for one in batch if one.done.set_running_or_notify_cancel()])
             if not more:
                 return
 
-    def _gather(self, first: _Pending) -> tuple[list[_Pending], bool]:
+    def _collect_batch(self, first: _Pending) -> tuple[list[_Pending], bool]:
+        """Collect the queued rows of one commit; False if the writer is closed after them."""
         batch = [first]
         while len(batch) < MAX_BATCH:
             try:
@@ -106,8 +112,8 @@ class Writer:
         try:
             with self._engine.begin() as connection:
                 connection.execute(_INSERT, [one.row for one in batch])
-        except Exception as error:  # noqa: BLE001 - the thread's loop must live on
-            # A full disk or a lock held elsewhere fails each row alike: no retry row by row.
+        except Exception as error:  # noqa: BLE001 - the thread's loop must go on
+            # A full disk or a locked file fails every row; any other error may be of one row only.
             if len(batch) == 1 or isinstance(error, OperationalError):
                 for one in batch:
                     one.done.set_exception(error)

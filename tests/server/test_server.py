@@ -92,7 +92,7 @@ async def test_takes_report(store, body):
     ],
 )
 async def test_refuses_body(store, body, message):
-    """What is not a JSON object is answered 400 with the reason, and not stored."""
+    """A body that is not a JSON object is answered 400 with the reason, and not stored."""
     answer = await post(store, body)
     assert answer.status_code == 400
     assert answer.json() == error("BAD_REQUEST", answer.json()["message"])
@@ -267,7 +267,7 @@ async def test_failing_store(store, caplog):
     with caplog.at_level(logging.DEBUG):
         answer = await post(store, b'{"errorMessage": "secret"}', api_key=None)
     assert (answer.status_code, answer.json()) == (500, error("INTERNAL_SERVER_ERROR", IsStr))
-    assert "a report was not stored: the store is closed" in caplog.text
+    assert "a report could not be stored: the store is closed" in caplog.text
     assert "secret" not in caplog.text
 
 

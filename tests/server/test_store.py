@@ -1,4 +1,4 @@
-"""The store: what is committed, what is derived, and which files it takes."""
+"""The store: commits, derived columns, and the check of files."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ RESPONSES = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
     ],
 )
 def test_derives_columns(store, report, derived):
-    """Columns hold what can be derived, and null for the rest."""
+    """A column is null if its value cannot be derived."""
     store.add(report).result()
     assert columns(store) == {**NOTHING, **derived}
     assert store.report(1) == report
@@ -169,7 +169,7 @@ def test_close_commits(path):
 
 
 def test_key_is_remembered(path):
-    """A key is known for ever, not only while the process runs."""
+    """A key is remembered in the file, not only while the process runs."""
     for _ in range(2):
         with Store(path) as store:
             store.add({}, idempotency_key="k").result()
@@ -178,7 +178,7 @@ def test_key_is_remembered(path):
 
 
 def test_failure_reaches_the_caller(store, path):
-    """What could not be committed fails its future, and the next report is stored."""
+    """A failed commit fails the report's future, and the next report is stored."""
     store.add({}).result()
     with sqlite3.connect(path) as other:
         other.execute("ALTER TABLE reports RENAME TO away")
@@ -245,7 +245,7 @@ def make_newer(path):
     ],
 )
 def test_refuses_file(path, make, message, read_only):
-    """A file that is not ours is refused by name, with a remedy, and left as it is."""
+    """A file that is not the receiver's is refused by name, with a remedy, and unchanged."""
     make(path)
     before = None if path.is_dir() else path.read_bytes()
     with pytest.raises(StoreError, match=message) as caught:
@@ -255,7 +255,7 @@ def test_refuses_file(path, make, message, read_only):
 
 
 def test_reading_makes_no_file(path):
-    """Opening a missing file to read it says how to make one, and makes none."""
+    """Opening a missing file for reading says how to create one, and creates none."""
     with pytest.raises(StoreError, match="openpipe-report serve --db"):
         Store(path, read_only=True)
     assert not path.exists()

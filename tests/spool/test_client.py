@@ -509,7 +509,7 @@ def test_close_and_on(opened, path):
 
 
 def test_close_after_a_fork(path):
-    """A fork closes the file for a while; `close()` still counts the reports that are left in it."""
+    """A fork closes the file for a while; `close()` still counts the reports left in it."""
     script = """
 spool, delegate = make(sys.argv[1])
 put(spool, 1, 2)
