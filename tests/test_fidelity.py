@@ -21,6 +21,7 @@ from openpipe_report._capture import call as call_module
 from openpipe_report._capture.stream_buffer import StreamBuffer
 from openpipe_report._openai import interception
 from openpipe_report._report import exchange
+from openpipe_report._report.final_states import FinalStates
 from openpipe_report.testing import captured_reports
 
 MAJOR = int(openai.__version__.partition(".")[0])
@@ -354,7 +355,7 @@ def background(status, number=1):
 
 @pytest.fixture
 def background_is_new(monkeypatch):
-    monkeypatch.setattr(exchange, "_reported_final", {})
+    monkeypatch.setattr(exchange, "final_states", FinalStates())
 
 
 def test_background_response(caller, scripted, reports, background_is_new):
@@ -392,12 +393,12 @@ def test_plain_retrieval_is_not_reported(caller, scripted, reports, background_i
     assert reports == []
 
 
-def test_ended_responses_are_forgotten(monkeypatch, background_is_new):
+def test_ended_responses_are_forgotten():
     """The memory of ended responses is bounded."""
-    monkeypatch.setattr(exchange, "_MAX_ENDED", 3)
-    assert all(exchange.claim_final_state(background("failed", number)) for number in range(9))
-    assert len(exchange._reported_final) == 3
-    assert not exchange.claim_final_state(background("failed", 8))
+    states = FinalStates(limit=3)
+    assert all(states.claim(background("failed", number)) for number in range(9))
+    assert len(states) == 3
+    assert not states.claim(background("failed", 8))
 
 
 def test_websockets_are_said_to_go_unreported(make_caller, caplog):

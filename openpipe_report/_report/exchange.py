@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,8 @@ from openpipe_report._report.content_encoding import (
     describe_binary,
     is_binary,
 )
+from openpipe_report._report.failures import error_message, find_failure
+from openpipe_report._report.final_states import final_states
 from openpipe_report._report.folding import PIECE_OVERHEAD, join_around_gap, unfold
 from openpipe_report._report.json_codec import encode_json
 from openpipe_report._report.model import Report
@@ -108,7 +109,7 @@ class Exchange:
     def build(self) -> Report | None:
         """Build the report; None for a poll whose final state was already reported."""
         value, error, whole = self._read_answer()
-        if self.polled_response_id is not None and not claim_final_state(value):
+        if self.polled_response_id is not None and not final_states.claim(value):
             return None
         fields: dict[str, Any] = {
             "requestedAt": round(self.requested_at * 1000),
@@ -227,73 +228,3 @@ class Exchange:
 
 def _looks_like_json(body: bytes) -> bool:
     return body.lstrip()[:1] in {b"{", b"["}
-
-
-def error_message(value: Any, status: int) -> str:
-    """Find the upstream's own words in an error's body."""
-    error: Any = value
-    if isinstance(value, list) and value:
-        error = value[0]
-    if isinstance(error, dict):
-        error = error.get("error") or error
-    if isinstance(error, dict):
-        for key in ("message", "detail", "error_description", "title"):
-            if isinstance(error.get(key), str) and error[key]:
-                return _without_markup(error[key], status)
-    if isinstance(error, str) and error.strip():
-        return _without_markup(" ".join(error[:4000].split())[:500], status)
-    return f"HTTP status {status}"
-
-
-_MARKUP = re.compile(r"(?i)<(?:!doctype|html|head|title|body|center|h1|div|p|\?xml)\b")
-
-
-def _without_markup(text: str, status: int) -> str:
-    """Say that it is a page, where a proxy answered with one; the record has the page itself."""
-    return f"HTTP status {status} (an HTML page)" if _MARKUP.search(text[:1000]) else text
-
-
-def find_failure(value: Any, status: int) -> str | None:
-    """
-    Find the error that the body of a success tells.
-
-    A gateway that had sent its status before it knew, a response that failed or is incomplete for
-    an error, a choice that ends with one.
-    """
-    if not isinstance(value, dict):
-        return None
-    choices = value.get("choices")
-    for part in (value, *(choices if isinstance(choices, list) else ())):
-        if isinstance(part, dict) and part.get("error"):
-            message = error_message({"error": part["error"]}, status)
-            # Without any words in it, the error's own JSON is what there is.
-            return (
-                encode_json(part["error"]).decode()[:500] if message.startswith("HTTP") else message
-            )
-    if value.get("object") == "error" or value.get("type") == "error":
-        return error_message(value, status)
-    if value.get("object") == "response" and value.get("status") == "failed":
-        return "the response failed"
-    return None
-
-
-_TERMINAL = ("completed", "failed", "incomplete", "cancelled")
-_MAX_ENDED = 10_000
-_reported_final: dict[str, object] = {}
-"""By id of a background response whose end was reported: who reported it. The oldest first."""
-
-
-def claim_final_state(value: Any) -> bool:
-    """Return whether it is the final state of a background response, seen for the first time."""
-    if not isinstance(value, dict) or not value.get("background"):
-        return False
-    response_id = value.get("id")
-    if not isinstance(response_id, str) or value.get("status") not in _TERMINAL:
-        return False
-    me = object()
-    first = (
-        _reported_final.setdefault(response_id, me) is me
-    )  # atomic: several threads build reports
-    while len(_reported_final) > _MAX_ENDED:
-        _reported_final.pop(next(iter(_reported_final)), None)
-    return first

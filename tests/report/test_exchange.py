@@ -16,7 +16,8 @@ from openpipe_report._report import content_encoding
 from openpipe_report._report import exchange as exchange_module
 from openpipe_report._report.content_encoding import UndecodableError, decode_body, decode_content
 from openpipe_report._report.encode import encode_report, fit
-from openpipe_report._report.exchange import Exchange, error_message
+from openpipe_report._report.exchange import Exchange
+from openpipe_report._report.failures import error_message
 
 
 def exchange(**fields):
