@@ -27,7 +27,7 @@ class FinalStates:
         return len(self._claims)
 
     def claim(self, value: Any) -> bool:
-        """Return whether it is the final state of a background response, seen for the first time."""
+        """Return whether it is a final state that nobody has seen before."""
         if not isinstance(value, dict) or not value.get("background"):
             return False
         response_id = value.get("id")
