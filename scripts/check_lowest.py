@@ -61,7 +61,7 @@ def check_commands(command: Path, folder: Path) -> None:
         try:
             assert receiver.stdout is not None  # noqa: S101 - for the type checker
             url = receiver.stdout.readline().split()[-1]
-            expect("The server took the test report", "doctor", "--send", "--base-url", url)
+            expect("The server accepted the test report", "doctor", "--send", "--base-url", url)
             expect("doctor", "logs")
             expect('"endpoint": "doctor"', "logs", "--json")
             expect('"$endpoint": "doctor"', "show", "1")

@@ -49,7 +49,7 @@ subprocess.run([sys.executable, "-c", PROGRAM, spool], check=True, env=WITHOUT_O
 assert spool.is_file()
 status, printed, errors = run("resend", "--spool", str(spool), "--base-url", "http://127.0.0.1:9")
 assert (status, "Traceback" in errors) == (1, False), errors
-assert "Still waiting: 1" in printed, printed
+assert "Still to be delivered: 1" in printed, printed
 
 needs_server = "this command needs an extra: pip install 'openpipe-report[server]'\n"
 for arguments in (["serve"], ["logs"], ["show", "1"]):

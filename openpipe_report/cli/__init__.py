@@ -1,8 +1,8 @@
 """
-The command `openpipe-report`: its entry point, which also answers when an extra is missing.
+The entry point of the command `openpipe-report`, which names the extra that is missing.
 
 The commands are in `openpipe_report.cli.commands`. `doctor` and `resend` need the extra `cli`;
-`serve`, `logs` and `show` need the extra `server`, which includes it.
+`serve`, `logs` and `show` need the extra `server`, which includes `cli`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _NEEDS = {
     "cli": ("the command line", {"rich", "typer"}),
     "server": ("this command", {"fastapi", "sqlalchemy", "starlette", "uvicorn"}),
 }
-"""The packages that each extra adds, and what needs them."""
+"""By extra: what needs it, and the packages that it adds."""
 
 
 def main() -> None:

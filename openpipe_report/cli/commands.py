@@ -1,4 +1,4 @@
-"""The command line, as typer commands; what only one of them needs is imported there."""
+"""The commands of the command line. Each imports what it needs when it runs, to start quickly."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _Found = TypeVar("_Found")
 
 commands = typer.Typer(
     name="openpipe-report",
-    help="Keep every OpenAI call of your programs in a database of your own.",
-    epilog="Start with `openpipe-report serve`; it says what to set in your program.",
+    help="Record every OpenAI call of your programs in a database of your own.",
+    epilog="Start with `openpipe-report serve`; it prints the setting for your program.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # its boxes crop names where the terminal is narrow
+    rich_markup_mode=None,  # its boxes crop names on a narrow terminal
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -49,17 +49,17 @@ def options(
         typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Accept the options that come before a command."""
 
 
 @commands.command()
 def serve(
     *,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; any but a loopback one needs an API key.")
+        str, typer.Option(help="Address to listen on; one beyond loopback needs an API key.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
+        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free port.")
     ] = DEFAULT_PORT,
     db: Db = DEFAULT_DB,
     api_key: Annotated[
@@ -67,15 +67,15 @@ def serve(
         typer.Option(
             envvar="OPENPIPE_API_KEY",
             show_default=False,
-            help="Key that clients must send; empty: none. Better set in the environment, since "
-            "others on this machine can read a command line.",
+            help="Key that clients must send; empty for none. Prefer the environment variable: "
+            "other users of this machine can read a command line.",
         ),
     ] = "",
 ) -> None:
     """
     Receive reports and store them, until Ctrl-C.
 
-    The file is made if it is missing. A report is answered only once it is on disk.
+    The file is created if it is missing. A report is acknowledged once it is on disk.
     """
     from openpipe_report.server.app import create_app  # noqa: PLC0415 - slow to import
     from openpipe_report.server.http import base_url  # noqa: PLC0415
@@ -88,7 +88,7 @@ def serve(
             listener,
             on_ready=lambda: _announce(base_url(listener, host), db, with_key=bool(key)),
         )
-    typer.echo("Stopped. Every report that was answered is stored.")
+    typer.echo("Stopped. Every acknowledged report is stored.")
 
 
 @commands.command()
@@ -96,16 +96,16 @@ def logs(
     *,
     db: Db = DEFAULT_DB,
     limit: Annotated[
-        int, typer.Option("-n", "--limit", min=0, help="How many of the newest; 0 for all.")
+        int, typer.Option("-n", "--limit", min=0, help="Number of newest reports; 0 for all.")
     ] = DEFAULT_LIMIT,
     as_json: Annotated[
-        bool, typer.Option("--json", help="JSON lines: one object a report, times in UTC.")
+        bool, typer.Option("--json", help="Print JSON lines: one object per report, times in UTC.")
     ] = False,
 ) -> None:
     """
     List stored reports, the newest last.
 
-    Tokens are prompt+completion. What follows "!" is the error of a call that failed.
+    Tokens are shown as prompt+completion. An error message of a failed call begins with "!".
     """
     from openpipe_report.cli.formatting import (  # noqa: PLC0415 - slow to import
         make_console,
@@ -129,7 +129,7 @@ def show(
     *,
     db: Db = DEFAULT_DB,
 ) -> None:
-    """Print one whole report as JSON; piped, as ASCII."""
+    """Print one report as JSON; to a pipe or file as ASCII."""
     from openpipe_report.cli.formatting import make_console, print_json  # noqa: PLC0415
 
     whole = _read(db, lambda store: store.report(report_id))
@@ -154,7 +154,9 @@ def _listen(host: str, port: int, *, with_key: bool) -> socket:
         return listen(host, port)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not an address"
-        fail(f"cannot listen on {host}, port {port} ({reason}): choose with --host and --port")
+        fail(
+            f"cannot listen on {host}, port {port} ({reason}): choose others with --host and --port"
+        )
 
 
 def _open(db: Path, *, read_only: bool = False) -> Store:
@@ -187,4 +189,4 @@ def _announce(url: str, db: Path, *, with_key: bool) -> None:
     ]
     if with_key:
         lines.append("  export OPENPIPE_API_KEY=...   # the key given here")
-    typer.echo("\n".join([*lines, "", "Ctrl-C stops it."]))
+    typer.echo("\n".join([*lines, "", "Press Ctrl-C to stop."]))

@@ -1,4 +1,4 @@
-"""What `openpipe-report doctor` finds out: the settings in force, and what a test report meets."""
+"""The findings of `openpipe-report doctor`: the settings in force and the fate of a test report."""
 
 from __future__ import annotations
 
@@ -24,30 +24,38 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LONG_KEY = 12
+"""Length of a key, in characters, above which its first and last characters are shown."""
 
 _REMEDIES = (
     ("HTTP 401", "The server does not accept the API key: set OPENPIPE_API_KEY to the right one."),
-    ("HTTP 403", "The server knows the API key, but does not let it report."),
-    ("HTTP 404", "There is no /report at that address: OPENPIPE_BASE_URL must end before it."),
-    ("HTTP 407", "The proxy asks for a password: look at HTTP_PROXY, HTTPS_PROXY and NO_PROXY."),
-    ("HTTP 429", "The server asks to wait; reports are kept and sent later."),
-    ("HTTP 5", "The server has trouble of its own; reports are kept and tried again."),
-    ("not the API's", "Something else than a report server answers there."),
-    ("redirect", "Reports do not follow redirects: set OPENPIPE_BASE_URL to where it leads."),
-    ("refused", "Nothing listens there: is the server running, on this host and port?"),
-    ("Name or service", "That host name is not known: look at OPENPIPE_BASE_URL for a typo."),
+    ("HTTP 403", "The server does not permit reports with this API key."),
+    (
+        "HTTP 404",
+        "There is no /report at this address: set OPENPIPE_BASE_URL to the URL without /report.",
+    ),
+    ("HTTP 407", "The proxy requires a password: check HTTP_PROXY, HTTPS_PROXY and NO_PROXY."),
+    ("HTTP 429", "The server asks clients to wait; reports are kept and retried."),
+    ("HTTP 5", "The server has an internal error; reports are kept and retried."),
+    ("not the API's", "A server of another kind answers there: check OPENPIPE_BASE_URL."),
+    (
+        "redirect",
+        "Reports do not follow redirects: set OPENPIPE_BASE_URL to its target.",
+    ),
+    ("refused", "No server listens there: check that it runs, and its host and port."),
+    ("Name or service", "The host name is unknown: check OPENPIPE_BASE_URL for a typo."),
     (
         "CERTIFICATE",
-        "The server's certificate is not trusted: for your own authority, SSL_CERT_FILE.",
+        "The server's certificate is not trusted: set SSL_CERT_FILE for an authority of your own.",
     ),
-    ("SSL", "It does not speak TLS there: should the base URL begin with http:// instead?"),
-    ("Timeout", "No answer in time: a firewall may drop the packets, or the server hangs."),
-    ("ProxyError", "The proxy refuses: look at HTTP_PROXY, HTTPS_PROXY and NO_PROXY."),
+    ("SSL", "The server does not use TLS there: should the base URL begin with http:// instead?"),
+    ("Timeout", "The server did not answer in time: it may hang, or a firewall may drop packets."),
+    ("ProxyError", "The proxy failed: check HTTP_PROXY, HTTPS_PROXY and NO_PROXY."),
 )
+"""By a text in the reason of a failed attempt: the advice; the first that matches is given."""
 
 
 def describe_settings(settings: Settings, given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """List each setting, its value (the key masked), and where that comes from."""
+    """Return each setting's name, its value (a key masked), and the source of the value."""
     return [
         (name, _shown(getattr(settings, name)), _source(name, given))
         for name in Settings.model_fields
@@ -74,12 +82,12 @@ def _shown(value: object) -> str:
 
 
 def mask(key: str) -> str:
-    """Show of a key what helps to tell it from another, where it is long enough for that."""
+    """Return the first and last characters of a long key, and nothing of a short one."""
     return f"{key[:4]}...{key[-2:]}" if len(key) > _LONG_KEY else "***"
 
 
 def versions() -> str:
-    """Name the versions that matter, in one line."""
+    """Return the versions of Python, this package and its main dependencies, in one line."""
     named = [f"openpipe-report {VERSION}", f"Python {platform.python_version()}"]
     for package in ("openai", "httpx", "pydantic", "tenacity"):
         try:
@@ -90,24 +98,24 @@ def versions() -> str:
 
 
 def why_off(settings: Settings) -> str:
-    """Say why nothing is reported; empty if it is."""
+    """Return why reporting is off and how to turn it on; empty if it is on."""
     if settings.active:
         return ""
     if not settings.enabled:
         return "enabled is false: set OPENPIPE_REPORT_ENABLED=true, or unset it."
     return (
-        "there is nowhere to report to: set OPENPIPE_BASE_URL to your receiver, or "
-        "OPENPIPE_API_KEY for OpenPipe's hosted API."
+        "no server is set: set OPENPIPE_BASE_URL to your receiver, or OPENPIPE_API_KEY for "
+        "OpenPipe's hosted API."
     )
 
 
 def proxy_in_use(settings: Settings) -> str:
-    """Name the proxy that reports go through, without its password; empty if there is none."""
+    """Return the URL of the proxy for reports, its password removed; empty without a proxy."""
     return re.sub(r"//.*@", "//...@", proxy_for(settings.report_url) or "")
 
 
 def send_test(settings: Settings) -> str:
-    """Post one test report; return what is wrong in plain words, empty if nothing is."""
+    """Post one test report; return why it failed and what to do, empty if it was delivered."""
     now = time.time() * 1000
     report = Report(
         requestedAt=now,
@@ -129,13 +137,16 @@ def send_test(settings: Settings) -> str:
         transport.close()
     if isinstance(outcome, Delivered):
         return ""
-    remedy = next((told for sign, told in _REMEDIES if sign in outcome.reason), "")
+    remedy = next((advice for sign, advice in _REMEDIES if sign in outcome.reason), "")
     if "refused" in outcome.reason and (proxy := proxy_in_use(settings)):
-        remedy = f"Nothing listens at {proxy}, or nothing where that proxy looked."
+        remedy = f"No server listens at {proxy}, or that proxy found none at the base URL."
     if (
         not remedy
         and urlsplit(settings.report_url).scheme == "http"
         and "disconnected" in outcome.reason
     ):
-        remedy = "It hung up without an answer: should the base URL begin with https:// instead?"
+        remedy = (
+            "The server closed the connection without an answer: "
+            "should the base URL begin with https:// instead?"
+        )
     return f"{outcome.reason}. {remedy}".strip()

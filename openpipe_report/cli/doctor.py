@@ -1,4 +1,4 @@
-"""The command `doctor`: prints what `diagnosis` finds out."""
+"""The command `doctor`, which prints the findings of `diagnosis`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def doctor(
     api_key: ApiKey = None,
 ) -> None:
     """
-    Show the settings in force and where they come from, and say what is wrong.
+    Show the settings in force with their sources, and name every problem.
 
-    Exits with 0 only if reporting is on, every OPENPIPE_ variable is known and right, and, with
-    --send, the test report was taken.
+    Exits with 0 only if reporting is on, every OPENPIPE_ variable is known and valid, and, with
+    --send, the server accepted the test report.
     """
     from openpipe_report.cli import diagnosis  # noqa: PLC0415 - slow to import
 
@@ -31,22 +31,22 @@ def doctor(
     for name, value, source in rows:
         typer.echo(f"  {name:<{widths[0]}}  {value:<{widths[1]}}  {source}")
     for problem in problems:
-        typer.echo(f"Wrong: {problem}")
+        typer.echo(f"Problem: {problem}")
     if any(problem.turns_off for problem in problems):
-        typer.echo("Reporting is off until that is mended.")
+        typer.echo("Reporting is off until this is corrected.")
         raise typer.Exit(1)
     if reason := diagnosis.why_off(settings):
         typer.echo(f"Reporting is off: {reason}")
         raise typer.Exit(1)
     typer.echo(f"Reporting is on, to {settings.report_url}")
     if proxy := diagnosis.proxy_in_use(settings):
-        typer.echo(f"through the proxy {proxy}, as the environment says.")
+        typer.echo(f"through the proxy {proxy}, which the environment names.")
     if not send:
         typer.echo("Nothing was sent; --send posts a test report.")
     elif failure := diagnosis.send_test(settings):
         typer.echo(f"The test report was not delivered: {failure}")
         raise typer.Exit(1)
     else:
-        typer.echo("The server took the test report.")
+        typer.echo("The server accepted the test report.")
     if problems:
         raise typer.Exit(1)

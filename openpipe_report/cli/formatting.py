@@ -1,8 +1,8 @@
 """
-Stored reports as people read them: a table that fits the terminal, or blocks in a narrow one.
+Prints stored reports: as a table that fits the terminal, or as blocks in a narrow one.
 
-Stored text comes from anywhere. It is never read as markup, and what a terminal would act on
-(control, bidirectional and other invisible characters) is shown as an escape.
+Stored text is untrusted. It is never parsed as markup, and control, bidirectional and other
+invisible characters, which a terminal would act on, are printed as escapes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from openpipe_report.server.schema import StoredReport
 
 NARROWEST_TABLE = 76
-"""Columns of the terminal below which reports are shown as blocks."""
+"""Width of the terminal, in columns, below which reports are printed as blocks."""
 
 _HEADER = ("id", "time", "endpoint", "model", "status", "duration", "tokens")
 _RIGHT = {"id", "status", "duration", "tokens"}
@@ -38,7 +38,7 @@ _SPAN_LABELS = ("trace_id", "span_id", "parent_span_id")
 
 
 def make_console() -> Console:
-    """Return a console on stdout; piped, it cuts nothing unless COLUMNS says so."""
+    """Return a console on stdout; in a pipe it cuts no line, unless COLUMNS is set."""
     console = Console(highlight=False)
     if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         console.width = _UNLIMITED
@@ -46,7 +46,7 @@ def make_console() -> Console:
 
 
 def print_reports(reports: Sequence[StoredReport], console: Console) -> None:
-    """Print one row a report, or one block where the console is narrow."""
+    """Print one row per report, or one block per report on a narrow console."""
     rows = [_cells(report, console.encoding) for report in reports]
     if console.width < NARROWEST_TABLE:
         _print_blocks(rows, reports, console)
@@ -70,7 +70,7 @@ def print_reports(reports: Sequence[StoredReport], console: Console) -> None:
 
 
 def to_json_line(report: StoredReport) -> str:
-    """Return what the list shows of a report, and its error, as one line of ASCII JSON."""
+    """Return the columns of a report as one line of ASCII JSON."""
     return json.dumps(
         {
             "id": report.id,
@@ -89,7 +89,7 @@ def to_json_line(report: StoredReport) -> str:
 
 
 def print_json(whole: dict[str, Any], console: Console) -> None:
-    """Print a report as JSON: coloured with readable letters on a terminal, else ASCII."""
+    """Print a report as JSON: coloured and in its own letters on a terminal, else as ASCII."""
     plain = not console.is_terminal or not console.encoding.startswith("utf")
     lines = json.dumps(whole, indent=2, ensure_ascii=plain).split("\n")
     text = Text("\n".join(map(escape, lines)))
@@ -99,7 +99,7 @@ def print_json(whole: dict[str, Any], console: Console) -> None:
 
 
 def escape(text: str, encoding: str = "utf-8") -> str:
-    """Return text with every character that is not plainly printable as its JSON escape."""
+    """Return text in which each character that cannot be printed is its JSON escape."""
     if not text.isprintable():
         text = "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
     return text.encode(encoding, "backslashreplace").decode(encoding)

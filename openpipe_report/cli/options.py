@@ -1,4 +1,4 @@
-"""Options that several commands take, the settings they lead to, and the way a command fails."""
+"""Options that several commands share, the settings made of them, and how a command fails."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ DEFAULT_DB = Path("openpipe-reports.db")
 
 Db = Annotated[Path, typer.Option("--db", help="The SQLite file that holds the reports.")]
 BaseUrl = Annotated[
-    str | None, typer.Option("--base-url", help="Instead of OPENPIPE_BASE_URL.", show_default=False)
+    str | None, typer.Option("--base-url", help="Overrides OPENPIPE_BASE_URL.", show_default=False)
 ]
 ApiKey = Annotated[
     str | None,
     typer.Option(
         "--api-key",
         show_default=False,
-        help="Instead of OPENPIPE_API_KEY; that is better, since others on this machine can read "
-        "a command line.",
+        help="Overrides OPENPIPE_API_KEY. Prefer the variable: other users of this machine can "
+        "read a command line.",
     ),
 ]
 
@@ -32,7 +32,7 @@ ApiKey = Annotated[
 def read_settings_with(
     *, base_url: str | None, api_key: str | None
 ) -> tuple[Settings, list[Problem]]:
-    """Read the settings from the environment and these two options; end with 1 if one is wrong."""
+    """Read the settings from the environment and these options; exit with 1 if one is invalid."""
     from openpipe_report._environment import read_settings  # noqa: PLC0415 - slow to import
     from openpipe_report._errors import SettingsError  # noqa: PLC0415
 
@@ -43,7 +43,7 @@ def read_settings_with(
 
 
 def load_settings_with(*, base_url: str | None, api_key: str | None) -> Settings:
-    """As `read_settings_with()`; end with 1 if a variable turns reporting off, too."""
+    """Like `read_settings_with()`, and exit with 1 if a variable turns reporting off."""
     settings, problems = read_settings_with(base_url=base_url, api_key=api_key)
     if wrong := "; ".join(str(problem) for problem in problems if problem.turns_off):
         fail(wrong)
@@ -51,6 +51,6 @@ def load_settings_with(*, base_url: str | None, api_key: str | None) -> Settings
 
 
 def fail(message: str) -> NoReturn:
-    """Print an error message on stderr, and end with 1."""
+    """Print an error message on stderr and exit with 1."""
     typer.echo(f"Error: {message}", err=True)
     raise typer.Exit(1)

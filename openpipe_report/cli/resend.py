@@ -1,4 +1,4 @@
-"""The command `resend`: delivers what a spool holds by `resending` and prints the outcome."""
+"""The command `resend`, which delivers the reports of a spool and prints the outcome."""
 
 from __future__ import annotations
 
@@ -27,25 +27,26 @@ def resend(
         typer.Option(envvar="OPENPIPE_REPORT_SPOOL", show_default=False, help="The spool's file."),
     ] = None,
     dead: Annotated[
-        bool, typer.Option("--dead", help="Try what was rejected or given up, too.")
+        bool, typer.Option("--dead", help="Send dead letters, too: rejected or given up before.")
     ] = False,
     base_url: BaseUrl = None,
     api_key: ApiKey = None,
 ) -> None:
     """
-    Deliver what a spool holds for the server and key in force.
+    Deliver the reports of a spool for the server and key in force.
 
-    Each report is tried once. What running processes are about to deliver is left to them. Exits
-    with 0 only if nothing is left for this server and key; dead letters count with --dead only.
+    Each report is tried once. Reports that running processes are about to deliver are left to
+    them. Exits with 0 only if no report for this server and key is left; dead letters count only
+    with --dead.
     """
     settings = load_settings_with(base_url=base_url, api_key=api_key)
     if spool is None:
-        fail("which spool? Give --spool, or set OPENPIPE_REPORT_SPOOL")
+        fail("no spool is given: use --spool or set OPENPIPE_REPORT_SPOOL")
     spool = spool.expanduser()
     if spool.is_dir():
         fail(f"{spool} is a folder: give the spool's file with --spool")
     if not spool.is_file():
-        fail(f"there is no spool {spool}: give the file of your programs' setting with --spool")
+        fail(f"there is no spool {spool}: give the file that your program uses with --spool")
     with _spool_errors(spool):
         from openpipe_report._spool.file import SpoolFile  # noqa: PLC0415
 
@@ -74,10 +75,10 @@ def _resend(file: SpoolFile, settings: Settings, *, dead: bool) -> None:
     if owned:
         typer.echo(f"Running processes are about to deliver {owned} more.")
     if orphaned:
-        typer.echo(f"Still waiting: {orphaned}; try again later.")
+        typer.echo(f"Still to be delivered: {orphaned}; run this command again later.")
     if dead_letters:
         typer.echo(
-            f"Dead letters: {dead_letters}" + ("." if dead else "; --dead tries them again.")
+            f"Dead letters: {dead_letters}" + ("." if dead else "; --dead sends them again.")
         )
     _print_other_destinations(destination, file)
     file.release_all()
@@ -118,9 +119,9 @@ def _spool_errors(spool: Path) -> Generator[None]:
     except (SpoolError, CannotConnectError) as error:
         fail(str(error))
     except (sqlite3.Error, OSError) as error:
-        remedy = "it is damaged; keep it, and let your program begin a new one"
+        remedy = "the file is damaged; your program renames it and creates a new one when it runs"
         if "not a database" in str(error):
-            remedy = "it is no spool"
+            remedy = "the file is not a spool"
         elif not is_corrupt(error):
-            remedy = "check its folder, rights and disk space, and who uses it"
+            remedy = "check its folder, permissions and disk space, and which programs use it"
         fail(f"cannot use {spool} ({error}): {remedy}")

@@ -1,8 +1,9 @@
 """
-Delivering what a spool holds for one destination, now.
+Delivers the reports that a spool holds for one destination.
 
-What running processes hold is theirs to deliver. What fails here is left to the next process,
-and what is rejected becomes a dead letter again; both at the end, or it would be found again.
+Reports of running processes are left to them. A report that fails is released to the next process,
+and a rejected one becomes a dead letter again. Both happen at the end: otherwise the next batch
+would claim the same reports again.
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ if TYPE_CHECKING:
 
 _BATCH_REPORTS = 100
 _BATCH_BYTES = 16 * 1024 * 1024
+"""Limits of one batch: reports, and bytes."""
 
 
 @dataclass
 class Resending:
     """
-    Tries each report once; stops where the server is out of reach, or asks to wait.
+    Tries each report once; stops if the server is unreachable or asks clients to wait.
 
     Args:
         file: The spool; it is closed at the end.
-        settings: Where to send, and with which key.
-        destination: The same as the spool knows it.
+        settings: The server and the key to send with.
+        destination: The same server and key as the spool identifies them.
         on_step: Called after each report.
     """
 
@@ -42,14 +44,14 @@ class Resending:
     destination: Destination
     on_step: Callable[[], object]
     delivered: list[str] = field(default_factory=list[str])
-    """The keys of what the server has acknowledged."""
+    """Idempotency-Keys of the delivered reports."""
     failed: Counter[str] = field(default_factory=Counter[str])
-    """How many may be delivered later, by reason."""
+    """Number of reports that failed and can be sent later, by reason."""
     rejected: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """The keys of what the server refused, and why."""
+    """Idempotency-Keys of the reports that the server rejected, with the reasons."""
 
     def run(self, *, dead_letters: bool) -> None:
-        """Do it; `dead_letters` for what was rejected before, too."""
+        """Claim and send reports until none is left; with `dead_letters` these as well."""
         transport = Transport(self.settings)
         try:
             goes_on = True
@@ -70,7 +72,7 @@ class Resending:
             )
 
     def _send(self, transport: Transport, batch: list[SpooledReport]) -> bool:
-        """Send a batch; False if it makes no sense to go on."""
+        """Send a batch; return False if further attempts would fail as well."""
         for stored in batch:
             outcome = transport.send(stored.body, stored.key)
             if isinstance(outcome, Delivered):

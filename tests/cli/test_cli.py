@@ -163,7 +163,7 @@ def test_port_in_use(run, tmp_path):
     assert ended.returncode == 1
     assert re.fullmatch(
         rf"Error: cannot listen on 127\.0\.0\.1, port {port} \(Address.*in use\): "
-        r"choose with --host and --port\n",
+        r"choose others with --host and --port\n",
         ended.stderr,
     )
     assert list(tmp_path.iterdir()) == []
@@ -175,13 +175,13 @@ def test_port_in_use(run, tmp_path):
         pytest.param(["serve", "--host", "no.invalid"], "cannot listen on no.invalid", id="host"),
         pytest.param(["serve", "--port", "0", "--db", "no/x.db"], "folder of no/x.db", id="folder"),
         pytest.param(["serve", "--port", "0", "--db", "text"], "not an SQLite database", id="text"),
-        pytest.param(["logs"], "no database at openpipe-reports.db", id="no database"),
+        pytest.param(["logs"], "there is no database at openpipe-reports.db", id="no database"),
         pytest.param(["logs", "--db", "text"], "not an SQLite database", id="logs of text"),
         pytest.param(["show", "1"], "`openpipe-report serve --db", id="show without database"),
     ],
 )
 def test_plain_errors(run, tmp_path, arguments, message):
-    """What a user gets wrong is one line on stderr with the remedy, exit status 1, no new file."""
+    """A user's error is one line on stderr with the remedy, exit status 1 and no new file."""
     (tmp_path / "text").write_text("no database " * 50)
     ended = run(*arguments)
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -371,7 +371,7 @@ def test_without_extra(environ, missing, arguments, message, stored, tmp_path):
     ],
 )
 def test_commands_without_server(environ, arguments, expected, tmp_path):
-    """What does not read stored reports works without the receiver's packages."""
+    """A command that reads no stored reports works without the receiver's packages."""
     ended = run_without(SERVER, *arguments.split(), cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert expected in ended.stdout

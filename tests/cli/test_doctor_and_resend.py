@@ -74,7 +74,7 @@ def keys(path):
     ids=["waiting", "dead-letters-too"],
 )
 def test_resend(run, backend, path, arguments, delivered, left):
-    """It delivers what waits, on request the dead letters too, and empties the spool of it."""
+    """It delivers the reports, on request dead letters too, and removes them from the spool."""
     fill(path, backend.base_url, waiting=250, dead=2)
     variables = {"OPENPIPE_API_KEY": KEY, "OPENPIPE_BASE_URL": backend.base_url}
     ended = run("resend", "--spool", path, *arguments, **variables)
@@ -88,7 +88,7 @@ def test_resend(run, backend, path, arguments, delivered, left):
 
 
 def test_resend_names_the_others(run, backend, path):
-    """Only the given destination is served; the others are named, with what they need."""
+    """Only the given destination is served; the others are named, with the options they need."""
     fill(path, backend.base_url, waiting=1)
     fill(path, backend.base_url, api_key="opk_another-long-key", waiting=2, dead=1)
     fill(path, "http://elsewhere/api/v1", waiting=4)
@@ -101,7 +101,7 @@ def test_resend_names_the_others(run, backend, path):
 
 
 def test_resend_leaves_running_processes_theirs(run, backend, path):
-    """What a living process holds is not touched, and keeps the status from being 0."""
+    """Reports of a living process are not touched, and keep the status from being 0."""
     file = fill(path, backend.base_url, waiting=2, leave=False)
     ended = run("resend", "--spool", path, "--base-url", backend.base_url, "--api-key", KEY)
     assert (ended.returncode, backend.posts) == (1, [])
@@ -113,13 +113,13 @@ def test_resend_leaves_running_processes_theirs(run, backend, path):
     "answer, posts, told, reasons",
     [
         ((500, b"", {}), 3, "Not delivered: 3 (HTTP 500)", [(None,)] * 3),
-        ((429, b"", {"Retry-After": "60"}), 1, "Still waiting: 3", [(None,)] * 3),
+        ((429, b"", {"Retry-After": "60"}), 1, "Still to be delivered: 3", [(None,)] * 3),
         ((422, b"", {}), 3, "Rejected: 3 (HTTP 422)", [("HTTP 422",)] * 3),
     ],
     ids=["500", "asked-to-wait", "rejected"],
 )
 def test_resend_fails(run, backend, path, answer, posts, told, reasons):
-    """What cannot be delivered is tried once and stays."""
+    """A report that cannot be delivered is tried once and stays."""
     fill(path, backend.base_url, waiting=3)
     backend.answer = lambda post: answer
     arguments = ["--base-url", backend.base_url, "--api-key", KEY]
@@ -139,17 +139,17 @@ def make_foreign(path):
 @pytest.mark.parametrize(
     "make, arguments, told",
     [
-        (None, [], "Give --spool"),
+        (None, [], "use --spool"),
         (None, ["--spool", "missing"], "there is no spool missing"),
         (None, ["--spool", "."], "is a folder"),
-        (lambda path: path.write_bytes(b"x" * 999), ["--spool", "reports.spool"], "it is no spool"),
+        (lambda path: path.write_bytes(b"x" * 999), ["--spool", "reports.spool"], "not a spool"),
         (make_foreign, ["--spool", "reports.spool"], "another program"),
         (None, ["--base-url", "ftp://x"], "base_url: must be an http(s) URL"),
     ],
     ids=["none", "missing", "folder", "no-spool", "foreign", "wrong-setting"],
 )
 def test_resend_refuses(run, path, make, arguments, told):
-    """What is wrong with the file or the settings is said in one line, with the remedy."""
+    """A problem with the file or the settings is one line that names the remedy."""
     if make is not None:
         make(path)
     ended = run("resend", *arguments)
@@ -173,7 +173,7 @@ def test_help_on_a_narrow_terminal(run, command, columns):
 
 
 def test_doctor_off(run):
-    """With nothing set, it says so and what to set."""
+    """Without settings, `doctor` says that reporting is off and what to set."""
     ended = run("doctor")
     assert ended.returncode == 1
     assert "Reporting is off" in ended.stdout
@@ -198,7 +198,7 @@ def test_doctor_settings(run, backend):
 
 
 def test_doctor_masks_short_keys(run, backend):
-    """Of a short key nothing is shown."""
+    """Nothing of a short key is shown."""
     ended = run("doctor", "--base-url", backend.base_url, "--api-key", "s3cret")
     assert "s3" not in ended.stdout
     assert "***" in ended.stdout
@@ -208,7 +208,7 @@ def test_doctor_send(run, backend):
     """With --send one report arrives."""
     ended = run("doctor", "--send", "--base-url", backend.base_url)
     assert ended.returncode == 0
-    assert "The server took the test report." in ended.stdout
+    assert "The server accepted the test report." in ended.stdout
     assert len(backend.posts) == 1
     assert backend.posts[0].report["tags"]["$endpoint"] == "doctor"
 
@@ -218,14 +218,14 @@ def test_doctor_send(run, backend):
     [
         ((401, b'{"message":"who?","code":"UNAUTHORIZED"}', {}), "does not accept the API key"),
         ((404, b"", {}), "There is no /report"),
-        ((200, b"<html>", {}), "Something else than a report server"),
+        ((200, b"<html>", {}), "A server of another kind"),
         ((301, b"", {"Location": "/"}), "do not follow redirects"),
-        ((503, b"", {}), "trouble of its own"),
+        ((503, b"", {}), "an internal error"),
     ],
     ids=["401", "404", "html", "redirect", "503"],
 )
 def test_doctor_says_what_is_wrong(run, backend, answer, told):
-    """The server's answer is put in plain words."""
+    """The server's answer is explained in plain words."""
     backend.answer = lambda post: answer
     ended = run("doctor", "--send", "--base-url", backend.base_url, "--api-key", KEY)
     assert ended.returncode == 1
@@ -244,7 +244,7 @@ def test_doctor_says_what_is_wrong(run, backend, answer, told):
     ids=["certificates", "socks", "proxy", "host"],
 )
 def test_doctor_says_what_is_wrong_here(run, environment, told):
-    """What the environment has wrong is named, without a password."""
+    """An error of the environment is named, without a password."""
     ended = run("doctor", "--send", **{"OPENPIPE_BASE_URL": "https://127.0.0.1:9", **environment})
     assert ended.returncode == 1
     assert told in ended.stdout
@@ -258,7 +258,7 @@ def test_doctor_refused_and_proxy(run):
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
         ended = run("doctor", "--send", "--base-url", url)
-        assert "Nothing listens there" in ended.stdout
+        assert "No server listens there" in ended.stdout
         proxy = url.replace("//", "//ada:s3cret@")
         ended = run("doctor", "--send", "--base-url", "http://example.invalid", HTTP_PROXY=proxy)
     assert ended.returncode == 1
@@ -276,7 +276,7 @@ def test_doctor_refused_and_proxy(run):
     ids=["decisive", "harmless", "wrong"],
 )
 def test_doctor_names_variables(run, monkeypatch, environ, told):
-    """`doctor` names each variable that is wrong or not known, and exits with 1."""
+    """`doctor` names each variable that is invalid or unknown, and exits with 1."""
     for name, value in {"OPENPIPE_BASE_URL": "http://127.0.0.1:9/api/v1", **environ}.items():
         monkeypatch.setenv(name, value)
     ended = run("doctor")
