@@ -1,67 +1,28 @@
 """
 Running functions, coroutines and generators inside a scope, as decorators do.
-
-A generator has the scope while it runs, not while it waits for its next step: else it would be in
-force for whoever iterates over it. Arguments, results, `send()`, `throw()` and `close()` pass
-through.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from openpipe_report._context.scope import Scope, current_scope, scope, surroundings
+from openpipe_report._context.returned_work import (
+    async_generator_function,
+    generator_function,
+    settle,
+)
+from openpipe_report._context.run import ActivatedScope, Run
+from openpipe_report._context.scope import Scope, current_scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import Callable
 
-    from typing_extensions import Self
+    from openpipe_report._context.run import WrappedRun
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
-
-MAX_ITEMS = 10_000
-"""Items of a generator that are kept as its result."""
-
-
-class WrappedRun(Protocol):
-    """What goes on around one run of a decorated function."""
-
-    def start(self) -> Scope:
-        """Begin; return the scope for the run."""
-        ...
-
-    def finish(self, error: BaseException | None, result: Any) -> None:
-        """End, with the exception that left the run, and its result or what there is of it."""
-        ...
-
-
-class ActivatedScope:
-    """Puts a scope in force for a block, any number of times; keeps what the block made of it."""
-
-    def __init__(self, inner: Scope) -> None:
-        self._inner = inner
-
-    def __enter__(self) -> Self:
-        self._outer = scope.get()
-        inner = self._inner
-        around = surroundings(sys._getframe(1))  # noqa: SLF001 - the public ways are slow
-        if inner.under is not around.under:
-            inner = self._inner = replace(inner, under=around.under)
-        if inner.report and not around.scope.report:  # an opt-out of whoever takes this step
-            inner = replace(inner, report=False)
-        self._active = inner
-        scope.set(inner)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        left = scope.get()
-        if left is not self._active:  # a block was entered, and stays open until the next step
-            self._inner = left
-        scope.set(self._outer)
 
 
 def decorate(
@@ -83,7 +44,7 @@ def decorate(
     kinds = (function, code)
     if any(map(inspect.isasyncgenfunction, kinds)):
         wrap: Any = _async_generator
-    elif any(map(inspect.isgeneratorfunction, kinds)):
+    elif any(map(inspect.isgeneratorfunction, kinds)) and not _is_awaited(code):
         wrap = _generator
     elif any(map(inspect.iscoroutinefunction, kinds)):
         wrap = _coroutine
@@ -92,109 +53,53 @@ def decorate(
     return cast("_Function", functools.wraps(function)(wrap(function, begin)))
 
 
-class _Run:
-    """One run of a function or coroutine, as a block."""
-
-    def __init__(self, work: WrappedRun) -> None:
-        self._work = work
-        self._within = ActivatedScope(work.start())
-        self.result: Any = None
-
-    def __enter__(self) -> Self:
-        self._within.__enter__()
-        return self
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self._within.__exit__()
-        self._work.finish(error, self.result)
+def _is_awaited(function: Any) -> bool:
+    """Whether a generator function is of the kind that `@types.coroutine` makes."""
+    code = getattr(function, "__code__", None)
+    return bool(code and code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 def _plain(function: Any, begin: Any) -> Any:
     def run(*args: Any, **kwargs: Any) -> Any:
-        with _Run(begin(args, kwargs)) as this:
-            this.result = function(*args, **kwargs)
-        return this.result
+        this = Run(begin(args, kwargs))
+        try:
+            with ActivatedScope(this.scope):
+                result = function(*args, **kwargs)
+        except BaseException as error:
+            this.finish(error, None)
+            raise
+        return settle(this, result)
 
     return run
 
 
 def _coroutine(function: Any, begin: Any) -> Any:
     async def run(*args: Any, **kwargs: Any) -> Any:
-        with _Run(begin(args, kwargs)) as this:
-            this.result = await function(*args, **kwargs)
-        return this.result
+        this = Run(begin(args, kwargs))
+        try:
+            with ActivatedScope(this.scope):
+                result = await function(*args, **kwargs)
+        except BaseException as error:
+            this.finish(error, None)
+            raise
+        return settle(this, result)
 
     return run
 
 
 def _generator(function: Any, begin: Any) -> Any:
-    def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        work = begin(args, kwargs)
-        within = ActivatedScope(work.start())
-        items: list[Any] = []
-        try:
-            with within:
-                generator = function(*args, **kwargs)
-            step = functools.partial(next, generator)
-            while True:
-                with within:
-                    item = step()
-                _keep(items, item)
-                try:
-                    sent = yield item
-                except GeneratorExit:
-                    with within:
-                        generator.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001 - thrown in, so it goes in
-                    step = functools.partial(generator.throw, error)
-                else:
-                    step = functools.partial(generator.send, sent)
-        except StopIteration as stop:
-            work.finish(None, items)
-            return stop.value
-        except BaseException as error:
-            work.finish(error, items)
-            raise
-
-    return run
+    return generator_function(_starter(function, begin))
 
 
 def _async_generator(function: Any, begin: Any) -> Any:
-    async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        work = begin(args, kwargs)
-        within = ActivatedScope(work.start())
-        items: list[Any] = []
-        try:
-            with within:
-                generator = function(*args, **kwargs)
-            step = generator.__anext__
-            while True:
-                with within:
-                    item = await step()
-                _keep(items, item)
-                try:
-                    sent = yield item
-                except GeneratorExit:
-                    with within:
-                        await generator.aclose()
-                    raise
-                except BaseException as error:  # noqa: BLE001 - as above
-                    step = functools.partial(generator.athrow, error)
-                else:
-                    step = functools.partial(generator.asend, sent)
-        except StopAsyncIteration:
-            work.finish(None, items)
-        except BaseException as error:
-            work.finish(error, items)
-            raise
-
-    return run
+    return async_generator_function(_starter(function, begin))
 
 
-def _keep(items: list[Any], item: Any) -> None:
-    if len(items) < MAX_ITEMS:
-        items.append(item)
+def _starter(function: Any, begin: Any) -> Any:
+    def start(args: Any, kwargs: Any) -> tuple[Run, Any]:
+        return Run(begin(args, kwargs)), functools.partial(function, *args, **kwargs)
+
+    return start
 
 
 def argument_binder(

@@ -14,6 +14,7 @@ from openpipe_report._context.binding import ScopeToken
 from openpipe_report._context.called import CalledReporters
 from openpipe_report._context.decorators import argument_binder, decorate
 from openpipe_report._context.opentelemetry import parent_of
+from openpipe_report._context.run import describe_end
 from openpipe_report._context.scope import (
     AsyncableContextManager,
     MetadataValue,
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.reporter import Reporter
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
-
-_LEFT_EARLY = "left before its end"
-"""What is said of a generator or coroutine that was closed before it was done."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -95,7 +93,10 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
     functions, coroutine functions, generators and async generators, where each call is a span of
     its own: its request is the arguments by name, unless one was given, its response the result,
     or the list of what was yielded (the first 10,000). A generator is reported when it ends or is
-    closed. Payloads are kept as JSON on the caller's thread; what JSON cannot say is named.
+    closed. What a function returns to be awaited, iterated over or entered later - a coroutine, a
+    generator, a stream of openai's - stays inside the span, which ends with it; work that nobody
+    begins is reported when it is closed or collected. Payloads are kept as JSON on the caller's
+    thread; what JSON cannot say is named.
 
     Args:
         name: What the work is called.
@@ -254,7 +255,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
             },
         }
         if error is not None:
-            fields["errorMessage"] = _LEFT_EARLY if left_early else describe_error(error)
+            fields["errorMessage"] = describe_end(error) if left_early else describe_error(error)
         hooks = further_hooks(reporter, self._called)
         reporter.submit(
             _SpanSource(fields, self._request_then, Snapshot(result), self.trace_id, hooks)

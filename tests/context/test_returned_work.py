@@ -1,0 +1,769 @@
+"""Decorated functions that return their work: it stays inside the span."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import inspect
+import logging
+import types
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+
+import openai
+import pytest
+from support.shapes import chat_chunks, chat_completion
+
+from openpipe_report import AsyncOpenAI, OpenAI, metadata, span, with_context
+from openpipe_report._context.scope import current_scope
+
+HELLO = [{"role": "user", "content": "Hi"}]
+
+
+def labels():
+    current = current_scope()
+    return current.metadata.get("of"), current.report
+
+
+NOTHING = (None, True)
+
+
+def work(**values):
+    return span("work", metadata={"of": "work"}, **values)
+
+
+def returns(make):
+    """A plain function that returns what another makes."""
+    return lambda: make()  # noqa: PLW0108 - not a generator function
+
+
+def one(reports):
+    """The only report, which is the span's."""
+    [report] = reports
+    assert report.reqPayload["name"] == "work"
+    return report
+
+
+# Functions that return something to be awaited, made of an async function.
+
+
+async def ask(text="hi"):
+    await asyncio.sleep(0)
+    if text == "raise":
+        raise ValueError("no")
+    return [text, *labels()]
+
+
+def plain(*args):
+    return ask(*args)
+
+
+class Method:
+    def method(self, *args):
+        return ask(*args)
+
+    @classmethod
+    def class_method(cls, *args):
+        return ask(*args)
+
+    @staticmethod
+    def static_method(*args):
+        return ask(*args)
+
+    async def __call__(self, *args):
+        return await ask(*args)
+
+
+class Awaitable:
+    """An awaitable object of the user's."""
+
+    def __init__(self, *args):
+        self.arguments = args
+
+    def __await__(self):
+        return ask(*self.arguments).__await__()
+
+
+class Slotted:
+    __slots__ = ("arguments",)
+
+    def __init__(self, *args):
+        self.arguments = args
+
+    def __await__(self):
+        return ask(*self.arguments).__await__()
+
+
+class Strict(Awaitable):
+    """One whose class has no subclasses."""
+
+    def __init_subclass__(cls):
+        raise RuntimeError("final")
+
+
+@types.coroutine
+def generator_coroutine(*args):
+    yield from asyncio.sleep(0).__await__()
+    return (yield from ask(*args).__await__())
+
+
+def step_of_a_generator(*args):
+    async def steps():
+        yield await ask(*args)
+
+    return steps().__anext__()
+
+
+async def coroutine_in_a_coroutine(*args):
+    return ask(*args)
+
+
+RETURN_AWAITABLES = {
+    "plain": plain,
+    "lambda": lambda *args: ask(*args),  # noqa: PLW0108 - not an async function
+    "partial": functools.partial(plain),
+    "partial of a coroutine function": functools.partial(ask),
+    "partial of an object": functools.partial(Method()),
+    "method": Method().method,
+    "class method": Method.class_method,
+    "static method": Method.static_method,
+    "callable": Method(),
+    "wrapped": functools.wraps(ask)(lambda *args: ask(*args)),  # noqa: PLW0108 - as above
+    "object": Awaitable,
+    "slots": Slotted,
+    "final class": Strict,
+    "generator coroutine": generator_coroutine,
+    "asend": step_of_a_generator,
+    "task": lambda *args: asyncio.ensure_future(ask(*args)),
+    "gather": lambda *args: asyncio.gather(ask(*args)),
+    "shield": lambda *args: asyncio.shield(ask(*args)),
+}
+
+
+def make_function(kind):
+    function = RETURN_AWAITABLES[kind]
+    # A class cannot be decorated, a function that makes an object of it can.
+    if isinstance(function, type):
+        return lambda *args: function(*args)  # noqa: PLW0108 - as it says
+    return function
+
+
+@pytest.mark.parametrize("kind", RETURN_AWAITABLES)
+async def test_awaitables(reports, kind):
+    """What is awaited later is in the span, which ends with its result."""
+    decorated = work()(make_function(kind))
+    with metadata(of="outer"):
+        pending = decorated()
+        assert reports == []
+        assert labels() == ("outer", True)
+        result = await pending
+        assert labels() == ("outer", True)
+    if kind == "gather":
+        [result] = result
+    assert result == ["hi", "work", True]
+    await asyncio.sleep(0)
+    report = one(reports)
+    assert report.respPayload in (result, [result])
+    assert (report.statusCode, report.errorMessage) == (200, None)
+
+
+@pytest.mark.parametrize("kind", RETURN_AWAITABLES)
+async def test_awaitables_that_raise(reports, kind):
+    """The exception goes on unchanged, and into the report."""
+    with pytest.raises(ValueError, match="no"):
+        await work()(make_function(kind))("raise")
+    await asyncio.sleep(0)
+    report = one(reports)
+    assert (report.statusCode, report.errorMessage) == (500, "ValueError: no")
+
+
+@pytest.mark.parametrize("kind", RETURN_AWAITABLES)
+async def test_awaitables_that_are_cancelled(reports, kind):
+    """A cancellation ends the span, and says so."""
+    task = asyncio.ensure_future(work()(make_function(kind))())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert "Cancelled" in one(reports).errorMessage
+
+
+@pytest.mark.parametrize("kind", RETURN_AWAITABLES)
+async def test_carried_awaitables(kind):
+    """with_context() carries the scope to what is awaited later, too."""
+    with metadata(of="carried"):
+        carried = with_context(make_function(kind))
+    result = await carried()
+    assert result in (["hi", "carried", True], [["hi", "carried", True]])
+    assert labels() == NOTHING
+
+
+@pytest.mark.parametrize("kind", RETURN_AWAITABLES)
+async def test_opt_out_of_awaitables(reports, kind):
+    """An opt-out of the span, or around its function, holds when it is awaited."""
+    private = work(report=False)(make_function(kind))
+    assert (await private())[-1] in (False, ["hi", "work", False])
+    with metadata(report=False):
+        assert (await work()(make_function(kind))())[-1] in (False, ["hi", "work", False])
+    await asyncio.sleep(0)
+    assert reports == []
+
+
+@pytest.mark.parametrize("kind", ["object", "slots", "final class"])
+async def test_two_decorators(reports, kind):
+    """Each decorator has its span, one in the other."""
+    decorated = work()(span("inner", metadata={"of": "inner"})(make_function(kind)))
+    assert await decorated() == ["hi", "inner", True]
+    by_name = {report.reqPayload["name"]: report for report in reports}
+    assert set(by_name) == {"work", "inner"}
+    assert by_name["inner"].tags["$parent_span_id"] == by_name["work"].tags["$span_id"]
+    assert {report.errorMessage for report in reports} == {None}
+
+
+async def test_coroutine_keeps_its_kind(reports):
+    """A returned coroutine is one still, with its name; an object is the same object."""
+    coroutine = work()(plain)()
+    assert inspect.iscoroutine(coroutine)
+    assert isinstance(coroutine, types.CoroutineType)
+    assert (coroutine.__name__, coroutine.__qualname__) == ("ask", "ask")
+    assert await asyncio.create_task(coroutine) == ["hi", "work", True]
+
+    given = Awaitable("x")
+    back = work()(lambda: given)()
+    assert back is given
+    assert isinstance(back, Awaitable)
+    assert type(back).__name__ == "Awaitable"
+    assert await back == ["x", "work", True]
+    assert type(given) is Awaitable
+
+    for kind in (Slotted, Strict):
+        given = kind("x")
+        back = work()(lambda given=given: given)()
+        assert isinstance(back, kind)
+        assert back.arguments == ("x",)
+        assert repr(back) == repr(given)
+        assert await back == ["x", "work", True]
+    given = Awaitable("x")
+    assert await work()(lambda: given)() == ["x", "work", True]
+    assert vars(given) == {"arguments": ("x",)}
+    assert await given == ["x", None, True]
+
+
+async def test_task_stays_the_same(reports):
+    """A task that is returned is the function's own, and its error is nobody's yet."""
+    task = asyncio.ensure_future(ask("raise"))
+    assert work()(lambda: task)() is task
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+    assert one(reports).errorMessage == "ValueError: no"
+    assert task._log_traceback is True
+    assert isinstance(task.exception(), ValueError)
+
+
+async def test_nested_work(reports):
+    """Work that returns work stays in the span to the end of all."""
+
+    @work()
+    async def outer():
+        async def chunks():
+            yield await ask()
+
+        return chunks()
+
+    chunks = await outer()
+    assert reports == []
+    assert [chunk async for chunk in chunks] == [["hi", "work", True]]
+    assert one(reports).respPayload == [["hi", "work", True]]
+    coroutine = await work()(coroutine_in_a_coroutine)()
+    assert len(reports) == 1
+    assert await coroutine == ["hi", "work", True]
+    assert len(reports) == 2
+
+
+async def test_calls_inside(scripted, reports):
+    """The calls that the work makes are children of the span."""
+    scripted.json(chat_completion())
+    async with AsyncOpenAI(base_url=scripted.base_url, api_key="k") as client:
+
+        @work()
+        def call():
+            return client.chat.completions.create(model="m", messages=HELLO)
+
+        answer = await call()
+    inner, outer = reports
+    assert inner.tags["$parent_span_id"] == outer.tags["$span_id"]
+    assert inner.reqPayload["metadata"] == {"of": "work"}
+    assert outer.respPayload["id"] == answer.id
+    assert outer.requestedAt <= inner.requestedAt <= inner.receivedAt <= outer.receivedAt
+
+
+def test_future_of_a_pool(reports):
+    """A future of a pool ends the span when it is done."""
+    with ThreadPoolExecutor(1) as pool:
+        future = work()(lambda: pool.submit(sum, [1, 2]))()
+        assert isinstance(future, Future)
+        assert future.result() == 3
+    assert one(reports).respPayload == 3
+
+
+# Never awaited, or left early.
+
+
+@pytest.mark.parametrize("end", ["collected", "closed"])
+@pytest.mark.parametrize("kind", ["plain", "lambda", "method", "wrapped"])
+def test_coroutine_never_awaited(reports, end, kind, recwarn):
+    """It is reported when it is closed or collected, and Python warns once as ever."""
+    coroutine = work()(make_function(kind))()
+    if end == "closed":
+        coroutine.close()
+    del coroutine
+    told = [str(warning.message) for warning in recwarn]
+    recwarn.clear()  # a warning holds its coroutine
+    gc.collect()
+    report = one(reports)
+    assert (report.statusCode, report.errorMessage) == (200, "never awaited")
+    assert told == (["coroutine 'ask' was never awaited"] if end == "collected" else [])
+
+
+@pytest.mark.parametrize("make", [lambda: Awaitable("x"), lambda: Strict("x")])
+def test_object_never_awaited(reports, make, recwarn):
+    """The same for an awaitable object."""
+    pending = work()(make)()
+    assert reports == []
+    del pending
+    gc.collect()
+    assert one(reports).errorMessage == "never awaited"
+
+
+def test_coroutine_left_early(reports):
+    """A coroutine that is closed before it is done says so."""
+    coroutine = work()(plain)()
+    coroutine.send(None)
+    coroutine.close()
+    report = one(reports)
+    assert (report.statusCode, report.errorMessage) == (200, "left before its end")
+
+
+# Generators.
+
+
+def steps():
+    """Yields what is in force, what is sent in, and what is thrown in."""
+    for _ in range(2):
+        try:
+            got = yield list(labels())
+        except KeyError:
+            got = "thrown"
+        if got is not None:
+            yield got
+    return "end"
+
+
+async def async_steps():
+    for _ in range(2):
+        await asyncio.sleep(0)
+        try:
+            got = yield list(labels())
+        except KeyError:
+            got = "thrown"
+        if got is not None:
+            yield got
+
+
+def test_generator(reports):
+    """A generator that is returned is in the span, and its consumer is not."""
+    stream = work()(returns(steps))()
+    assert inspect.isgenerator(stream)
+    assert (stream.__name__, reports) == ("steps", [])
+    with metadata(of="consumer"):
+        assert next(stream) == ["work", True]
+        assert labels() == ("consumer", True)
+        assert stream.send("sent") == "sent"
+        assert next(stream) == ["work", True]
+        assert stream.throw(KeyError()) == "thrown"
+        assert reports == []
+        with pytest.raises(StopIteration) as stop:
+            next(stream)
+    assert stop.value.value == "end"
+    assert one(reports).respPayload == [["work", True], "sent", ["work", True], "thrown"]
+
+
+async def test_async_generator(reports):
+    """The same for an async one."""
+    stream = work()(returns(async_steps))()
+    assert inspect.isasyncgen(stream)
+    assert (stream.__name__, reports) == ("async_steps", [])
+    with metadata(of="consumer"):
+        assert await anext(stream) == ["work", True]
+        assert labels() == ("consumer", True)
+        assert await stream.asend("sent") == "sent"
+        assert await anext(stream) == ["work", True]
+        assert await stream.athrow(KeyError()) == "thrown"
+        assert reports == []
+        assert [item async for item in stream] == []
+    assert one(reports).respPayload == [["work", True], "sent", ["work", True], "thrown"]
+
+
+@pytest.mark.parametrize("end", ["collected", "closed"])
+@pytest.mark.parametrize("begun", [True, False])
+def test_generator_left_early(reports, end, begun):
+    """One that is closed or collected is reported then, with what it had given."""
+    stream = work()(returns(steps))()
+    if begun:
+        next(stream)
+    if end == "closed":
+        stream.close()
+        assert len(reports) == 1 or not begun  # until 3.12, or when it is collected
+    del stream
+    report = one(reports)
+    assert report.statusCode == 200
+    assert report.errorMessage == ("left before its end" if begun else "never iterated over")
+    assert report.respPayload == ([["work", True]] if begun else None)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_async_generator_left_early(reports, begun):
+    """The same for an async one."""
+    stream = work()(returns(async_steps))()
+    if begun:
+        await anext(stream)
+    await stream.aclose()
+    del stream
+    report = one(reports)
+    assert report.errorMessage == ("left before its end" if begun else "never iterated over")
+
+
+def test_async_generator_without_a_loop(reports):
+    """An async generator whose loop is gone is reported when it is collected."""
+    stream = work()(returns(async_steps))()
+    step = stream.asend(None)
+    step.send(None)  # waits in a loop that never runs
+    del step, stream
+    gc.collect()
+    assert one(reports).errorMessage == "left before its end"
+
+
+def test_generator_in_other_contexts(reports):
+    """A returned generator that a pool steps is in the span, with the blocks of its own."""
+
+    def labelled():
+        yield list(labels())
+        with metadata(of="inner", report=False):
+            yield list(labels())
+            yield list(labels())
+
+    stream = work()(returns(labelled))()
+    with ThreadPoolExecutor(2) as pool:
+        seen = [pool.submit(next, stream).result() for _ in range(3)]
+        assert pool.submit(labels).result() == NOTHING
+        stream.close()
+    assert seen == [["work", True], ["inner", False], ["inner", False]]
+    assert len(reports) == 1
+
+
+# Streams of openai's.
+
+
+@pytest.fixture(params=["sync", "async"])
+def streaming(request, scripted):
+    """Run a function of a client's that is decorated, and consume what it returns."""
+    scripted.stream(chat_chunks("Hello there"))
+
+    def run(function, consume):
+        if request.param == "sync":
+            with OpenAI(base_url=scripted.base_url, api_key="k") as client:
+                return _drive(consume(work()(function)(client)))
+
+        async def main():
+            async with AsyncOpenAI(base_url=scripted.base_url, api_key="k") as client:
+                return await consume(work()(function)(client))
+
+        return asyncio.run(main())
+
+    return run
+
+
+def _drive(coroutine):
+    """Run an async function that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise AssertionError("it waited")
+
+
+async def maybe(value):
+    return await value if inspect.isawaitable(value) else value
+
+
+async def items_of(stream):
+    if hasattr(stream, "__aiter__"):
+        return [item async for item in stream]
+    return list(stream)
+
+
+class Entered:
+    """`with` or `async with`."""
+
+    def __init__(self, manager):
+        self.manager = manager
+
+    async def __aenter__(self):
+        if hasattr(self.manager, "__aenter__"):
+            return await self.manager.__aenter__()
+        return self.manager.__enter__()
+
+    async def __aexit__(self, *error):
+        if hasattr(self.manager, "__aexit__"):
+            return await self.manager.__aexit__(*error)
+        return self.manager.__exit__(*error)
+
+
+def create_stream(client):
+    return client.chat.completions.create(model="m", messages=HELLO, stream=True)
+
+
+def make_manager(client):
+    stream = getattr(client.chat.completions, "stream", client.beta.chat.completions.stream)
+    return stream(model="m", messages=HELLO)
+
+
+def make_response_manager(client):
+    create = client.chat.completions.with_streaming_response.create
+    return create(model="m", messages=HELLO, stream=True)
+
+
+def span_of(reports):
+    [found] = [report for report in reports if report.reqPayload.get("name") == "work"]
+    [call] = [report for report in reports if report is not found]
+    assert call.tags["$parent_span_id"] == found.tags["$span_id"]
+    return found
+
+
+def test_stream(streaming, reports):
+    """A stream of openai's is the same to its reader; the span ends with its last chunk."""
+
+    async def consume(pending):
+        stream = await maybe(pending)
+        assert isinstance(stream, (openai.Stream, openai.AsyncStream))
+        assert type(stream).__name__ in {"Stream", "AsyncStream"}
+        assert stream.response.status_code == 200
+        async with Entered(stream) as entered:
+            assert entered is stream
+            chunks = await items_of(stream)
+        assert type(stream) in (openai.Stream, openai.AsyncStream)
+        return chunks
+
+    chunks = streaming(create_stream, consume)
+    report = span_of(reports)
+    assert [chunk["id"] for chunk in report.respPayload] == [chunk.id for chunk in chunks]
+    assert (report.statusCode, report.errorMessage) == (200, None)
+
+
+def test_stream_by_next(streaming, reports):
+    """A stream that is read by next() and then by a loop is read on."""
+
+    async def consume(pending):
+        stream = await maybe(pending)
+        take = getattr(stream, "__anext__", None) or stream.__next__
+        chunks = [await maybe(take())]
+        if hasattr(stream, "__aiter__"):
+            async for chunk in stream:
+                chunks.append(chunk)
+                break
+        else:
+            for chunk in stream:
+                chunks.append(chunk)
+                break
+        assert [report for report in reports if "name" in report.reqPayload] == []
+        return chunks + await items_of(stream)
+
+    chunks = streaming(create_stream, consume)
+    assert len(span_of(reports).respPayload) == len(chunks) == len(list(chat_chunks("Hello there")))
+
+
+@pytest.mark.parametrize("end", ["close", "with", "collected"])
+@pytest.mark.parametrize("begun", [True, False])
+def test_stream_left_early(streaming, reports, end, begun):
+    """A stream that is closed, left or forgotten ends the span, and says so."""
+
+    async def consume(pending):
+        stream = await maybe(pending)
+        if begun:
+            await maybe((getattr(stream, "__anext__", None) or stream.__next__)())
+        if end == "close":
+            await maybe(stream.close())
+            assert [report for report in reports if "name" in report.reqPayload]
+        elif end == "with":
+            async with Entered(stream):
+                pass
+        else:
+            await maybe(stream.response.close() if begun is None else None)
+
+    streaming(create_stream, consume)
+    gc.collect()
+    report = span_of(reports)
+    assert report.statusCode == 200
+    closed = "left before its end"
+    assert report.errorMessage == (closed if begun or end != "collected" else "never read")
+    assert len(report.respPayload or []) == begun
+
+
+def test_stream_manager(streaming, reports):
+    """A manager of `.stream()` sends its request inside the span, which ends when it is read."""
+
+    async def consume(manager):
+        name = type(manager).__name__
+        assert name.endswith("ChatCompletionStreamManager")
+        async with Entered(manager) as stream:
+            assert type(stream).__name__.endswith("ChatCompletionStream")
+            events = await items_of(stream)
+            completion = await maybe(stream.get_final_completion())
+        assert completion.choices[0].message.content == "Hello there"
+        return events
+
+    events = streaming(make_manager, consume)
+    report = span_of(reports)
+    assert len(report.respPayload) == len(events)
+    assert (report.statusCode, report.errorMessage) == (200, None)
+
+
+def test_stream_manager_with_final_completion_only(streaming, reports):
+    """The stream may be read by `get_final_completion()`, too."""
+
+    async def consume(manager):
+        async with Entered(manager) as stream:
+            return await maybe(stream.get_final_completion())
+
+    assert streaming(make_manager, consume).choices[0].message.content == "Hello there"
+    report = span_of(reports)
+    assert (report.statusCode, report.errorMessage) == (200, None)
+    assert report.respPayload
+
+
+def test_stream_manager_left_early(streaming, reports):
+    """A manager that is left before its stream was read says so."""
+
+    async def consume(manager):
+        async with Entered(manager):
+            pass
+
+    streaming(make_manager, consume)
+    assert span_of(reports).errorMessage == "left before its end"
+
+
+def test_response_manager(streaming, reports):
+    """A manager of `with_streaming_response` sends its request inside the span."""
+
+    async def consume(manager):
+        async with Entered(manager) as response:
+            lines = response.iter_lines()
+            if hasattr(lines, "__aiter__"):
+                return [line async for line in lines]
+            return list(lines)
+
+    assert streaming(make_response_manager, consume)
+    report = span_of(reports)
+    assert (report.statusCode, report.errorMessage) == (200, None)
+
+
+def test_manager_never_entered(reports):
+    """A manager that nobody enters is reported when it is collected."""
+    client = OpenAI(base_url="http://127.0.0.1:9", api_key="k")
+    manager = work()(make_manager)(client)
+    assert reports == []
+    del manager
+    gc.collect()
+    assert one(reports).errorMessage == "never entered"
+
+
+def test_manager_that_fails(reports):
+    """The error of the request that a manager sends is the span's, too."""
+    client = OpenAI(base_url="http://127.0.0.1:9", api_key="k", max_retries=0)
+    with pytest.raises(openai.APIConnectionError), work()(make_manager)(client):
+        pass
+    report = span_of(reports)
+    assert report.statusCode == 500
+    assert report.errorMessage.startswith("APIConnectionError")
+
+
+async def test_pages(scripted, reports):
+    """openai's paginators are awaited or iterated over; both are inside the span."""
+    page = {"object": "list", "data": [{"id": "a", "object": "model", "created": 1}]}
+    async with AsyncOpenAI(base_url=scripted.base_url, api_key="k") as client:
+        listing = work()(client.models.list)
+        scripted.json(page)
+        assert (await listing()).data[0].id == "a"
+        assert len(reports) == 1
+        scripted.json(page)
+        assert [model.id async for model in listing()] == ["a"]
+    assert [report.errorMessage for report in reports] == [None, None]
+
+
+def test_other_results(reports):
+    """Results that are no work end the span at once, and are what they were."""
+    client = OpenAI(base_url="http://127.0.0.1:9", api_key="k")
+    values = [None, 1, "x", [1], {"a": 1}, object(), client, ask, steps, iter([1]), map(abs, [1])]
+    for value in values:
+        assert work()(lambda value=value: value)() is value
+    assert len(reports) == len(values)
+
+
+# Context managers made of generators.
+
+
+def test_context_manager(reports):
+    """The body of a decorated `@contextmanager` is inside the span."""
+
+    @work()
+    @contextmanager
+    def session(name):
+        yield [name, *labels()]
+
+    with metadata(of="outer"):
+        manager = session("x")
+        assert labels() == ("outer", True)
+        with manager as entered:
+            assert entered == ["x", "work", True]
+            assert labels() == ("work", True)
+        assert labels() == ("outer", True)
+    report = one(reports)
+    assert (report.statusCode, report.errorMessage) == (200, None)
+    with pytest.raises(KeyError), session("y"):
+        raise KeyError("z")
+    assert reports[1].errorMessage == "KeyError: 'z'"
+    assert labels() == NOTHING
+
+
+async def test_async_context_manager(reports):
+    """The same for `@asynccontextmanager`, in an async generator whoever steps it."""
+
+    @work()
+    @asynccontextmanager
+    async def session():
+        await asyncio.sleep(0)
+        yield labels()
+
+    async def lines():
+        async with session() as entered:
+            yield entered
+            yield labels()
+
+    stream = lines()
+    assert await asyncio.create_task(stream.__anext__()) == ("work", True)
+    assert await asyncio.create_task(stream.__anext__()) == ("work", True)
+    assert labels() == NOTHING
+    await stream.aclose()
+    assert one(reports).errorMessage == "left before its end"
+
+
+def test_nothing_is_logged(reports, caplog):
+    """Following returned work makes no noise of its own."""
+    caplog.set_level(logging.DEBUG, "openpipe_report")
+    for value in (Slotted(), Strict(), Awaitable(), steps()):
+        work()(lambda value=value: value)()
+    gc.collect()
+    assert not [line for line in caplog.messages if "internal error" in line]
