@@ -70,6 +70,8 @@ if TYPE_CHECKING:  # "as" says that the name is public
     from openpipe_report._settings import Settings as Settings
     from openpipe_report._signatures import *  # noqa: F403 - what the facade gives at run time
 
+    from . import types as types
+
     aflush = _registry.aflush_all
     flush = _registry.flush_all
     shutdown = _registry.shutdown_all

@@ -122,7 +122,6 @@ from openai import (
     safety as safety,
     skills as skills,
     timeout as timeout,
-    types as types,
     uploads as uploads,
     vector_stores as vector_stores,
     version as version,

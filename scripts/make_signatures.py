@@ -1,8 +1,10 @@
 """
-Write `openpipe_report/_signatures.pyi`: our client classes as type checkers see them.
+Write what type checkers see of openai under our name, from the source of the installed openai.
 
-Constructors and `copy` are openai's own, read from the installed openai's source, with
-`openpipe=` and `reporter=` added. Run it with the newest openai; a test holds the result to it.
+`openpipe_report/_signatures.pyi` has our client classes: constructors and `copy` are openai's own,
+with `openpipe=` and `reporter=` added. `openpipe_report/types/` has a stub for each package below
+`openai.types`; at run time they are openai's own. Run it with the newest openai; a test holds the
+result to it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import openai
 
-TARGET = Path(__file__).parent.parent / "openpipe_report" / "_signatures.pyi"
+PACKAGE = Path(__file__).parent.parent / "openpipe_report"
 
 CLASSES = {
     "OpenAI": ("openai.OpenAI",),
@@ -86,26 +88,57 @@ def stub_of(name: str, bases: tuple[str, ...]) -> str:
 def reexports() -> str:
     """Name what openai exports beside its clients, so that it can be imported from us."""
     names = {name for name in [*openai.__all__, *dir(openai)] if not name.startswith("_")}
-    names -= {*CLASSES, *openai.lib._old_api.__all__, "Client", "AsyncClient", "override"}  # noqa: SLF001
+    names -= {*CLASSES, *openai.lib._old_api.__all__, "Client", "AsyncClient", "override", "types"}  # noqa: SLF001
     names.discard("annotations")
     return "from openai import (\n" + "".join(f"    {n} as {n},\n" for n in sorted(names)) + ")\n"
 
 
-def render() -> str:
-    """Write the whole stub, formatted."""
+def signatures() -> str:
+    """Write the stub of the client classes."""
     classes = "".join(stub_of(name, bases) for name, bases in CLASSES.items())
     aliases = "\n\nClient = OpenAI\nAsyncClient = AsyncOpenAI\n"
     return HEADER + reexports() + classes + aliases
 
 
+def stubs_of_types() -> dict[Path, str]:
+    """Write a stub for each package below `openai.types`; what openai imports is an attribute."""
+    root = Path(inspect.getfile(openai.types)).parent
+    stubs = {}
+    for found in sorted(root.rglob("__init__.py")):
+        place = found.parent.relative_to(root.parent)
+        name = ".".join(["openai", *place.parts])
+        inside = sorted(
+            each.parent.name
+            for each in found.parent.glob("*/__init__.py")
+            if f"{name}.{each.parent.name}" in sys.modules
+        )
+        lines = [
+            "# Written by scripts/make_signatures.py",
+            f"from {name} import *",
+            *([""] if inside else []),
+            *(f"from . import {name} as {name}" for name in inside),
+        ]
+        stubs[PACKAGE / place / "__init__.pyi"] = "\n".join(lines) + "\n"
+    return stubs
+
+
 def main() -> int:
-    """Write the stub; with --check only compare its code with what is there."""
+    """Write the stubs; with --check only compare their code with what is there."""
+    stubs = {PACKAGE / "_signatures.pyi": signatures(), **stubs_of_types()}
+    there = {PACKAGE / "_signatures.pyi", *(PACKAGE / "types").rglob("*.pyi")}
     if "--check" in sys.argv[1:]:
-        same = ast.dump(ast.parse(render())) == ast.dump(ast.parse(TARGET.read_text()))
+        same = there == stubs.keys() and all(
+            ast.dump(ast.parse(text)) == ast.dump(ast.parse(path.read_text("utf-8")))
+            for path, text in stubs.items()
+        )
         if not same:
             sys.stderr.write("run scripts/make_signatures.py: openai's signatures have changed\n")
         return not same
-    TARGET.write_text(render())
+    for path in there - stubs.keys():
+        path.unlink()
+    for path, text in stubs.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
     return 0
 
 

@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import openpipe_report
+from openpipe_report.types.chat import ChatCompletion
 
 received = []
 
@@ -36,6 +38,8 @@ class Handler(BaseHTTPRequestHandler):
 for name in sys.argv[1:]:
     assert importlib.util.find_spec(name) is None, f"{name} is no dependency of the core"
 assert "site-packages" in openpipe_report.__file__
+installed = Path(openpipe_report.__file__).parent
+assert all((installed / name).is_file() for name in ("py.typed", "types/chat/__init__.pyi"))
 
 with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -43,7 +47,8 @@ with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
     with openpipe_report.OpenAI(
         api_key="sk-test", base_url=f"{root}/v1", openpipe={"base_url": f"{root}/api/v1"}
     ) as client:
-        client.chat.completions.create(model="m", messages=[])
+        answer = client.chat.completions.create(model="m", messages=[])
+    assert isinstance(answer, ChatCompletion)
     assert openpipe_report.shutdown(30)
     server.shutdown()
 

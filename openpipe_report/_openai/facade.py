@@ -2,8 +2,9 @@
 The module `openpipe_report`: each name is imported at its first use, and then kept.
 
 openai takes half a second of CPU to import, which a command or a program that only flushes need
-not spend. Names that are not ours are openai's, by `module`. The first use of a name is safe in
-any thread: the locks of the import system let one thread import while the others wait.
+not spend. Names that are not ours are openai's, by `module`; so are modules, by `submodules`. The
+first use of a name is safe in any thread: the locks of the import system let one thread import
+while the others wait.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import types
 from functools import cached_property
 from importlib import import_module
 from typing import Any
+
+from openpipe_report._openai.submodules import SubmoduleFinder
 
 _DUNDER_NAMES_OF_OPENAI = frozenset({"__title__"})
 
@@ -30,7 +33,7 @@ class Facade(types.ModuleType):
             return self.__dict__.setdefault(name, value)
         if name == "__all__":
             return self._public_names()
-        if name in self._submodules or (
+        if name in self.submodules or (
             name.startswith("__") and name not in _DUNDER_NAMES_OF_OPENAI
         ):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
@@ -63,7 +66,7 @@ class Facade(types.ModuleType):
     def _is_setting(self, name: str) -> bool:
         """Whether a name is one of openai's module-level settings; imports openai to see it."""
         # The import system sets each submodule as an attribute: that must not import openai.
-        if name.startswith("_") or name in self._sources or name in self._submodules:
+        if name.startswith("_") or name in self._sources or name in self.submodules:
             return False
         from openpipe_report._openai import module as upstream  # noqa: PLC0415 - imports openai
 
@@ -75,7 +78,7 @@ class Facade(types.ModuleType):
         return sorted({*self._sources, *openai.__all__} - {"__version__"})
 
     @cached_property
-    def _submodules(self) -> frozenset[str]:
+    def submodules(self) -> frozenset[str]:
         """Our modules: what was not imported yet is no name of openai's, as `cli` would be."""
         return frozenset(found.name for found in pkgutil.iter_modules(self.__path__))
 
@@ -89,6 +92,7 @@ def install(name: str, sources: dict[str, str]) -> None:
         sources: For each name the module that defines it, relative to the package, with `:` and
             the name there where it is another one.
     """
-    module = sys.modules[name]
+    module: Any = sys.modules[name]
     module.__dict__["_sources"] = sources
     module.__class__ = Facade
+    sys.meta_path.insert(0, SubmoduleFinder(name, lambda: module.submodules))

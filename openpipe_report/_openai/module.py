@@ -10,6 +10,8 @@ client, so its settings hold; setting one on our module sets openai's. Calls tha
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import httpx  # noqa: F401 - whole, before any client: openai 3 looks for it in sys.modules
@@ -31,12 +33,27 @@ SETTINGS = frozenset(name for name in openai.__annotations__ if not name.startsw
 
 def attribute_of_openai(name: str) -> Any:
     """Return what openai has by this name, a client class or a proxy of a client as ours."""
-    value = getattr(openai, name)
-    if type(value).__module__ == "openai._module_client":  # a proxy; others have no client
-        return _resource_proxy(name)
-    if isinstance(value, type) and issubclass(value, _CLIENTS):
+    return under_our_name(name, getattr(openai, name))
+
+
+def under_our_name(name: str, value: Any) -> Any:
+    """Return what stands in our modules for a value of openai's, and is the same in most cases."""
+    kind = type(value)  # not isinstance(): that loads what a proxy stands for
+    if kind.__module__ == "openai._module_client" and not issubclass(kind, type):
+        return _resource_proxy(name)  # other proxies have no client
+    if issubclass(kind, type) and issubclass(value, _CLIENTS):
         return drop_in_for(value)
+    if issubclass(kind, ModuleType) and may_have_clients(value.__name__):
+        return import_module(f"openpipe_report.{value.__name__.removeprefix('openai.')}")
     return value
+
+
+def may_have_clients(module: str) -> bool:
+    """Whether a module of openai's, or one below it, may have client classes."""
+    return f"{module}.".startswith(_MODULES_OF_CLIENTS)
+
+
+_MODULES_OF_CLIENTS = ("openai._client.", "openai._module_client.", "openai.lib.")
 
 
 _CLIENTS = (openai.OpenAI, openai.AsyncOpenAI)

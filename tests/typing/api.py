@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 import openpipe_report
 from openpipe_report import (
+    NOT_GIVEN,
     AsyncAzureOpenAI,
     AsyncOpenAI,
     AzureOpenAI,
@@ -25,6 +26,8 @@ from openpipe_report import (
     Settings,
     SettingsArguments,
     Stats,
+    Stream,
+    Timeout,
     aflush,
     chain,
     elide_media,
@@ -33,6 +36,7 @@ from openpipe_report import (
     mask_keys,
     mask_values,
     metadata,
+    omit,
     shutdown,
     span,
     stats,
@@ -40,6 +44,10 @@ from openpipe_report import (
     with_context,
 )
 from openpipe_report.testing import captured_reports
+from openpipe_report.types import Completion as OurCompletion
+from openpipe_report.types.chat import ChatCompletion as OurChatCompletion
+from openpipe_report.types.chat import ChatCompletionMessageParam
+from openpipe_report.types.responses import Response as OurResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +80,19 @@ async def asynchronous(client: AsyncOpenAI) -> None:
         work.response = {"any": "thing"}
     assert_type(await aflush(), Flushed)
     assert_type(await Reporter().aflush(timeout=None), Flushed)
+
+
+def reexported(client: OpenAI) -> None:
+    message: ChatCompletionMessageParam = {"role": "user", "content": "Hi"}
+    answer = client.chat.completions.create(model="m", messages=[message], timeout=NOT_GIVEN)
+    assert_type(answer, OurChatCompletion)
+    assert_type(answer, openpipe_report.types.chat.ChatCompletion)
+    assert_type(client.completions.create(model="m", prompt="p"), OurCompletion)
+    assert_type(client.responses.create(model="m", input="i"), OurResponse)
+    stream: Stream[ChatCompletionChunk] = client.chat.completions.create(
+        model="m", messages=[], stream=True, timeout=Timeout(1), seed=omit
+    )
+    del stream
 
 
 def construct(reporter: Reporter) -> None:

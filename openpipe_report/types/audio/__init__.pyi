@@ -1,0 +1,2 @@
+# Written by scripts/make_signatures.py
+from openai.types.audio import *
