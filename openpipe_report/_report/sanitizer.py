@@ -101,7 +101,7 @@ def sanitize_scalar(value: object) -> object:
     return opened if isinstance(opened, str) else f"<{name_of_type(value)}>"
 
 
-def name_of_key(key: object) -> str:
+def name_of_key(key: Any) -> str:
     """Name a member as `json` does; where that has no name, by its value."""
     if issubclass(type(key), str):
         return str.__str__(key)
