@@ -1,4 +1,4 @@
-"""Processes that are killed, and what the spool is for."""
+"""Faults: processes that are killed while a spool holds their reports."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     from environment import Environment, User
 
 SAFE_AFTER = 0.05
+"""A call that ended this many seconds before the kill is expected to be safe."""
 WRONG_AFTER = 2.0
-"""Seconds at which a loss is no matter of a slow machine any more."""
+"""A call that ended this many seconds before the kill is lost by a bug, not a slow machine."""
 
 WORKLOADS: list[tuple[str, dict[str, Any]]] = [
     ("5 KB", {"size": 5_000, "pause": 0.0}),
     ("1 MB", {"size": 1_000_000, "pause": 0.02}),
-    ("5 KB, beside a thread that computes", {"size": 5_000, "pause": 0.0, "busy": True}),
+    ("5 KB, next to a computing thread", {"size": 5_000, "pause": 0.0, "busy": True}),
 ]
 
 
 def kill(user: User, how: str) -> float:
-    """End a process at once; the time it was done at."""
+    """Kill a process; return the time of the kill."""
     at = time.monotonic()
     if how == "os._exit":
         user.go_on()
@@ -45,24 +46,24 @@ def killed(environment: Environment) -> list[Result]:
 
 
 class Kills:
-    """What became of the calls of processes that were killed in one proxy."""
+    """The calls of processes that were killed in the same way, and how many of them were lost."""
 
     def __init__(self, how: str, load: str, options: dict[str, Any]) -> None:
         self.how, self.load, self.options = how, load, options
         self.times = self.made = 0
         self.lost: list[float] = []
-        """Of each lost call, how many seconds before the kill it had ended."""
+        """For each lost call: the seconds between its end and the kill."""
         self.wrong: list[str] = []
 
     def once(self, environment: Environment, calls: int, first: int) -> int:
-        """Kill a process after so many calls, numbered from `first`; the next free number."""
+        """Kill a process after some calls, numbered from `first`; return the next free number."""
         spool = {"spool": str(environment.folder / "killed.spool")}
         user = environment.user("endless", first=first, reporter=spool, **self.options)
-        told = [user.line() for _ in range(calls)]
+        lines = [user.line() for _ in range(calls)]
         at = kill(user, self.how)
         rest, _ = user.end()
-        told += [json.loads(text) for text in rest if text.endswith("}")]
-        ended = {line["n"]: line["at"] for line in told}
+        lines += [json.loads(text) for text in rest if text.endswith("}")]
+        ended = {line["n"]: line["at"] for line in lines}
         after = max(ended) + 2  # one more may have been under way
         user = environment.user("next_one", first=after, reporter=spool)
         user.line()
@@ -73,19 +74,21 @@ class Kills:
         self.lost += [at - ended[number] for number in ended if number not in found]
         twice = [number for number, times in found.items() if times > 1]
         if twice or after not in found:
-            self.wrong.append(f"twice: {twice}; the next one's own: {after in found}")
+            self.wrong.append(
+                f"stored twice: {twice}; call of the next process stored: {after in found}"
+            )
         return after + 1
 
     def row(self) -> Result:
         oldest = max(self.lost, default=0.0)
         if oldest > WRONG_AFTER:
-            self.wrong.append(f"a call that ended {oldest:.1f} s before is lost")
+            self.wrong.append(f"a call that ended {oldest:.1f} s before the kill is lost")
         verdict = "held" if oldest < SAFE_AFTER else "NOT held"
         return Result(
             f"{self.how} with `spool=`, reports of {self.load}",
-            "every call that ended 50 ms before is delivered by the next process, once",
-            f"{self.made} calls in {self.times} kills: lost {len(self.lost)}, which had ended at "
-            f"most {max(oldest, 0.0) * 1000:.1f} ms before ({verdict}); none twice",
+            "every call that ended 50 ms before the kill is delivered once, by the next process",
+            f"{self.made} calls in {self.times} kills: {len(self.lost)} lost, which had ended at "
+            f"most {max(oldest, 0.0) * 1000:.1f} ms before the kill ({verdict}); none twice",
             self.wrong,
         )
 
@@ -103,7 +106,7 @@ def shared(environment: Environment, *, calls: int = 200) -> Result:
             lambda: any(
                 post.report["reqPayload"]["metadata"]["n"] == calls for post in list(proxy.posts)
             ),
-            "the other's call",
+            "the call of the second process",
         )
         time.sleep(SAFE_AFTER)
         at = kill(dying, "SIGKILL")
@@ -115,7 +118,8 @@ def shared(environment: Environment, *, calls: int = 200) -> Result:
     count, wrong = compare_numbers(environment.receiver, calls + 1)
     return Result(
         "two processes share one spool, and one is killed",
-        "the other delivers what it left",
-        f"{count - 1} of {calls} delivered by the other, all {taken:.1f} s after the kill",
+        "the other process delivers its reports",
+        f"{count - 1} of {calls} delivered by the other process, the last {taken:.1f} s after "
+        "the kill",
         wrong,
     )

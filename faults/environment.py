@@ -1,4 +1,4 @@
-"""The real things around a fault: the receiver, an ill-behaved way to it, users' processes."""
+"""The environment of a fault: the receiver, a faulty proxy before it, users' processes."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 HANG_GUARD = 300.0
-"""Seconds after which something counts as hanging."""
+"""Seconds after which a step is taken to hang."""
 
 BUDGET = 5.0
-"""Seconds that an exit may take."""
+"""Seconds that an exit may take: the default `exit_timeout`."""
 
 
 @dataclass
 class Result:
-    """One line of the result."""
+    """One row of the table of results."""
 
     fault: str
     must_hold: str
     seen: str
     wrong: list[str] = field(default_factory=list)
-    """What does not hold, whatever machine it is."""
+    """Violations that no slow machine can explain."""
 
 
 def limit(seconds: float, bar: float) -> str:
-    """Say how a time compares; a slow machine is no failure."""
+    """Format a time and its limit; a time over the limit is shown, but is no failure."""
     return f"{seconds:.1f} s (at most {bar:g} s: {'held' if seconds <= bar else 'NOT held'})"
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
+    """Return a port on which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -70,7 +70,7 @@ class Receiver:
         return f"http://127.0.0.1:{self.port}/api/v1"
 
     def start(self) -> None:
-        """Return once it takes reports."""
+        """Start the process; return when it accepts connections."""
         command = [Path(sys.executable).parent / "openpipe-report", "serve"]
         command += ["--port", str(self.port), "--db", str(self.database)]
         self.process = subprocess.Popen(
@@ -93,11 +93,11 @@ class Receiver:
             self.process.wait(HANG_GUARD)
 
     def count(self) -> int:
-        """How many reports its table has."""
+        """Return the number of stored reports."""
         return int(self._select("SELECT count(*) FROM reports")[0][0])
 
     def numbers(self) -> Counter[int]:
-        """How often each number is in its table: the label `n` of the calls."""
+        """Count the stored reports by the label `n`, the number of the call."""
         found = self._select("SELECT json_extract(report, '$.reqPayload.metadata.n') FROM reports")
         return Counter(number for (number,) in found)
 
@@ -111,7 +111,7 @@ class Receiver:
 
 
 def compare_numbers(receiver: Receiver, wanted: int | range | set[int]) -> tuple[int, list[str]]:
-    """How many of the wanted are there, and what is wrong with the rest."""
+    """Return how many of the wanted numbers are stored, and which are missing or stored twice."""
     numbers = set(range(wanted)) if isinstance(wanted, int) else set(wanted)
     found = receiver.numbers()
     missing = numbers - set(found)
@@ -125,7 +125,7 @@ def compare_numbers(receiver: Receiver, wanted: int | range | set[int]) -> tuple
 
 
 def until(is_true: Any, what: str) -> None:
-    """Poll until something holds."""
+    """Poll until a condition holds; `what` names it in the error."""
     deadline = time.monotonic() + HANG_GUARD
     while not is_true():
         if time.monotonic() > deadline:
@@ -134,7 +134,7 @@ def until(is_true: Any, what: str) -> None:
 
 
 class User:
-    """A process of a user; its stdin, stdout and stderr are pipes."""
+    """A user's process, whose stdin, stdout and stderr are pipes."""
 
     def __init__(self, command: list[str]) -> None:
         self.process = subprocess.Popen(
@@ -147,7 +147,7 @@ class User:
         )
 
     def line(self) -> Any:
-        """The next line that it prints, which is JSON."""
+        """Read the next line of stdout, which is JSON."""
         assert self.process.stdout is not None
         text = self.process.stdout.readline()
         if not text:
@@ -156,19 +156,19 @@ class User:
         return json.loads(text)
 
     def go_on(self) -> None:
-        """Let it go on from where it waits for a line."""
+        """Write a line to stdin, for which the process waits."""
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
     def end(self) -> tuple[list[str], list[str]]:
-        """Wait for its end: the lines that it printed since, and those of its stderr."""
+        """Wait for the process to end; return the rest of its stdout and its stderr, as lines."""
         output, errors = self.process.communicate(timeout=HANG_GUARD)
         return output.splitlines(), errors.splitlines()
 
 
 class FaultyProxy(Backend):
-    """Between a user and the receiver: a real server that passes reports on, as `answer` says."""
+    """A real server between a user and the receiver, whose `answer` forwards reports or fails."""
 
     def __init__(self, receiver: Receiver) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ class FaultyProxy(Backend):
         self.answer = self.forward
 
     def forward(self, post: Post) -> tuple[int, bytes, dict[str, str]]:
-        """Pass a report on, and the receiver's answer back."""
+        """Forward a report, and return the receiver's answer."""
         names = ("content-type", "idempotency-key", "authorization")
         headers = {name: post.headers[name] for name in names if name in post.headers}
         url = f"{self._receiver.base_url}/report"
@@ -191,7 +191,7 @@ class FaultyProxy(Backend):
 
 @dataclass
 class Environment:
-    """An OpenAI, a receiver that is not started yet, and a folder."""
+    """An OpenAI server, a receiver that is not started yet, and a folder."""
 
     openai: str
     receiver: Receiver
@@ -199,31 +199,31 @@ class Environment:
     users: list[User] = field(default_factory=list)
 
     def options(self, reporter: dict[str, Any] | None = None, **options: Any) -> str:
-        """What a process is told: to call this OpenAI, and to report to this receiver."""
-        there = {"base_url": self.receiver.base_url, **(reporter or {})}
-        return json.dumps({"openai": f"{self.openai}/v1", "reporter": there, **options})
+        """Return the options of `program.py`: this OpenAI server and this receiver, as JSON."""
+        target = {"base_url": self.receiver.base_url, **(reporter or {})}
+        return json.dumps({"openai": f"{self.openai}/v1", "reporter": target, **options})
 
     def user(self, name: str, **options: Any) -> User:
-        """Start a process that runs one of `program.py`'s functions."""
+        """Start a process that runs a function of `program.py`."""
         return self.start([str(ROOT / "faults" / "program.py"), name, self.options(**options)])
 
     def start(self, command: list[str]) -> User:
-        """Start a process that does not outlive this environment."""
+        """Start a process, which is killed with this environment."""
         self.users.append(User(command))
         return self.users[-1]
 
 
 @contextmanager
 def make_environment() -> Generator[Environment]:
-    """Set it up, and clean it away."""
+    """Set up an environment and tear it down."""
     with (
         tempfile.TemporaryDirectory(prefix="openpipe-report-faults-") as folder,
         loopback_server() as openai,
     ):
-        place = Environment(openai, Receiver(Path(folder)), Path(folder))
+        environment = Environment(openai, Receiver(Path(folder)), Path(folder))
         try:
-            yield place
+            yield environment
         finally:
-            for user in place.users:
+            for user in environment.users:
                 user.process.kill()
-            place.receiver.stop()
+            environment.receiver.stop()

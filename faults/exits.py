@@ -1,4 +1,4 @@
-"""The end of a process, with a healthy backend and with none."""
+"""Faults: the exit of a process, with a healthy backend and without one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from environment import Environment
 
+REFUSES, SILENT = "refuses connections", "never answers"
 CODES = {"sys.exit": 3, "unhandled exception": 1}
 PYTEST = """
 import json, sys
@@ -29,7 +30,7 @@ def test_calls():
 def leave(
     environment: Environment, how: str, ready: Callable[[], None] | None = None, **options: Any
 ) -> tuple[float, list[str], list[str]]:
-    """Let a process make its calls and leave: the seconds it took, its stderr, what is wrong."""
+    """Let a process make calls and exit; return the seconds of the exit, stderr, violations."""
     if how == "pytest":
         file = environment.folder / "test_calls.py"
         given = environment.options(how=how, **options)
@@ -52,7 +53,7 @@ def leave(
 
 
 def healthy(environment: Environment, *, calls: int = 500) -> list[Result]:
-    """A backlog, and a process that leaves in each of the usual ways."""
+    """A process exits with a backlog, in each of the usual ways."""
     environment.receiver.start()
     rows, done = [], 0
     ways = ("return", "sys.exit", "unhandled exception", "asyncio.run", "pytest", "open streams")
@@ -81,7 +82,7 @@ def healthy(environment: Environment, *, calls: int = 500) -> list[Result]:
             Result(
                 f"process exit ({how}), healthy backend",
                 f"a backlog of {calls} is delivered, no traceback, no thread error",
-                f"{count} delivered, {taken:.1f} s",
+                f"{count} delivered in {taken:.1f} s",
                 wrong + missing,
             )
         )
@@ -90,27 +91,27 @@ def healthy(environment: Environment, *, calls: int = 500) -> list[Result]:
 
 @contextmanager
 def black_hole() -> Generator[int]:
-    """A port where connections are accepted, and nothing is ever answered."""
+    """Yield a port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as silent:
         yield silent.getsockname()[1]
 
 
 def no_backend(environment: Environment, *, calls: int = 200) -> list[Result]:
-    """The backend refuses, or never answers."""
+    """A process exits while the backend refuses connections, or never answers."""
     rows = []
     with black_hole() as hole:
-        for name, port in (("refused", free_port()), ("black-hole", hole)):
+        for how, port in ((REFUSES, free_port()), (SILENT, hole)):
             url = f"http://127.0.0.1:{port}/api/v1"
             taken, errors, wrong = leave(
                 environment, "return", calls=calls, reporter={"base_url": url}
             )
             if len(errors) != 1 or f"{calls} report(s)" not in errors[0]:
-                wrong.append(f"{name}: told {errors}")
+                wrong.append(f"stderr: {errors}")
             rows.append(
                 Result(
-                    f"exit with a {name} backend, memory only, {calls} reports",
-                    "at most the exit budget + 0.5 s; the lost ones named in one line",
-                    f"{limit(taken, BUDGET + 0.5)} for all of the exit; one line names {calls}",
+                    f"exit while the backend {how}, memory only, {calls} reports",
+                    "exit within its budget + 0.5 s; one log line counts the lost reports",
+                    f"{limit(taken, BUDGET + 0.5)} for the whole exit; one log line counts {calls}",
                     wrong,
                 )
             )
@@ -118,19 +119,19 @@ def no_backend(environment: Environment, *, calls: int = 200) -> list[Result]:
 
 
 def no_backend_but_a_spool(environment: Environment, *, calls: int = 200) -> list[Result]:
-    """As before, and what is left is in the spool."""
+    """A process with a spool exits in the same way; the next process delivers its reports."""
     rows, port, done = [], environment.receiver.port, 0
-    for name in ("refused", "black-hole"):
-        spool = {"spool": str(environment.folder / f"{name}.spool")}
+    for how in (REFUSES, SILENT):
+        spool = {"spool": str(environment.folder / f"{how}.spool")}
         hole = None
-        if name == "black-hole":
+        if how == SILENT:
             environment.receiver.stop()
             hole = socket.create_server(("127.0.0.1", port), backlog=100)
         taken, errors, wrong = leave(environment, "return", calls=calls, first=done, reporter=spool)
         if hole is not None:
             hole.close()
         if errors:
-            wrong.append(f"{name}: told {errors}")
+            wrong.append(f"stderr: {errors}")
         environment.receiver.start()
         begin = time.monotonic()
         user = environment.user("next_one", first=done + calls, reporter=spool)
@@ -141,9 +142,9 @@ def no_backend_but_a_spool(environment: Environment, *, calls: int = 200) -> lis
         done += calls + 1
         rows.append(
             Result(
-                f"exit with a {name} backend, with `spool=`, {calls} reports",
-                "at most the exit budget + 0.5 s; what is left is spooled",
-                f"{limit(taken, BUDGET + 0.5)} for all of the exit; {count - 1} delivered by the "
+                f"exit while the backend {how}, with `spool=`, {calls} reports",
+                "exit within its budget + 0.5 s; the spool keeps the undelivered reports",
+                f"{limit(taken, BUDGET + 0.5)} for the whole exit; {count - 1} delivered by the "
                 f"next process, within {later:.1f} s of its start",
                 wrong + missing,
             )

@@ -1,4 +1,4 @@
-"""Faults of the server and of the way to it, while the user's process lives on."""
+"""Faults: the server fails, or the network before it, while the user's process runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 Answer = tuple[int, bytes, dict[str, str]]
 TIMEOUT = 15.0
-"""Seconds without an answer that are certainly more than a reporter waits."""
+"""Seconds without an answer, more than a reporter waits for one."""
 
 
 def outage(environment: Environment, *, calls: int = 5_000, seconds: float = 120.0) -> Result:
-    """The receiver is down while calls are made, then comes up."""
+    """The receiver is down while calls are made, and then starts."""
     user = environment.user("steady", calls=calls, seconds=seconds)
     made = user.line()
     environment.receiver.start()
@@ -32,17 +32,17 @@ def outage(environment: Environment, *, calls: int = 5_000, seconds: float = 120
     _, errors = user.end()
     count, wrong = compare_numbers(environment.receiver, calls)
     if made["delivered"] or errors:
-        wrong.append(f"told {made}, {errors}")
+        wrong.append(f"stats: {made}, stderr: {errors}")
     return Result(
         f"receiver down for {seconds:g} s while {calls:,} calls are made, memory only",
-        "all delivered within 30 s of its return, none twice",
-        f"{count:,} in the table, all {limit(taken, 30)} after its return",
+        "all are delivered within 30 s of its return, none twice",
+        f"{count:,} delivered, the last {limit(taken, 30)} after its return",
         wrong,
     )
 
 
 class Unreliable:
-    """Three in ten attempts fail, before or after the receiver has stored the report."""
+    """Fails three attempts in ten, half of them after the receiver has stored the report."""
 
     shares: ClassVar = {"5xx": 0.15, "reset": 0.145, "timeout": 0.005, "": 0.7}
 
@@ -68,26 +68,26 @@ class Unreliable:
 
 
 def unreliable(environment: Environment, *, calls: int = 5_000) -> Result:
-    """Attempts fail at random."""
+    """Attempts fail at random, before or after the report was stored."""
     environment.receiver.start()
     with FaultyProxy(environment.receiver) as proxy:
         fault = proxy.answer = Unreliable(proxy)
         begin = time.monotonic()
         user = environment.user("burst", calls=calls, reporter={"base_url": proxy.base_url})
-        told = user.line()
+        stats = user.line()
         taken = time.monotonic() - begin
         user.end()
         fault.end()
         attempts = len(proxy.posts)
     count, wrong = compare_numbers(environment.receiver, calls)
-    if told["delivered"] != calls or told["lost"]:
-        wrong.append(f"told {told}")
+    if stats["delivered"] != calls or stats["lost"]:
+        wrong.append(f"stats: {stats}")
     failed = ", ".join(f"{times:,} {kind}" for kind, times in fault.failed.items())
     return Result(
         f"random 30 % of 5xx, resets and timeouts over {calls:,} reports",
-        "as many rows, no duplicate",
-        f"{count:,} rows of {attempts:,} attempts ({failed}; half of these after the receiver had "
-        f"stored the report), 0 duplicates, in {taken:.0f} s",
+        "one row per report, no duplicate",
+        f"{count:,} rows after {attempts:,} attempts ({failed}; half of these after the receiver "
+        f"had stored the report), 0 duplicates, in {taken:.0f} s",
         wrong,
     )
 
@@ -95,7 +95,7 @@ def unreliable(environment: Environment, *, calls: int = 5_000) -> Result:
 def poisoned(
     environment: Environment, *, good: int = 1_000, bad: int = 16, rounds: int = 3
 ) -> Result:
-    """Some reports always get 500."""
+    """A few reports always get 500, among many others."""
     environment.receiver.start()
     taken: dict[int, list[float]] = {0: [], bad: []}
     wrong = []
@@ -108,30 +108,30 @@ def poisoned(
                 user = environment.user(
                     "poisoned", good=good, bad=how_many, reporter={"base_url": proxy.base_url}
                 )
-                told = user.line()
+                stats = user.line()
                 user.end()
-            taken[how_many].append(told["seconds"])
-            if told["delivered"] != good or told["lost"]:
-                wrong.append(f"told {told}")
+            taken[how_many].append(stats["seconds"])
+            if stats["delivered"] != good or stats["lost"]:
+                wrong.append(f"stats: {stats}")
     without, with_them = (statistics.median(each) for each in taken.values())
     ratios = sorted(b / a for a, b in zip(*taken.values(), strict=True))
     return Result(
-        f"{bad} reports that always get 500 among {good:,} good ones",
-        "the good ones are not delayed",
-        f"the last good one after {with_them:.2f} s, without the bad ones {without:.2f} s; ratio "
+        f"{bad} reports that always get 500, among {good:,} others",
+        "the others are not delayed",
+        f"the last of the others after {with_them:.2f} s, alone after {without:.2f} s; ratio "
         f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f} in {rounds} pairs)",
         wrong,
     )
 
 
 def paused(environment: Environment, *, calls: int = 50) -> list[Result]:
-    """The server asks for a pause; the process leaves in its midst."""
+    """The server asks for a pause with `Retry-After`, and the process exits during it."""
     pauses = [Pause(429, "seconds", 3), Pause(503, "date", 3), Pause(429, "seconds", 60)]
     return [_leave_in(pause, environment, calls) for pause in pauses]
 
 
 class Pause:
-    """Answers the first report with a Retry-After, and keeps the times of all that come."""
+    """Answers the first report with a `Retry-After`, and records when each report arrived."""
 
     def __init__(self, status: int, form: str, seconds: int) -> None:
         self.status, self.form, self.seconds = status, form, seconds
@@ -145,7 +145,7 @@ class Pause:
             return 200, b'{"status":"ok"}', {}
         if self.form == "seconds":
             self.over_at, value = now + self.seconds, str(self.seconds)
-        else:  # in whole seconds
+        else:  # a date has whole seconds only
             self.over_at = int(now) + 1 + self.seconds
             value = formatdate(self.over_at, usegmt=True)
         return self.status, b"", {"Retry-After": value}
@@ -161,34 +161,35 @@ def _leave_in(pause: Pause, environment: Environment, calls: int) -> Result:
     wrong = [f"{early} attempts came before the end of the pause"] if early else []
     if pause.seconds > BUDGET:
         if later or len(errors) != 1 or f"{calls} report(s)" not in errors[0]:
-            wrong.append(f"{len(later)} more attempts, told {errors}")
-        seen = "no other attempt, at exit neither; one line names what was lost"
+            wrong.append(f"{len(later)} more attempts, stderr: {errors}")
+        seen = "no other attempt, also not at exit; one log line counts the lost reports"
     else:
         if len(later) != calls or errors:
-            wrong.append(f"{len(later)} more attempts, told {errors}")
+            wrong.append(f"{len(later)} more attempts, stderr: {errors}")
         first = min(later, default=0.0) - pause.over_at
         seen = f"{early} attempts before, the first {first:.2f} s after; all delivered at exit"
     return Result(
-        f"{pause.status} with Retry-After as {pause.form}, {pause.seconds} s; {calls} reports, "
-        "then exit",
-        "no attempt before that time, not even at exit",
+        f"{pause.status} with a Retry-After of {pause.seconds} s, as {pause.form}; {calls} "
+        "reports, then exit",
+        "no attempt before that time, also not at exit",
         seen,
         wrong,
     )
 
 
 def memory(environment: Environment, *, calls: int = 100_000) -> Result:
-    """Nobody takes the reports."""
+    """The backend is down while many large calls are made."""
     user = environment.user("memory", calls=calls)
-    told = user.line()
+    stats = user.line()
     user.end()
-    bar = told["limit"] * 1.2 + 20e6
-    wrong = [] if told["grown"] <= bar else [f"grown by {told['grown']}"]
-    if told["lost"] + told["pending"] != calls:
-        wrong.append(f"told {told}")
+    bar = stats["limit"] * 1.2 + 20e6
+    wrong = [] if stats["grown"] <= bar else [f"grown by {stats['grown']}"]
+    if stats["lost"] + stats["pending"] != calls:
+        wrong.append(f"stats: {stats}")
     return Result(
         f"backend down, {calls:,} calls with 10 KB bodies",
         f"memory grows by at most `max_queue_bytes` + 20 % + 20 MB ({bar / 1e6:.0f} MB)",
-        f"{told['grown'] / 1e6:.0f} MB; {told['pending']:,} pending, {told['lost']:,} counted lost",
+        f"{stats['grown'] / 1e6:.0f} MB; {stats['pending']:,} pending, {stats['lost']:,} counted "
+        "as lost",
         wrong,
     )

@@ -1,8 +1,9 @@
 """
-What a user's process does while something goes wrong: `python faults/program.py NAME OPTIONS`.
+A user's process during a fault: `python faults/program.py NAME OPTIONS`.
 
-OPTIONS is a JSON object: `openai` and `reporter` say where to, the rest is the function's. What a
-process has to tell is printed as a line of JSON; it waits where it reads a line.
+NAME is a method of `Program`. OPTIONS is a JSON object: `openai` is the URL of the OpenAI server,
+`reporter` has the settings of the reporter, and the other keys are for the method. The process
+prints its findings as lines of JSON, and reads a line from stdin where it has to wait.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TEXT = "The quick brown fox jumps over the lazy dog. " * 110
-"""About 5 KB; the answer is as long."""
+"""A prompt of about 5 KB; the answer is as long."""
 
 
-def say(**found: object) -> None:
+def print_json(**found: object) -> None:
     os.write(1, json.dumps(found).encode() + b"\n")
 
 
 class Program:
-    """One process: its functions are what `NAME` may be."""
+    """The clients and the reporter of the process; each public method is one program."""
 
     def __init__(self, openai: str, reporter: dict[str, Any], **options: Any) -> None:
         self.url = openai
@@ -50,10 +51,10 @@ class Program:
             metadata={"n": number},  # type: ignore[dict-item] - the receiver compares numbers
         )
 
-    def tell(self, **more: object) -> None:
+    def print_stats(self, **more: object) -> None:
         stats = self.reporter.stats()
         lost = sum(stats.dropped.values()) + stats.rejected
-        say(delivered=stats.delivered, lost=lost, pending=stats.pending, **more)
+        print_json(delivered=stats.delivered, lost=lost, pending=stats.pending, **more)
 
     def steady(self) -> None:
         """Make calls at an even pace, then wait until they are delivered."""
@@ -62,19 +63,19 @@ class Program:
         for number in range(calls):
             self.call(number)
             time.sleep(max(0.0, begin + seconds * (number + 1) / calls - time.monotonic()))
-        self.tell()
+        self.print_stats()
         self.reporter.flush(120)
-        self.tell()
+        self.print_stats()
 
     def burst(self) -> None:
         """Make calls one after the other, then wait until they are delivered."""
         for number in range(self.options["calls"]):
             self.call(number)
         self.reporter.flush(None)
-        self.tell()
+        self.print_stats()
 
     def paused(self) -> None:
-        """Make one call; make others, and leave, once the server has asked for a pause."""
+        """Make one call; when the server has asked for a pause, make the others and exit."""
         self.call(0)
         while "HTTP" not in self.reporter.flush(0).reason:
             time.sleep(0.001)
@@ -82,7 +83,7 @@ class Program:
             self.call(number)
 
     def poisoned(self) -> None:
-        """Make calls of which some have an answer that is always 500; wait for the others."""
+        """Make calls of which some always get 500; wait until the others are delivered."""
         good, bad = self.options["good"], self.options["bad"]
         begin = time.monotonic()
         for number in range(bad):
@@ -91,11 +92,11 @@ class Program:
             self.call(number)
         while self.reporter.stats().delivered < good:
             time.sleep(0.001)
-        self.tell(seconds=time.monotonic() - begin)
+        self.print_stats(seconds=time.monotonic() - begin)
         os._exit(0)
 
     def memory(self) -> None:
-        """Make calls while nobody takes the reports, and watch the memory."""
+        """Make calls while the backend is down, and measure the memory."""
         for _ in range(500):
             self.client.chat.completions.create(
                 model="gpt-4o-mini",
@@ -108,13 +109,13 @@ class Program:
             self.call(number)
             if number % 500 == 0:
                 peak = max(peak, _resident())
-        self.tell(
+        self.print_stats(
             grown=max(peak, _resident()) - before, limit=self.reporter.settings.max_queue_bytes
         )
         os._exit(0)
 
     def leave(self) -> None:
-        """Make calls, say so, and leave."""
+        """Make calls, print their number, wait for a line, and exit."""
         how, first = self.options["how"], self.options.get("first", 0)
         numbers = range(first, first + self.options["calls"])
         if how == "asyncio.run":
@@ -123,7 +124,7 @@ class Program:
         for number in numbers:
             self.call(number)
         kept = [self._open_stream(numbers.stop + i) for i in range(self.options.get("open", 0))]
-        say(calls=len(numbers) + len(kept))
+        print_json(calls=len(numbers) + len(kept))
         sys.stdin.readline()
         if how == "sys.exit":
             sys.exit(3)
@@ -144,7 +145,7 @@ class Program:
             )
         )
         await self.async_client.close()
-        say(calls=len(numbers))
+        print_json(calls=len(numbers))
         sys.stdin.readline()
 
     def _open_stream(self, number: int) -> Iterator[object]:
@@ -158,32 +159,32 @@ class Program:
         return stream
 
     def endless(self) -> None:
-        """Make calls until killed; a line for each that has ended, with the time it ended at."""
+        """Make calls until killed; print a line for each that has ended, with its time."""
         text = "x" * self.options["size"]
         if self.options.get("busy"):
             threading.Thread(target=_compute, daemon=True).start()
-        threading.Thread(target=_exit_when_told, daemon=True).start()
+        threading.Thread(target=_exit_on_line, daemon=True).start()
         number = self.options["first"]
         while True:
             self.call(number, text)
-            say(n=number, at=time.monotonic())
+            print_json(n=number, at=time.monotonic())
             number += 1
             time.sleep(self.options["pause"])
 
     def next_one(self) -> None:
-        """Make one call, and stay until the spool is empty."""
+        """Make one call, and wait until the spool is empty."""
         self.call(self.options["first"])
         path = Path(self.reporter.settings.spool or "")
         while not path.exists() or self._rows_in(path):
             time.sleep(0.01)
         self.reporter.flush()
-        self.tell()
+        self.print_stats()
 
     def _rows_in(self, path: Path) -> int:
         try:
             with closing(sqlite3.connect(path)) as connection:
                 return int(connection.execute("SELECT count(*) FROM reports").fetchone()[0])
-        except sqlite3.OperationalError:  # it is being made
+        except sqlite3.OperationalError:  # the file is being created
             return 1
 
 
@@ -191,7 +192,7 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def _exit_when_told() -> None:
+def _exit_on_line() -> None:
     sys.stdin.readline()
     os._exit(0)
 

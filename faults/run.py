@@ -1,11 +1,11 @@
 """
-Faults, for real: what is lost, what comes twice, and how long it takes.
+Causes real faults and measures what is lost, what is stored twice, and how long it takes.
 
     python faults/run.py [NAME ...] [--write docs/faults.md]
 
-Each runs in a environment of its own, on loopback, with the default settings. It ends with 1 where
-something is lost, doubled or told wrongly. A time only says whether it was held: it is the
-machine's as much as ours.
+Each fault runs in an environment of its own, on loopback, with the default settings. The exit
+status is 1 if a report is lost, stored twice or counted wrongly. A time over its limit is shown
+and is no failure, because it depends on the machine as well.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FAULTS: dict[str, Callable[[Environment], Result | list[Result]]] = {
     )
 }
 MOSTLY_WAITING = {"outage"}
-"""These go on beside the others."""
+"""These run beside the others."""
 BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
 
 
@@ -54,11 +54,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(FAULTS)}")
-    parser.add_argument("--write", type=Path, help="put the figures into this page")
+    known = ", ".join(FAULTS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"by default all of {known}")
+    parser.add_argument("--write", type=Path, help="write the table of results into this page")
     options = parser.parse_args()
     if unknown := set(options.names) - set(FAULTS):
-        parser.error(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; choose from {known}")
     names = options.names or list(FAULTS)
     beside = [name for name in names if name in MOSTLY_WAITING and len(names) > 1]
     rows: list[Result] = []
@@ -76,19 +77,19 @@ def main() -> int:
     if options.write:
         write(options.write, rows)
     wrong = sum(bool(row.wrong) for row in rows)
-    print(f"{len(rows)} faults, {wrong} of them wrong")
+    print(f"{len(rows)} results, {wrong} of them wrong")
     return min(wrong, 1)
 
 
 def run(name: str) -> list[Result]:
-    """Bring about one fault, in a environment of its own."""
-    with make_environment() as place:
-        found = FAULTS[name](place)
+    """Cause one fault in an environment of its own."""
+    with make_environment() as environment:
+        found = FAULTS[name](environment)
     return [found] if isinstance(found, Result) else found
 
 
 def write(page: Path, rows: list[Result]) -> None:
-    """Replace the table of the page."""
+    """Replace the table in the page."""
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     where = (
