@@ -127,7 +127,7 @@ class _StandIn:
         self._run, self._target = run, target
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return type(self._target)
 
     def __getattr__(self, name: str) -> Any:
