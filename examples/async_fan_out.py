@@ -1,5 +1,5 @@
 """
-Many calls at once: each is a report of its own, labelled by the block it was made in.
+Many concurrent calls: each has a report of its own, with the labels of the block that makes it.
 
     python examples/async_fan_out.py
 """
@@ -14,7 +14,7 @@ CITIES = ["Lisbon", "Nairobi", "Osaka", "Lima", "Oslo"]
 
 
 async def ask(client: AsyncOpenAI, city: str) -> str:
-    """Ask about one city; tasks have the metadata that was in force where they were made."""
+    """Ask about one city; a task has the labels of the block that created it."""
     with metadata(city=city):
         completion = await client.chat.completions.create(
             model="gpt-4o-mini",

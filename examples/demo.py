@@ -1,9 +1,9 @@
 """
 From calls to stored reports, on this machine: `make demo`.
 
-Starts the receiver and, unless OPENAI_API_KEY is set, a small real model; makes the calls of
-quickstart.py; shows what is stored; and checks each report against what the client got. Exits
-with 1 if one is missing or wrong, and says which.
+Starts the receiver and, unless OPENAI_API_KEY is set, a small real model. Makes the calls of
+quickstart.py, lists the stored reports, and compares each of them with the result of its call.
+Exits with 1 if a report is missing or wrong, and names the call.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ class DemoError(Exception):
 
 
 class WrongReportError(Exception):
-    """A report is missing, or differs from what the client got."""
+    """A report is missing, or differs from the result of its call."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Run the demo and check what is stored.")
-    parser.add_argument("--db", type=Path, help="keep the reports in this SQLite file, made anew")
+    parser = argparse.ArgumentParser(description="Run the demo and check the stored reports.")
+    parser.add_argument(
+        "--db", type=Path, help="keep the reports in this SQLite file, which is overwritten"
+    )
     given = parser.parse_args()
     began = time.monotonic()
     try:
@@ -73,14 +75,14 @@ def run(db: Path) -> int:
             os.environ["OPENAI_API_KEY"] = "none-needed"
             os.environ["QUICKSTART_MODEL"] = os.environ["QUICKSTART_COMPLETION_MODEL"] = MODEL
         got = make_calls()
-    print("\nWhat the receiver has stored:\n", flush=True)
+    print("\nThe stored reports:\n", flush=True)
     subprocess.run([*COMMAND, "logs", "--limit", "0", "--db", str(db)], check=True)  # noqa: S603
-    print("\nEach report against what the client got:\n")
+    print("\nEach report compared with the result of its call:\n")
     return check_all(read_reports(db), got)
 
 
 def set_environment() -> None:
-    """Leave out the user's own settings of openpipe_report, and proxies for loopback."""
+    """Remove the user's settings of openpipe_report, and exclude loopback from proxies."""
     for name in [name for name in os.environ if name.startswith("OPENPIPE_")]:
         del os.environ[name]
     for name in ("NO_PROXY", "no_proxy"):
@@ -189,7 +191,7 @@ def check_fan_out(reports: list[Report], results: Any) -> None:
 def check_failing(reports: list[Report], error: Any) -> None:
     report = only(reports, 1)[0]
     if error is None:
-        raise WrongReportError("the call should have failed with a 400, and did not")
+        raise WrongReportError("the call did not fail with a 400")
     same("statusCode", report.get("statusCode"), error.status_code)
     same("errorMessage", report.get("errorMessage"), error.body["message"])
     same("respPayload", report.get("respPayload"), error.response.json())
@@ -236,7 +238,7 @@ def tags(report: Report) -> dict[str, Any]:
 
 def only(reports: list[Report], count: int) -> list[Report]:
     if len(reports) != count:
-        raise WrongReportError(f"{len(reports)} reports are stored, there should be {count}")
+        raise WrongReportError(f"{len(reports)} reports are stored instead of {count}")
     return reports
 
 
@@ -251,7 +253,7 @@ def compare_success(report: Report, answer: dict[str, Any] | None = None) -> Non
 
 def same(what: str, stored: object, received: object) -> None:
     if stored != received:
-        raise WrongReportError(f"{what} is {stored!r}, the client got {received!r}")
+        raise WrongReportError(f"{what} is {stored!r} in the report and {received!r} in the result")
 
 
 if __name__ == "__main__":

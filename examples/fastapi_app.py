@@ -4,8 +4,8 @@ A FastAPI application: one client for all requests, each call labelled with its 
     uvicorn fastapi_app:app --app-dir examples
     curl 'http://127.0.0.1:8000/ask?user=u-42&question=Hi'
 
-What is reported leaves on threads of its own, so no request waits for it. At the end of the server
-`aflush()` delivers what is left; the process's own exit would, too.
+Background threads send the reports, so no request waits for them. When the server stops, `aflush()`
+delivers the pending reports; the exit of the process would deliver them as well.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open the client with the server, and close it with it."""
+    """Open the client when the server starts, and close it when the server stops."""
     async with AsyncOpenAI() as app.state.client:
         yield
     await aflush()

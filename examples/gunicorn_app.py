@@ -1,11 +1,11 @@
 """
-A WSGI application for gunicorn, whose workers are forked from a process that has the client.
+A WSGI application for gunicorn, with a client that is constructed before the workers are forked.
 
     gunicorn --preload --workers 4 --chdir examples gunicorn_app:app
     curl http://127.0.0.1:8000/
 
-With `--preload` the client is made before the workers are; each worker reports for itself, with
-threads of its own, and delivers what is left when gunicorn ends it. Nothing needs to be set up.
+Each worker sends its own reports, with threads of its own, and delivers the pending ones when
+gunicorn stops it. No setup is needed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ client = OpenAI()
 
 
 def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Ask the model something, whatever the request."""
+    """Answer any request with a greeting of the model."""
     with metadata(route=environ["PATH_INFO"]):
         completion = client.chat.completions.create(
             model="gpt-4o-mini",

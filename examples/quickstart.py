@@ -1,15 +1,15 @@
 """
-Every kind of call, made as usual: only the import differs.
+Every kind of call. Only the import differs from a program that uses openai.
 
-Each call below is reported to OPENPIPE_BASE_URL while the program goes on. To try it by hand:
+Each call is reported to OPENPIPE_BASE_URL while the program goes on. To run it by hand:
 
     openpipe-report serve                                         # in one terminal
-    export OPENPIPE_BASE_URL=http://127.0.0.1:8417/api/v1         # in another one
+    export OPENPIPE_BASE_URL=http://127.0.0.1:8417/api/v1         # in another terminal
     export OPENAI_API_KEY=...
     python examples/quickstart.py
     openpipe-report logs
 
-`make demo` does all that, without a key too, on a small model that runs on this machine.
+`make demo` does all of this; without an API key it uses a small model on this machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CITIES = ["Lisbon", "Nairobi", "Osaka", "Lima", "Oslo"]
 
 
 def plain(client: OpenAI) -> Any:
-    """`metadata` labels the report; OpenAI does not see it here."""
+    """`metadata` labels the report and is not sent to OpenAI in this call."""
     completion = client.chat.completions.create(
         model=MODEL,
         messages=[{"role": "user", "content": "Name the capital of France."}],
@@ -41,7 +41,7 @@ def plain(client: OpenAI) -> Any:
 
 
 def streamed(client: OpenAI) -> dict[str, Any]:
-    """The report holds the whole answer, as if it had not been streamed."""
+    """The report has the whole answer, like that of an unstreamed call."""
     stream = client.chat.completions.create(
         model=MODEL,
         messages=[{"role": "user", "content": "Count from one to ten."}],
@@ -69,7 +69,7 @@ class Review(BaseModel):
 
 
 def parsed(client: OpenAI) -> Any:
-    """`parse` returns a pydantic object; the report has the JSON schema and the JSON."""
+    """`parse` returns a pydantic object; the report has its JSON schema and its JSON."""
     completion = client.chat.completions.parse(
         model=MODEL,
         messages=[
@@ -87,7 +87,7 @@ def parsed(client: OpenAI) -> Any:
 
 
 def responses(client: OpenAI) -> Any:
-    """The Responses API takes `metadata` itself, so it goes to OpenAI as well."""
+    """The Responses API has a `metadata` of its own, so it is also sent to OpenAI."""
     response = client.responses.create(
         model=MODEL,
         input="Say hello.",
@@ -99,7 +99,7 @@ def responses(client: OpenAI) -> Any:
 
 
 def completed(client: OpenAI) -> Any:
-    """A legacy completion has no `metadata` argument: a block labels the calls inside."""
+    """A legacy completion has no argument `metadata`; a block labels the calls inside it."""
     with metadata(demo="completed"):
         completion = client.completions.create(
             model=COMPLETION_MODEL, prompt="Once upon a time,", max_tokens=16
@@ -109,7 +109,7 @@ def completed(client: OpenAI) -> Any:
 
 
 async def fan_out() -> list[Any]:
-    """Five calls at once."""
+    """Make five concurrent calls."""
     async with AsyncOpenAI() as client:
         completions = await asyncio.gather(
             *(
@@ -128,7 +128,7 @@ async def fan_out() -> list[Any]:
 
 
 def failing(client: OpenAI) -> BadRequestError | None:
-    """A failure raises what openai raises, and is reported with its status and message."""
+    """A failed call raises openai's exception and is reported with its status and message."""
     message: Any = {"role": "user"}  # no content
     try:
         client.chat.completions.create(
@@ -141,7 +141,7 @@ def failing(client: OpenAI) -> BadRequestError | None:
 
 
 def spanned(client: OpenAI) -> dict[str, Any]:
-    """A span is reported itself, and ties the calls inside together by its $trace_id."""
+    """A span has a report of its own and shares its `$trace_id` with the calls inside it."""
     task = {"task": "name a bakery and praise it"}
     with span("bakery", request=task, metadata={"demo": "spanned"}) as work:
         name = client.chat.completions.create(
@@ -165,7 +165,7 @@ def spanned(client: OpenAI) -> dict[str, Any]:
 
 
 def main() -> dict[str, Any]:
-    """Make the calls; return by the name of each what the caller got."""
+    """Make the calls; return their results by name."""
     steps = {
         "plain": plain,
         "streamed": streamed,
@@ -181,7 +181,7 @@ def main() -> dict[str, Any]:
         for number, (name, step) in enumerate(steps.items(), 1):
             print(f"[{number}/{len(steps)}] {name}", flush=True)
             got[name] = step(client)
-    # Not needed at the end of a program, which delivers by itself: this is for those who wait.
+    # Not needed at exit, which delivers the pending reports; it is for programs that go on.
     flushed = flush(timeout=30)
     if not flushed:
         print(f"not every report was delivered: {flushed}")

@@ -1,10 +1,10 @@
 """
-Spans in a small retrieval pipeline: search, answer, and the call inside are one trace.
+Spans in a small retrieval pipeline. The search, the answer and the call inside are one trace.
 
     python examples/rag_spans.py
 
-Each span is a report with its input, its result and its time; `openpipe-report logs` shows them
-beside the call, the tags `$trace_id` and `$parent_span_id` say what belongs to what.
+Each span has a report with its arguments, its result and its duration. `openpipe-report logs` lists
+them beside the call; the tags `$trace_id` and `$parent_span_id` connect them.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ NOTES = [
 
 
 def words(text: str) -> set[str]:
-    """Take the words of a text, in lower case."""
+    """Return the words of a text in lower case."""
     return set(re.findall(r"\w+", text.lower()))
 
 
 @span("score")
 def score(question: str, note: str) -> float:
-    """How much of the question is in a note."""
+    """Return the share of the question's words that a note has."""
     return len(words(question) & words(note)) / len(words(question))
 
 
 @span("search", metadata={"index": "notes"})
 def search(question: str, count: int = 2) -> list[str]:
-    """Find the best notes; threads of a pool are told what they work for."""
+    """Find the best notes; `with_context` makes the span known in the threads of the pool."""
     with ThreadPoolExecutor(4) as pool:
         scores = list(pool.map(with_context(score), [question] * len(NOTES), NOTES))
     best = sorted(zip(scores, NOTES, strict=True), reverse=True)
@@ -44,7 +44,7 @@ def search(question: str, count: int = 2) -> list[str]:
 
 @span("answer", tags={"pipeline": "rag"})
 def answer(client: OpenAI, question: str) -> str:
-    """Answer from what was found."""
+    """Answer the question from the notes that were found."""
     notes = "\n".join(search(question))
     completion = client.chat.completions.create(
         model="gpt-4o-mini",

@@ -1,10 +1,10 @@
 """
-What leaves the process: pictures are elided, and addresses, secrets and a pattern of your own.
+Redaction of reports: media are elided, secrets masked by key, card numbers by a hook of your own.
 
     python examples/redaction.py
 
-The hook gets each report before disk and network. If it raises, the report is dropped and counted:
-what could not be redacted is never sent.
+The hook gets each report before it is written to disk or sent. If the hook raises, the report is
+dropped and counted, never sent unredacted.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ CARD = re.compile(r"\b(?:\d[ -]?){13,16}\b")
 
 
 def mask_cards(report: Report) -> Report:
-    """Mask what looks like a card number in any string of the payloads."""
+    """Mask digits in the format of a card number, in any string of the payloads."""
     names = report.model_fields_set & {"reqPayload", "respPayload"}
     payloads = {name: mask(getattr(report, name)) for name in names}
     return report.model_copy(update=payloads)
 
 
 def mask(value: Any) -> Any:
-    """Mask one value, and what is in it."""
+    """Mask a JSON value with all its members."""
     if isinstance(value, str):
         return CARD.sub("[card]", value)
     if isinstance(value, dict):

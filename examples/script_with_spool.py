@@ -1,10 +1,10 @@
 """
-A script that must not lose a report, whatever ends it: they are in a file before they are sent.
+A script that loses no report however it ends: a file has each report before it is sent.
 
     python examples/script_with_spool.py
 
-Kill it (`kill -9`) or take the receiver away: what was not delivered is in `reports.spool`, and the
-next run delivers it, as does `openpipe-report resend --spool reports.spool`.
+Kill the script (`kill -9`) or stop the receiver: `reports.spool` keeps the undelivered reports. The
+next run delivers them, and so does `openpipe-report resend --spool reports.spool`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-A streamed answer: the caller reads chunks as always, the report holds the whole completion.
+A streamed answer: the caller reads chunks as usual, and the report has the whole completion.
 
     python examples/streaming.py
 """

@@ -1,9 +1,9 @@
 """
-Testing your own code with `captured_reports()`: what would be reported, without a server.
+A test of your own code with `captured_reports()`, which collects reports instead of sending them.
 
     pytest examples/test_your_code.py
 
-OpenAI is answered for by httpx's MockTransport; any other way of mocking does as well.
+httpx's MockTransport takes the place of OpenAI; any other mock works as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ANSWER = {
 
 
 def capital_of(client: OpenAI, country: str) -> str | None:
-    """Stand for your own code."""
+    """Stand in for your own code."""
     with metadata(feature="geography"):
         completion = client.chat.completions.create(
             model="gpt-4o-mini",
@@ -39,7 +39,7 @@ def capital_of(client: OpenAI, country: str) -> str | None:
 
 
 def test_capital() -> None:
-    """The call is made as expected, and would be reported with its label."""
+    """The call is made as expected and reported with its label."""
     transport = httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER))
     with (
         captured_reports() as reports,
