@@ -7,17 +7,20 @@ generator is bound to the generator's frame: it is in force where that frame is 
 calls that run, in any thread, task or context, and nowhere else. Stacks are searched only while
 such a block is open somewhere in the process.
 
-The context variable is set all the same, for the tasks and threads that a generator starts. Those
-that its consumer starts between two steps cannot be told from them, and have the labels too; a
-generator that is decorated with `@span(...)` has no such leak, since each of its steps is taken by
-us.
+The context variable is set all the same, for the tasks and threads that a generator starts. What
+this gives up: tasks that the consumer of an async generator starts between two steps cannot be told
+from the generator's own, and have the labels too; and tasks that a later step starts in another
+context than the first step's have none, unless `with_context()` carries them. A generator that is
+decorated with `@span(...)` has neither fault, since each of its steps is taken by us.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from weakref import KeyedRef, ref
 
@@ -33,9 +36,16 @@ _ENTERING = frozenset(
         "enter_context",
         "enter_async_context",
         "call_fixture_func",  # pytest's
+        "_run_tests_and_fixtures",  # anyio's, in tests
+        "resolve_dependency",  # Litestar's
+        "async_next",  # the same
     }
 )
-"""Functions that enter a block on behalf of their caller, by their names."""
+"""
+Functions that enter a block, or begin a generator as if it were one, for somebody else, by their
+names: contextlib's, those of classes like its own, and of tools that make fixtures and dependencies
+of generators.
+"""
 
 
 class _ThreadKey(threading.local):
@@ -48,7 +58,13 @@ class _ThreadKey(threading.local):
 _thread_key = _ThreadKey()
 
 
-def _current_task() -> asyncio.Task[object] | None:
+def _current_task() -> object | None:
+    """Return the task of trio or asyncio that runs."""
+    trio: Any = sys.modules.get("trio")
+    if trio is not None:  # first: as a guest it runs inside of asyncio's
+        with suppress(Exception):  # its RuntimeError, and a module that is half imported
+            task: object = trio.lowlevel.current_task()
+            return task
     # current_task() raises without a loop, which takes ten times as long as this look.
     loop = asyncio._get_running_loop()  # noqa: SLF001 - one of asyncio.__all__
     return None if loop is None else asyncio.current_task(loop)
@@ -183,8 +199,8 @@ def generator_of(frame: FrameType | None) -> FrameType | None:
     """
     Find the generator in which a block is entered, if it is one.
 
-    A generator that is entered as a context manager itself (`@contextmanager`) is none: its block
-    is meant for the body of its caller's `with`, and so belongs to the caller's frame.
+    A generator that is entered as a context manager itself (`@contextmanager`, a fixture) is none:
+    its block is meant for the body of its caller's `with`, and so belongs to the caller's frame.
 
     Args:
         frame: The frame that called `__enter__`.

@@ -177,6 +177,14 @@ def exit_scope(token: ScopeToken[Scope]) -> None:
     if current.token is token:
         scope.set(token.outer or Scope())
         _drop_left_blocks(scope.get())
+        return
+    # Blocks of generators were entered since: what is started from now on must not find this one.
+    inner = current.token
+    while inner is not None and inner.outer is not None:
+        if inner.outer.token is token:
+            inner.outer = token.outer
+            return
+        inner = inner.outer.token
 
 
 class AsyncableContextManager(ABC):

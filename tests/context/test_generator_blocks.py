@@ -19,7 +19,7 @@ from contextlib import (
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import StreamingResponse
 
 from openpipe_report import metadata, span, with_context
@@ -541,6 +541,12 @@ async def under_wait_for(stream):
 ASYNC_STEPS = [in_this_task, in_a_task, in_an_empty_task, under_wait_for]
 
 
+@pytest.fixture(params=ASYNC_STEPS)
+def take_async(request):
+    """A way to take the steps of an async generator."""
+    return request.param
+
+
 @pytest.mark.parametrize("take", ASYNC_STEPS)
 @pytest.mark.parametrize("report", [True, False])
 async def test_async_steps_elsewhere(block, take, report):
@@ -649,3 +655,77 @@ async def test_sync_generator_in_async_consumers(block):
         assert await asyncio.gather(async_labels(), async_labels()) == [NOTHING] * 2
         assert await async_labels() == NOTHING
     assert next(stream) == NOTHING
+
+
+def test_trio(block):
+    """Tasks of trio's that an async generator starts have its labels; its consumer has not."""
+    trio = pytest.importorskip("trio")
+
+    async def work():
+        with block("gen", report=False):
+            for _ in range(2):
+                seen = []
+
+                async def child(seen=seen):
+                    await trio.sleep(0)
+                    seen.append(labels())
+
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(child)
+                yield seen
+
+    async def main():
+        async for seen in work():
+            assert seen == [("gen", False)]
+            assert labels() == NOTHING
+        assert labels() == NOTHING
+
+    trio.run(main)
+
+
+async def test_consumers_block_that_ends_between_steps(block):
+    """A consumer's block that was left while a generator's is open is in nobody's way."""
+    outer = metadata(of="outer")
+    outer.__enter__()
+    stream = steps(block)
+    next(stream)
+    outer.__exit__(None, None, None)
+    assert await asyncio.gather(async_labels()) == [NOTHING]
+    assert next(stream) == ("gen", True)
+    stream.close()
+    assert await asyncio.gather(async_labels()) == [NOTHING]
+
+
+async def test_decorated_async_generator(take_async, reports):
+    """One that is decorated is exact for the tasks of its own and of its consumer."""
+
+    @span("work", metadata={"of": "span"})
+    async def work():
+        with metadata(report=False):
+            for _ in range(3):
+                yield await asyncio.gather(async_labels(), asyncio.to_thread(labels))
+
+    stream = work()
+    for _ in range(3):
+        assert await take_async(stream) == [("span", False)] * 2
+        assert await asyncio.gather(async_labels()) == [NOTHING]
+    await stream.aclose()
+
+
+async def test_dependencies():
+    """A block in a dependency of FastAPI's labels the endpoint, and what that streams."""
+    app = FastAPI()
+
+    async def labelled():
+        with metadata(of="dependency"):
+            yield
+
+    @app.get("/", dependencies=[Depends(labelled)])
+    async def serve() -> StreamingResponse:
+        own = labels()
+        return StreamingResponse(repr(each) for each in (own, labels()))
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        assert (await client.get("/")).text == repr(("dependency", True)) * 2
+    assert labels() == NOTHING
