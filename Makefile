@@ -5,10 +5,10 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: demo test lint types wheel unit lowest versions dropin integrations faults bench
 
-demo: $(VENV)/.demo  ## calls, a receiver and a real model, on this machine
+demo: $(VENV)/.demo  ## calls of a local model, reported to a local receiver and checked
 	@$(BIN)/python examples/demo.py --db $(VENV)/demo.db
 
-test: lint types wheel unit  ## everything that must hold
+test: lint types wheel unit  ## lint, types, wheel and unit
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -19,28 +19,28 @@ types: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-wheel: $(VENV)/.test  ## the built wheel alone, in an empty environment
+wheel: $(VENV)/.test  ## the built wheel in an empty environment
 	$(BIN)/python scripts/check_wheel.py
 
 unit: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto
 
-lowest: $(VENV)/.test  ## tests and commands on the lowest version of every dependency and extra
+lowest: $(VENV)/.test  ## tests and commands on the lowest version of each dependency and extra
 	$(BIN)/python scripts/check_lowest.py
 
-versions: $(VENV)/.test  ## the tests on other Pythons and other openai versions
+versions: $(VENV)/.test  ## the tests on other versions of Python and openai
 	$(BIN)/python scripts/check_versions.py
 
 dropin:  ## openai's own tests against our classes; ALL=1 for every version and every test
 	$(PYTHON) scripts/dropin.py $(if $(ALL),--all)
 
-integrations:  ## the libraries that call openai, with our client in them; LIBS="dspy litellm" for some
+integrations:  ## libraries that call openai, with our client in them; LIBS="dspy litellm" for some
 	$(PYTHON) scripts/check_integrations.py $(LIBS)
 
-faults: $(VENV)/.test  ## outages, kills, exits and lost answers, for real; figures to docs/faults.md
+faults: $(VENV)/.test  ## real outages, kills, exits and lost answers; writes the figures to docs/faults.md
 	$(BIN)/python faults/run.py --write docs/faults.md
 
-bench: $(VENV)/.test  ## what is added to a caller, and the speed of delivery
+bench: $(VENV)/.test  ## the time added to a call, and the speed of delivery
 	$(BIN)/python benchmarks/added_to_caller.py
 	$(BIN)/python benchmarks/delivery.py
 
@@ -53,7 +53,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.made
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.made
-	@echo "==> installing openpipe-report and what its tests need"
+	@echo "==> installing openpipe-report and the packages of its tests"
 	$(PIP) install --quiet --upgrade 'pip>=25.1'
 	$(PIP) install --quiet -e '.[server]' --group test --group lint
 	@touch $@

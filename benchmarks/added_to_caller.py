@@ -1,18 +1,20 @@
 """
-What reporting adds to a call, on the caller's thread.
+The time that reporting adds to a call on the caller's thread.
 
     python benchmarks/added_to_caller.py [--calls 1500] [--only plain] [--quick]
 
-Real HTTP to a server in another process. Each line compares openai's client with ours and, beside
-it (A/A), with an empty subclass of itself: what that differs by is noise. A bar counts only where
-A/A plus or minus two standard errors is below half of it. Thread time is taken with the senders
-held, so that it is the caller's own; with senders at work, which take its caches and the
-interpreter's lock, that of a backend that is down is to be no more than that of one that is well.
-Wall time comes last.
+The calls are real HTTP requests to a server in another process. Each line compares openai's client
+with ours and, as a control (A/A), with an empty subclass of openai's, whose difference is noise. A
+limit counts only if the A/A difference plus or minus two standard errors is below half of it.
 
-A side's turn is a block of calls, the first of them untimed: CPython specializes openai's bytecode
-for one class at a time and takes up to 53 misses to do so anew. A user's program has one class;
-clients that alternate call by call measure mostly that.
+Thread time is measured with the senders blocked, so that it is the caller's own. Working senders
+share the caller's caches and the GIL; there, a backend that is down must add no more time than a
+healthy one. Wall time is measured last.
+
+Each client makes a block of calls before the other's turn, and the first calls of a block are not
+timed. CPython specializes openai's bytecode for one class at a time and needs up to 53 misses to do
+so again. A user's program has one class; clients that alternate at each call would measure mostly
+this effect.
 """
 
 from __future__ import annotations
@@ -41,11 +43,12 @@ if TYPE_CHECKING:
     from pairs import Timed
 
 BAR = 0.02
+"""Limit of the added time, as a share of the call's own."""
 WALL_BLOCK = 10
 """Calls in one measurement of wall time."""
 
 RENEWED_AFTER = 5
-"""Pairs of blocks after which the clients are made anew: where they lie in memory weighs, too."""
+"""Pairs of blocks after which new clients are made: their place in memory matters as well."""
 
 SIDES = ("bare", "ours", "empty")
 FULL, BESIDE, DOWN = ", queue full", ", senders at work", ", backend down"
@@ -63,7 +66,7 @@ ASKED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Line:
-    """What is called, and what becomes of the reports."""
+    """One line of the output: a kind of call and a state of the delivery."""
 
     stream: bool
     is_async: bool
@@ -75,15 +78,15 @@ class Line:
 
     @property
     def block(self) -> tuple[int, int]:
-        """How many calls of a block are not timed, and how many are."""
+        """The number of untimed calls in a block, and of timed ones."""
         return (2, 5) if self.stream else (60, 30)
 
 
 class Held:
     """
-    A reporter whose one sender is held, in `before_report`, by a report of its own.
+    A reporter whose only sender is blocked by a report in `before_report`.
 
-    What has piled up meanwhile is let go unsent, outside the clock.
+    `let_go()` discards the reports that have queued up since; this is not timed.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -116,7 +119,7 @@ class Held:
 
 
 class AtWork:
-    """A reporter whose senders do what they do."""
+    """A reporter whose senders work as usual."""
 
     def __init__(self, base_url: str) -> None:
         self.reporter = Reporter(base_url=base_url)
@@ -183,7 +186,7 @@ def async_call(
 def thread_time(line: Line, server: str, calls: int) -> tuple[Ratio, Ratio]:
     loop = asyncio.new_event_loop()
     reports = make_reports(line.state, server)
-    # One httpx client for all: the same connection, in the same state.
+    # All clients share one httpx client, and so the same connection in the same state.
     http_client: Any = (
         openai.DefaultAsyncHttpxClient() if line.is_async else openai.DefaultHttpxClient()
     )
@@ -229,7 +232,7 @@ def thread_time(line: Line, server: str, calls: int) -> tuple[Ratio, Ratio]:
 
 
 def wall_time(name: str, base_url: str, reporter: Reporter, blocks: int) -> None:
-    """Time blocks of calls, one call after the other; the senders work beside them."""
+    """Time blocks of consecutive calls while the senders work."""
 
     def block_of(kind: str) -> Timed:
         client = make_client(kind, reporter, is_async=False, base_url=base_url)
@@ -259,7 +262,7 @@ def judge(ours: Ratio, noise: Ratio) -> str:
     met = "met" if ours.value - 1 <= BAR else "missed"
     if abs(noise.value - 1) + 2 * noise.error < BAR / 2:
         return f"bar {BAR:.0%} {met}"
-    return f"bar {BAR:.0%} {met}, but does not count: A/A"
+    return f"bar {BAR:.0%} {met}, but does not count: A/A is too noisy"
 
 
 def show(name: str, ours: Ratio, noise: Ratio, calls: int, verdict: str = "") -> None:
@@ -273,14 +276,16 @@ def show(name: str, ours: Ratio, noise: Ratio, calls: int, verdict: str = "") ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=1_500, help="timed calls a side")
-    parser.add_argument("--only", default="", help="the lines whose name has this in it")
-    parser.add_argument("--quick", action="store_true", help="whether it runs at all")
+    parser.add_argument("--calls", type=int, default=1_500, help="number of timed calls per client")
+    parser.add_argument("--only", default="", help="only lines whose name contains this text")
+    parser.add_argument(
+        "--quick", action="store_true", help="make few calls, only to try the benchmark"
+    )
     options = parser.parse_args()
     calls = 20 if options.quick else options.calls
     logging.getLogger("openpipe_report").setLevel(logging.ERROR)
 
-    print(f"openai {openai.__version__}; thread time of the caller, bare, and what ours adds")
+    print(f"openai {openai.__version__}; the caller's thread time, and what reporting adds to it")
     well: dict[tuple[bool, bool], Ratio] = {}
     with loopback_server() as server:
         for stream, is_async, state in product((False, True), (False, True), STATES):

@@ -1,9 +1,9 @@
 """
-What delivery costs, against `httpx.Client.post(json=...)` of equal reports in the same run.
+The cost of delivery, compared with `httpx.Client.post(json=...)` of equal reports in the same run.
 
     python benchmarks/delivery.py [--quick]
 
-The server is in another process. Reports are those of plain calls, 5 KB each.
+The server runs in another process. The reports are those of plain calls, 5 KB each.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ ANSWER = chat_answer(2_700)
 
 
 def exchange() -> Exchange:
-    """A plain call as the caller's thread leaves it."""
+    """Return a plain call as the caller's thread submits it."""
     return Exchange(
         endpoint="chat/completions",
         version=VERSION,
@@ -105,7 +105,7 @@ def cpu_per_report(server: str, reports: int) -> None:
 
 
 def raw_loop(url: str, reports: int, wire: dict[str, Any]) -> Callable[[], None]:
-    """So many threads that post one report after the other."""
+    """Return a function that posts the reports from `SENDERS` threads."""
     client = httpx.Client(headers={"Authorization": "Bearer key"})
 
     def run() -> None:
@@ -139,7 +139,7 @@ def our_loop(reporter: Reporter, reports: int) -> Callable[[], None]:
 def race(
     base: Callable[[], None], other: Callable[[], None], reports: int, rounds: int
 ) -> tuple[Ratio, Ratio]:
-    """Let two ways of delivering so many reports take turns: their rates, and their CPU."""
+    """Alternate between two ways of delivery; compare their rates and their CPU time."""
     rates: dict[Any, list[float]] = {base: [], other: []}
     cpu: dict[Any, list[float]] = {base: [], other: []}
     for number in range(-1, rounds):
@@ -164,7 +164,7 @@ def throughput(server: str, latency: int, reports: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         spooled = Reporter(**where, spool=f"{folder}/reports.spool")
         rate, _ = race(ours, our_loop(spooled, reports), reports, rounds)
-        show("  with a spool, against memory only", rate, "reports/s", 0.6, at_least=True)
+        show("  with a spool, compared with memory only", rate, "reports/s", 0.6, at_least=True)
         spooled.shutdown()
     memory.shutdown()
 
@@ -179,14 +179,16 @@ def assembly(rounds: int) -> None:
             taken.append((time.thread_time() - begin) * 1e6 / CHUNKS)
     quarters = statistics.quantiles(taken, n=4)
     print(
-        f"assembly of a stream of {CHUNKS} chunks: {quarters[1]:.1f} us a chunk "
-        f"({quarters[0]:.1f} to {quarters[2]:.1f} the middle half of {rounds})"
+        f"assembly of a stream of {CHUNKS} chunks: {quarters[1]:.1f} us per chunk "
+        f"(the middle half of {rounds} rounds: {quarters[0]:.1f} to {quarters[2]:.1f})"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="whether it runs at all")
+    parser.add_argument(
+        "--quick", action="store_true", help="send few reports, only to try the benchmark"
+    )
     quick = parser.parse_args().quick
     size = len(encode_report(exchange(), Settings()))
     print(f"httpx {httpx.__version__}; reports of {size} bytes")

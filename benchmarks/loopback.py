@@ -1,9 +1,9 @@
 """
-A server that costs its clients as little as can be: answers made beforehand, in another process.
+A server that takes as little time from its clients as possible: fixed answers in another process.
 
-A path may begin with a latency: `/50ms/v1/chat/completions`. A chat request that asks for a stream
-gets one of `CHUNKS` chunks, each in an HTTP chunk of its own; any other gets 5 KB; what is posted
-to a path that ends in `/report` is acknowledged.
+A path may begin with a latency: `/50ms/v1/chat/completions`. A request for a stream gets one of
+`CHUNKS` chunks, each in an HTTP chunk of its own; any other request gets an answer of 5 KB. A
+request to a path that ends in `/report` gets an acknowledgement.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _WORDS = ("the ", "quick ", "brown ", "fox ", "jumps ", "over ", "the ", "lazy "
 
 
 def text_of(size: int) -> str:
-    """About `size` characters of plain text."""
+    """Return `size` characters of plain text."""
     sentence = "".join(_WORDS)
     return (sentence * (size // len(sentence) + 1))[:size]
 
 
 def chat_answer(size: int) -> bytes:
-    """A chat completion of about `size` bytes."""
+    """Return a chat completion of about `size` bytes."""
     frame: dict[str, Any] = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -59,7 +59,7 @@ def chat_answer(size: int) -> bytes:
 
 
 def chat_events(chunks: int = CHUNKS) -> list[bytes]:
-    """The events of a streamed chat completion, `[DONE]` not counted."""
+    """Return the events of a streamed chat completion, without the final `[DONE]`."""
     deltas: list[tuple[dict[str, str], str | None]] = [({"role": "assistant", "content": ""}, None)]
     deltas += [({"content": _WORDS[i % len(_WORDS)]}, None) for i in range(chunks - 2)]
     deltas.append(({}, "stop"))
@@ -140,7 +140,7 @@ def _run(parent: Connection) -> None:
 
 @contextmanager
 def loopback_server() -> Generator[str]:
-    """Run the server in a process of its own; yields `http://host:port`."""
+    """Run the server in a process of its own; yield `http://host:port`."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_run, args=(there,), daemon=True)

@@ -1,8 +1,9 @@
 """
-How two ways of doing one thing are compared: in pairs, in alternating order, by ratio.
+Compares two ways of doing one thing: in pairs, in alternating order, by their ratio.
 
-Clocks here are noisy by about 1 %, the two of a pair are close in time and so alike in noise. The
-order effect (the second of a pair finds warm caches) cancels within two neighbouring pairs.
+The clocks are noisy by about 1 %, but the two measurements of a pair are close in time and so have
+similar noise. The effect of the order (the second of a pair finds warm caches) cancels in two
+neighbouring pairs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     Timed = Callable[[], float]
-    """Does the thing once; returns what it took, by the clock that counts."""
+    """Does the thing once; returns the time that it took."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,13 @@ class Ratio:
 
 def compare(base: Sequence[float], other: Sequence[float]) -> Ratio:
     """
-    Compare sides whose i-th measurements are a pair, odd pairs taken in reversed order.
+    Compare two sides whose i-th measurements are a pair; odd pairs are in reversed order.
 
-    The standard error is that of a median, read off the order statistics half a root of n to
-    either side of it: no assumption about the tails.
+    The standard error is that of a median, from the order statistics at half the root of n on
+    either side of it. It assumes nothing about the tails.
     """
     ratios = [o / b for b, o in zip(base, other, strict=True)]
-    if len(ratios) > 3:  # noqa: PLR2004 - too few to be paired
+    if len(ratios) > 3:  # noqa: PLR2004 - fewer cannot be paired
         ratios = [math.sqrt(a * b) for a, b in zip(ratios[::2], ratios[1::2], strict=False)]
     ordered = sorted(ratios)
     n = len(ordered)
@@ -69,12 +70,12 @@ def measure(
     taken: Sequence[tuple[list[float], list[float]]],
 ) -> None:
     """
-    Measure several pairs of sides in turn, so that all of them see the same weather.
+    Measure several pairs of sides in turn, so that all are measured under the same conditions.
 
     Args:
-        pairs: How often each side is timed.
-        sides: (base, other) of each comparison.
-        taken: For each comparison the lists that what its sides took is added to.
+        pairs: Number of measurements of each side.
+        sides: The two sides (base, other) of each comparison.
+        taken: For each comparison the two lists to which the times are appended.
     """
     for number in range(pairs):
         for (base, other), (of_base, of_other) in zip(sides, taken, strict=True):

@@ -1,8 +1,8 @@
 """
-Run tests/integrations: the libraries that call openai for you, with our client in them.
+Run tests/integrations: libraries that call openai, with our client in them.
 
-Libraries that agree on an openai share an environment under `.venvs`, made once; the local model
-has one of its own, and serves all of them.
+Libraries that work with the same version of openai share an environment under `.venvs`, which is
+made once. The local model has an environment of its own and serves all of them.
 
     python scripts/check_integrations.py [LIBRARY ...]    # test_LIBRARY.py; all by default
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TESTS = ROOT / "tests" / "integrations"
 TOOLS = ["pytest", "pytest-asyncio"]
 LENIENT = ["-W", "default", "-W", "ignore::ResourceWarning", "--disable-warnings"]
-"""What the libraries warn of is theirs to mend."""
+"""Options of pytest that ignore the libraries' own warnings."""
 
 PACKAGES = {
     "openai_agents": "openai-agents",
@@ -36,7 +36,7 @@ PACKAGES = {
     "dspy": "dspy",
     "llama_index": "llama-index-llms-openai",
 }
-"""What `test_LIBRARY.py` needs."""
+"""The package that `test_LIBRARY.py` needs."""
 
 ENVIRONMENTS = {
     "integrations-3": (["openai>=3"], ["openai_agents", "langchain_openai", "pydantic_ai"]),
@@ -54,18 +54,19 @@ ENVIRONMENTS = {
     ),
 }
 """
-By name: what is required besides the libraries, and which libraries are tried.
+By name of an environment: requirements besides the libraries, and the libraries to test.
 
-Of each the newest that takes this openai is installed; upper bounds only spare pip a long search.
-instructor 1.17 needs a jiter that keeps it on openai 3.3; litellm 1.106 and llama-index 0.8 stop
-before 3, and litellm 1.106 imports mcp, which it does not require, as soon as there are tools.
+pip installs the newest version of each library that accepts this openai; upper bounds only spare
+pip a long search. instructor 1.17 needs a jiter that keeps it on openai 3.3. litellm 1.106 and
+llama-index 0.8 do not accept openai 3. For calls with tools litellm 1.106 imports mcp, which it
+does not require.
 """
 
 MODEL = "integrations-model"
 
 
 def prepare_libraries(name: str) -> Path:
-    """Make an environment of the table."""
+    """Make an environment of `ENVIRONMENTS`; return its interpreter."""
     more, libraries = ENVIRONMENTS[name]
     packages = [PACKAGES[library] for library in libraries]
     return prepare(name, [*more, *packages, *TOOLS, "-e", str(ROOT)])
@@ -87,7 +88,7 @@ def local_model(interpreter: Path) -> Iterator[str]:
 
 
 def show_versions(interpreter: Path, libraries: list[str]) -> None:
-    """Print which versions an environment got."""
+    """Print the versions that are installed in an environment."""
     names = [PACKAGES[library].partition("[")[0] for library in libraries]
     script = (
         "import sys; from importlib.metadata import version\n"
@@ -97,7 +98,7 @@ def show_versions(interpreter: Path, libraries: list[str]) -> None:
 
 
 def run_tests(interpreter: Path, libraries: list[str], model_url: str) -> bool:
-    """Run the tests of some libraries; return whether they passed."""
+    """Run the tests of some libraries; return True if they passed."""
     command = [interpreter, "-m", "pytest", "-q", *LENIENT]
     command += [TESTS / f"test_{library}.py" for library in libraries]
     command += ["-o", f"cache_dir={interpreter.parent.parent / 'cache'}"]
@@ -107,10 +108,10 @@ def run_tests(interpreter: Path, libraries: list[str], model_url: str) -> bool:
 
 
 def main() -> int:
-    """Run what was asked for; return how many environments failed."""
+    """Run the tests of the given libraries; return the number of environments that failed."""
     wanted = sys.argv[1:] or list(PACKAGES)
     if unknown := set(wanted) - set(PACKAGES):
-        sys.exit(f"error: no such library: {', '.join(unknown)} (there are {', '.join(PACKAGES)})")
+        sys.exit(f"error: unknown library: {', '.join(unknown)}; choose from {', '.join(PACKAGES)}")
     chosen = {
         name: [library for library in libraries if library in wanted]
         for name, (_, libraries) in ENVIRONMENTS.items()

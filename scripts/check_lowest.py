@@ -1,8 +1,8 @@
 """
-Install the lowest version that each dependency and each extra allows; run tests and commands there.
+Run tests and commands on the lowest allowed version of each dependency and extra.
 
-What `pyproject.toml` allows and does not say must work, too: dependencies of dependencies are the
-newest that fit. A floor that fails here is to be raised.
+Dependencies of dependencies are the newest that fit, as pip would install them. If a lowest version
+fails here, raise it in `pyproject.toml`.
 
     python scripts/check_lowest.py [-k PYTEST_EXPRESSION]
 """
@@ -27,7 +27,7 @@ TESTS = ["tests/cli", "tests/server", "tests/report", "tests/delivery", "tests/t
 
 
 def floors(*extras: str) -> list[str]:
-    """Pin each requirement of the package, and of these extras, to its lowest version."""
+    """Return the requirements of the package and of these extras, pinned to the lowest versions."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     named = [*project["dependencies"]]
     for extra in extras:
@@ -42,7 +42,7 @@ def floors(*extras: str) -> list[str]:
 
 
 def check_commands(command: Path, folder: Path) -> None:
-    """Run each command as a user would: receive a report, list it, show it."""
+    """Run each command as a user would: receive a report, list it and show it."""
 
     def expect(words: str, *arguments: str) -> None:
         done = subprocess.run(  # noqa: S603 - commands of our own
@@ -69,23 +69,23 @@ def check_commands(command: Path, folder: Path) -> None:
             receiver.send_signal(signal.SIGTERM)
             printed, _ = receiver.communicate(timeout=30)
     if receiver.returncode:
-        sys.exit(f"openpipe-report serve: ended with {receiver.returncode}: {printed}")
+        sys.exit(f"openpipe-report serve: exited with {receiver.returncode}: {printed}")
     missing = subprocess.run(  # noqa: S603
         [command, "show"], cwd=folder, capture_output=True, text=True, check=False
     )
     if "Missing argument" not in missing.stderr:
-        sys.exit(f"openpipe-report show: does not ask for its argument: {missing.stderr}")
+        sys.exit(f"openpipe-report show: does not report its missing argument: {missing.stderr}")
 
 
 def main() -> int:
-    """Prepare the environment, try the commands, run the tests; return pytest's status."""
+    """Make the environment, run the commands and the tests; return pytest's exit status."""
     pins = floors("cli", "server")
     print("==> lowest versions:", *pins, flush=True)  # noqa: T201
     wanted = [*pins, "--group", f"{ROOT}/pyproject.toml:test", "-e", f"{ROOT}[server]"]
     python = prepare("lowest", ["pip>=25.1"], wanted)
     with tempfile.TemporaryDirectory() as folder:
         check_commands(python.with_name("openpipe-report"), Path(folder))
-    # Old versions call what newer dependencies of theirs deprecate: that makes no floor wrong.
+    # Old versions use deprecated names of their own newer dependencies; that is no failure.
     command = [python, "-m", "pytest", "-q", "-n", "auto", "-W", "ignore::DeprecationWarning"]
     command += [*TESTS, *sys.argv[1:], "-o", f"cache_dir={python.parent.parent / 'cache'}"]
     return subprocess.run(command, cwd=ROOT, check=False).returncode  # noqa: S603

@@ -1,8 +1,8 @@
 """
-Run the tests on every Python that is installed here and on openai's milestones.
+Run the tests on each supported Python and on milestones of openai.
 
-Each combination has an environment of its own under `.venvs`, made once. Interpreters are found
-on the PATH and among pyenv's.
+Each combination has an environment of its own under `.venvs`, which is made once. Interpreters are
+searched on the PATH and in pyenv.
 
     python scripts/check_versions.py [-k PYTEST_EXPRESSION]
 """
@@ -21,7 +21,7 @@ from environments import ROOT, prepare
 TESTS = ["--group", f"{ROOT}/pyproject.toml:test", "-e", f"{ROOT}[server]"]
 
 LEFT_OUT = ["--ignore=tests/cli/test_cli.py", "--ignore=tests/server"]
-"""The receiver knows neither openai nor what differs between Pythons; `make test` has its tests."""
+"""Tests of the receiver, which depends neither on openai nor on the Python version."""
 
 COMBINATIONS = {
     "3.10": [floors(), ["openai"]],
@@ -32,21 +32,21 @@ COMBINATIONS = {
 
 
 def find_python(version: str) -> str | None:
-    """Find the interpreter of a version."""
+    """Return the interpreter of a Python version, or None if it is not installed."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     found = sorted(pyenv.glob(f"{version}.*/bin/python{version}"))
     return str(found[-1]) if found else shutil.which(f"python{version}")
 
 
 def main() -> int:
-    """Run all; return how many combinations failed."""
+    """Run all combinations; return the number of those that failed."""
     failed = []
     for version, all_requirements in COMBINATIONS.items():
         python = find_python(version)
         for requirements in all_requirements:
             title = f"Python {version}, {' '.join(requirements)}"
             if python is None:
-                failed.append(f"{title}: no such Python here")
+                failed.append(f"{title}: this Python is not installed")
                 continue
             print(f"==> {title}", flush=True)  # noqa: T201
             name = "-".join([version, *requirements]).replace("==", "")
@@ -54,7 +54,7 @@ def main() -> int:
             interpreter = prepare(name, *steps, python=python)
             command = [interpreter, "-m", "pytest", "-q", *LEFT_OUT, *sys.argv[1:]]
             command += ["-o", f"cache_dir={interpreter.parent.parent / 'cache'}"]
-            # What fails beside others is tried once more alone: a machine under load is no version.
+            # Failed tests run again one at a time: a busy machine is no fault of a version.
             if all(
                 subprocess.run([*command, *how], cwd=ROOT, check=False).returncode  # noqa: S603
                 for how in (["-n", "auto"], ["--last-failed", "--last-failed-no-failures=none"])

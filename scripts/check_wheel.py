@@ -1,8 +1,8 @@
 """
 Build the wheel, install it into empty environments outside the source, and use it there.
 
-Shows that the core's dependencies are enough to report a call, and that the extra `cli` is enough
-for the commands that read no stored reports; what needs another extra says which.
+Checks that the core's dependencies suffice to report a call, that the extra `cli` suffices for the
+commands that read no stored reports, and that the other commands name the extra that they need.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ OF_SERVER = ("fastapi", "sqlalchemy", "uvicorn")
 
 
 def run(*command: str | Path, cwd: Path) -> None:
-    """Run a command; its failure is ours."""
+    """Run a command; raise if it fails."""
     subprocess.run(command, cwd=cwd, check=True)  # noqa: S603 - commands of our own
 
 
 def try_installed(wheel: Path, extra: str, script: str, absent: tuple[str, ...]) -> None:
-    """Install the wheel with an extra in an empty environment; run a script of the tests there."""
+    """Install the wheel with an extra into an empty environment; run a test script there."""
     folder = wheel.parent / (extra or "core")
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
@@ -35,14 +35,14 @@ def try_installed(wheel: Path, extra: str, script: str, absent: tuple[str, ...])
 
 
 def main() -> None:
-    """Build, install, use."""
+    """Build the wheel and try it without extras and with the extra `cli`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, ROOT, cwd=folder)
         [wheel] = folder.glob("*.whl")
         try_installed(wheel, "", "smoke_core.py", (*OF_CLI, *OF_SERVER))
         try_installed(wheel, "cli", "smoke_cli.py", OF_SERVER)
-    sys.stdout.write(f"{wheel.name}: reports without extras; has its commands with cli alone\n")
+    sys.stdout.write(f"{wheel.name}: reports without extras, has its commands with cli\n")
 
 
 if __name__ == "__main__":

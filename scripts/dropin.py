@@ -1,13 +1,12 @@
 """
-Run openai's own test suite against our classes: no test that passes with openai's may fail.
+Run openai's own test suite against our classes: a test that passes with openai's must pass.
 
-The sdist of each openai release carries its tests. It is downloaded, run bare and run with our
-classes in the place of openai's (see `dropin_swap.py`), and the two are compared test by test.
-Only a test that passes in every bare run counts: one that needs a mock API server, a file that
-the sdist lacks or luck does not. What is downloaded, and each run's output, lies under
-`.venvs/dropin`.
+The sdist of each openai release contains its tests. They run bare and with our classes in place of
+openai's (see `dropin_swap.py`), and the two runs are compared test by test. A test counts only if
+it passes in every bare run: tests that need a mock API server, a file that the sdist lacks or luck
+do not. Downloads and the output of each run are kept under `.venvs/dropin`.
 
-    python scripts/dropin.py                   # the newest openai, the files that matter
+    python scripts/dropin.py                   # the newest openai, the files about clients
     python scripts/dropin.py --all             # every version, every test
     python scripts/dropin.py --openai 2.54.0   # one version, every test
     python scripts/dropin.py --openai 2.54.0 tests/lib/test_azure.py -- -k stream
@@ -49,7 +48,7 @@ QUICK = [
 ]
 
 EXTRAS = "aiohttp,bedrock,realtime,vertex"
-"""Of openai's: more of its tests can run. A version that lacks one warns."""
+"""Extras of openai with which more of its tests run; pip warns if a version lacks one."""
 
 TEST_TOOLS = [
     "pytest",
@@ -71,26 +70,26 @@ TEST_TOOLS = [
     "time-machine",
     "trio",
 ]
-"""What the tests of one version or another import."""
+"""Packages that the tests of some version import."""
 
 OLDER_TOOLS = {"1.66.0": ["pytest<9", "pytest-asyncio<0.25", "inline-snapshot<0.11"]}
-"""Tools that a version's tests were not written for, held back."""
+"""Older tools for versions whose tests fail with newer ones."""
 
 UNFAIR: dict[str, str] = {}
-"""Tests that no drop-in can pass, by node id, and why."""
+"""Tests that no drop-in can pass: the reason by node id."""
 
 SECONDS_PER_TEST = 120
 RETRIES = 4
 
 
 def say(text: str = "", *, end: str = "\n") -> None:
-    """Print at once."""
+    """Print and flush."""
     print(text, end=end, flush=True)  # noqa: T201 - a script
 
 
 @dataclass
 class Suite:
-    """The tests of one openai release, and the environment they run in."""
+    """The tests of one openai release and the environment that they run in."""
 
     version: str
     source: Path
@@ -98,7 +97,7 @@ class Suite:
 
     @property
     def folder(self) -> Path:
-        """Where its runs leave their traces."""
+        """The folder of its runs and their output."""
         return self.python.parent.parent
 
 
@@ -120,7 +119,7 @@ class Run:
 
 @dataclass
 class Verdict:
-    """What comparing the runs of a version says."""
+    """The comparison of the runs of one version."""
 
     version: str
     counted: int
@@ -136,11 +135,11 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether the bar is met."""
+        """Whether no test is broken, no internal error came, and calls were captured."""
         return not self.broken and self.counted > 0 and self.captured > 0 and not self.faults
 
     def row(self) -> list[str]:
-        """Tell the figures of the summary."""
+        """Return the cells of this version in the summary."""
         figures = (
             self.counted,
             self.captured,
@@ -168,18 +167,19 @@ HEADINGS = [
 ]
 
 LEGEND = """\
-- counted: tests that pass in every bare run, held against the run with our classes.
-- captured: calls that our classes reported meanwhile, each built as it would be sent.
+- counted: tests that pass in every bare run; they are compared with the run with our classes.
+- captured: calls that our classes reported in that run; each report was built, but not sent.
 - broken: counted tests that fail with our classes.
-- unsteady: failed with our classes once, then passed as often as it was tried again.
-- flaky: passed in one bare run and failed in the other; not counted.
-- not passing bare: skipped, or failing without our classes, too (a mock API server or a file that
-  the sdist lacks); not counted. tests/api_resources needs the server throughout and is not run.
-- faults: of our own, kept from the caller, and calls whose report could not be built."""
+- unsteady: tests that failed once with our classes and then passed in every further run.
+- flaky: tests that passed in one bare run and failed in another; not counted.
+- not passing bare: tests that are skipped or fail without our classes as well, for lack of a mock
+  API server or of a file in the sdist; not counted. tests/api_resources needs such a server for
+  nearly all its tests and is not run.
+- faults: internal errors of our classes, and calls whose report could not be built."""
 
 
 def fetch(version: str) -> tuple[str, Path]:
-    """Download a release with its tests; return its version and where it is unpacked."""
+    """Download and unpack a release with its tests; return its version and its folder."""
     sdists = WORK / "sdists"
     archive = sdists / f"openai-{version}.tar.gz"
     if not archive.exists():
@@ -204,14 +204,14 @@ def fetch(version: str) -> tuple[str, Path]:
 
 
 def prepare_suite(version: str) -> Suite:
-    """Make the environment of a release, unless it is there."""
+    """Make the environment of a release, unless it exists."""
     version, source = fetch(version)
     name = f"openai-{version}"
     wanted = [f"openai[{EXTRAS}]=={version}", *TEST_TOOLS, *OLDER_TOOLS.get(version, [])]
     wanted += ["httpx", "tenacity"]  # our own
-    say(f"    openai {version} and what its tests need are installed, unless they are there")
+    say(f"    installing openai {version} and the packages of its tests, unless it was done before")
     suite = Suite(version, source, prepare(f"{WORK.name}/{name}", wanted))
-    # A copy of the working tree: what is edited during a run does not mix with it.
+    # A copy of the working tree, so that edits during a run do not change it.
     ours = WORK / name / "ours"
     shutil.rmtree(ours, ignore_errors=True)
     ignored = shutil.ignore_patterns("__pycache__")
@@ -222,7 +222,7 @@ def prepare_suite(version: str) -> Suite:
 
 
 def run(suite: Suite, name: str, tests: list[str], *, swapped: bool, workers: int) -> Run:
-    """Run tests of a suite, bare or swapped, and read what the plugin wrote down."""
+    """Run tests of a suite, bare or swapped, and read the outcomes that the plugin wrote."""
     out = suite.folder / "runs" / name
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -261,7 +261,7 @@ def run(suite: Suite, name: str, tests: list[str], *, swapped: bool, workers: in
     try:
         found = json.loads((out / "outcomes.json").read_text("utf-8"))
     except FileNotFoundError:
-        sys.exit(f"{name}: pytest did not get to its end; see {out / 'output.txt'}")
+        sys.exit(f"{name}: pytest did not finish; see {out / 'output.txt'}")
     counts = [json.loads(path.read_text("utf-8")) for path in out.glob("counts-*.json")]
     done = Run(
         found["outcomes"],
@@ -284,7 +284,7 @@ def run(suite: Suite, name: str, tests: list[str], *, swapped: bool, workers: in
 
 def verify(version: str, tests: list[str] | None, workers: int, *, quick: bool) -> Verdict:
     """Run a version's tests bare and swapped, and compare."""
-    say(f"==> openai {version}{', the files that matter' if quick else ''}")
+    say(f"==> openai {version}{', the files about clients' if quick else ''}")
     suite = prepare_suite(version)
     if suite.version != version:
         say(f"    the newest is {suite.version}")
@@ -347,12 +347,12 @@ def _existing(suite: Suite, patterns: list[str]) -> list[str]:
 
 
 def _filled(part: Run, whole: Run) -> Run:
-    """Take a run of some tests for one of all: the rest as it was."""
+    """Complete a run of some tests with the outcomes of a run of all tests."""
     return Run({**whole.outcomes, **part.outcomes}, part.failures, part.seconds)
 
 
 def describe(verdicts: list[Verdict]) -> str:
-    """Write the summary as Markdown."""
+    """Return the summary as Markdown."""
     rows = [HEADINGS, *(verdict.row() for verdict in verdicts)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
     lines = [_line(HEADINGS, widths), _line(["-" * width for width in widths], widths)]
@@ -377,15 +377,15 @@ def _line(cells: list[str], widths: list[int]) -> str:
 
 
 def main() -> int:
-    """Verify what the arguments ask for; return 1 if the bar is missed."""
+    """Verify the versions that the arguments name; return 1 if one of them fails."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
     parser.add_argument("--all", action="store_true", help="every version, every test")
     parser.add_argument("--openai", action="append", help="this version, every test")
     parser.add_argument("--report", type=Path, help="write the summary here, as Markdown")
     parser.add_argument("--workers", type=int, default=2, help="processes that run tests")
-    parser.add_argument("tests", nargs="*", help="what to give pytest instead")
+    parser.add_argument("tests", nargs="*", help="arguments for pytest instead")
     given = parser.parse_args()
-    # Background jobs ignore SIGINT, and what they start would, too; openai's tests send it.
+    # A background job ignores SIGINT, and so would its children; openai's tests send it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     versions = given.openai or (VERSIONS if given.all else ["newest"])
     quick = not (given.all or given.openai)

@@ -15,7 +15,7 @@ failures: dict[str, str] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note an outcome; a failure in setup or teardown is the test's."""
+    """Record the outcome of a test; a failure in setup or teardown counts as the test's."""
     if report.failed:
         outcomes[report.nodeid] = "failed"
         failures.setdefault(report.nodeid, f"({report.when}) {report.longreprtext}")
@@ -26,7 +26,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write what was noted, unless this is one of xdist's workers: the controller hears of all."""
+    """Write the outcomes, unless this is a worker of xdist: the controller gets all of them."""
     if not hasattr(session.config, "workerinput"):
         found = json.dumps({"outcomes": outcomes, "failures": failures})
         Path(os.environ["DROPIN_OUT"], "outcomes.json").write_text(found, "utf-8")

@@ -1,11 +1,11 @@
 """
-A pytest plugin for `dropin.py`: puts our clients in openai's place before its tests are imported.
+A pytest plugin for `dropin.py`: replaces openai's clients by ours before its tests are imported.
 
-The tests get our class wherever they import a client class from, and for the module-level
-resources (`openai.chat`, ...) those that `import openpipe_report as openai` gives. In openai's
-submodules the names stay as they are: a check of `BedrockOpenAI` inside `openai.lib.bedrock`
-meets our class as it does in a user's process. Each process writes into the folder DROPIN_OUT how
-many calls it captured, and what our code complained of.
+The tests get our class from any module of which they import a client class, and the module-level
+resources (`openai.chat`, ...) of `import openpipe_report as openai`. The names inside openai's own
+submodules are not replaced, so that openai's code meets our class as it does in a user's process,
+for instance in a check of `BedrockOpenAI` in `openai.lib.bedrock`. Each process writes its counts
+of captured calls and internal errors, and our log, into the folder DROPIN_OUT.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ counts: Counter[str] = Counter()
 
 
 class CountingReporter(Reporter):
-    """Builds each report at once, as it would be sent, and counts it."""
+    """Builds each report when it is submitted, counts it and does not send it."""
 
     def submit(self, source: Any, reservation: Any = None) -> None:  # noqa: ARG002 - the base's
-        """Count a report that is built, and one that cannot be."""
+        """Build a report; count it as captured, or as lost if it cannot be built."""
         body = encode_report(source, self.settings)
         if body:
             counts["captured" if isinstance(body, bytes) else "lost"] += 1
 
 
 class StandIn:
-    """A module of openai's as its tests see it: our client classes, all else as it is."""
+    """A module of openai's with our client classes, all its other names unchanged."""
 
     def __init__(self, module: ModuleType, ours: dict[int, Any]) -> None:
         self._module = module
@@ -60,7 +60,7 @@ class StandIn:
 
 
 def find_ours() -> tuple[dict[str, Any], dict[int, Any]]:
-    """Find what we have in the place of what openai exports: by its name, and by its identity."""
+    """Return our counterparts of openai's exports, by name and by the id of openai's object."""
     clients = (openai.OpenAI, openai.AsyncOpenAI)
     by_name: dict[str, Any] = {}
     by_id: dict[int, Any] = {}
@@ -74,7 +74,7 @@ def find_ours() -> tuple[dict[str, Any], dict[int, Any]]:
 
 
 def swap() -> None:
-    """Put ours in the place of openai's, for the tests."""
+    """Replace openai's clients and module-level resources by ours, for the tests only."""
     by_name, by_id = find_ours()
     for name, value in by_name.items():
         setattr(openai, name, value)
@@ -97,7 +97,7 @@ def swap() -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write what was counted."""
+    """Write the counts."""
     reporter.sweep(at_exit=True)
     counts["faults"] = internal_error_count()
     worker = getattr(session.config, "workerinput", {}).get("workerid", "controller")

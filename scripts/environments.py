@@ -1,4 +1,4 @@
-"""Virtual environments for what is tried beside the developer's own; made once, under `.venvs`."""
+"""Virtual environments under `.venvs` for checks beside the developer's own; made once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ ROOT = Path(__file__).parent.parent
 
 def prepare(name: str, *steps: list[str], python: str = sys.executable) -> Path:
     """
-    Make an environment, unless it was made of the same already.
+    Make an environment, unless one with the same steps exists.
 
     Args:
-        name: What its folder is called.
-        steps: What each `pip install` is given.
-        python: The interpreter that it is made with.
+        name: Name of its folder.
+        steps: The arguments of each `pip install`.
+        python: The interpreter to make it with.
 
     Returns:
-        Its interpreter.
+        The interpreter of the environment.
     """
     folder = ROOT / ".venvs" / name
     interpreter = folder / "bin" / "python"

@@ -1,10 +1,10 @@
 """
-Write what type checkers see of openai under our name, from the source of the installed openai.
+Write the stubs of openai's names under ours, for type checkers, from the installed openai.
 
-`openpipe_report/_signatures.pyi` has our client classes: constructors and `copy` are openai's own,
-with `openpipe=` and `reporter=` added. `openpipe_report/types/` has a stub for each package below
-`openai.types`; at run time they are openai's own. Run it with the newest openai; a test holds the
-result to it.
+`openpipe_report/_signatures.pyi` has our client classes: constructors and `copy` have openai's
+signatures, with `openpipe=` and `reporter=` added. `openpipe_report/types/` has a stub for each
+package below `openai.types`; at run time the modules are openai's own. Run it with the newest
+openai; a test compares the stubs with its source.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ from openpipe_report._delivery.reporter import Reporter
 
 
 def signature_of(function: ast.FunctionDef) -> str:
-    """Spell out a method with our two parameters, its defaults left out."""
+    """Return a method's signature with our two parameters; defaults are written as `...`."""
     arguments = function.args
     ours = ast.parse("def f(*, openpipe: SettingsArguments | None = ..., "
                      "reporter: Reporter | None = ...): ...").body[0].args  # type: ignore[attr-defined]  # fmt: skip
@@ -68,7 +68,7 @@ def signature_of(function: ast.FunctionDef) -> str:
 
 
 def stub_of(name: str, bases: tuple[str, ...]) -> str:
-    """Write one class."""
+    """Return the stub of one class."""
     module = sys.modules[getattr(openai, name).copy.__module__]
     tree = ast.parse(inspect.getsource(module))
     cls = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
@@ -86,7 +86,7 @@ def stub_of(name: str, bases: tuple[str, ...]) -> str:
 
 
 def reexports() -> str:
-    """Name what openai exports beside its clients, so that it can be imported from us."""
+    """Return an import of openai's other exports, so that they can be imported from us."""
     names = {name for name in [*openai.__all__, *dir(openai)] if not name.startswith("_")}
     names -= {*CLASSES, *openai.lib._old_api.__all__, "Client", "AsyncClient", "override", "types"}  # noqa: SLF001
     names.discard("annotations")
@@ -94,7 +94,7 @@ def reexports() -> str:
 
 
 def signatures() -> str:
-    """Write the stub of the client classes."""
+    """Return the stub of the client classes."""
     classes = "".join(stub_of(name, bases) for name, bases in CLASSES.items())
     aliases = "\n\nClient = OpenAI\nAsyncClient = AsyncOpenAI\n"
     return HEADER + reexports() + classes + aliases
