@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 _SPOOL_TIMEOUT = 2.0
-"""Seconds that `shutdown()` may wait for the spool to write what it has."""
+"""Seconds that `shutdown()` waits for the spool to store its queued reports."""
 
 
 class OpenStream(Protocol):
@@ -214,25 +214,25 @@ class Reporter:
         """Let a sender thread run a short function that never raises."""
         self._workers.run_soon(task)
 
-    # What the spool's thread asks for.
+    # Called by the spool's thread, see `SpoolDelegate`.
 
     def build(self, new: NewReport) -> PendingReport | None:
-        """Slot what was submitted into JSON; None if there is nothing to send after all."""
+        """Build the JSON of a submitted report; None if it is filtered out or dropped."""
         with delivering():
             pending = PendingReport(*new)
             return pending if self._sender.build(pending) else None
 
     def enqueue(self, pending: NewReport | PendingReport) -> None:
-        """Let the sending threads have a report: a new one, or one that went through the spool."""
+        """Queue a report for the sender threads: a new one, or one that the spool has built."""
         self._workers.enqueue(pending)
 
     def room(self) -> tuple[int, int]:
-        """How much may be taken over from dead processes: half, so that new calls find room."""
+        """Return how many reports and bytes may be recovered: half of the room, to keep some."""
         reports, size = self.accounting.room
         return (0, 0) if self._closed else (reports // 2, size // 2)
 
     def recover(self, stored: SpooledReport) -> None:
-        """Send a report that another process has left in the spool."""
+        """Queue a report that a dead process left in the spool; release it if there is no room."""
         size = len(stored.body)
         epoch = self.accounting.try_admit(size, is_new=False)
         if epoch is None:

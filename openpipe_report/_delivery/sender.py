@@ -125,7 +125,7 @@ class Sender:
             self._schedule(pending, now if pending.attempts else 0.0, 0.0)
 
     def build(self, pending: PendingReport) -> bool:
-        """Slot the source into JSON; False if there is nothing to send after all."""
+        """Build the report's JSON; False if the report is filtered out or dropped."""
         source, pending.source = pending.source, None
         try:
             assert source is not None  # noqa: S101 - built once
@@ -201,7 +201,7 @@ class Sender:
         pending.got_response = outcome.got_response
         since_first = now - pending.begun
         wait = self._backoff.next_wait(pending.attempts, since_first, asked)
-        if wait is None and pending.stored:  # it is safe, and may wait
+        if wait is None and pending.stored:  # the file has it, so it may wait
             if not outcome.got_response:
                 wait = LONGEST_BACKOFF
             elif asked and since_first < self._settings.retry_for:
@@ -240,7 +240,7 @@ class Sender:
     def drop_remaining(self, spooled: int) -> None:
         """At the end of the process: count as lost all that has no end yet, and say so once."""
         queue = self._queue.clear()
-        # What the file could not be asked for in time is in it all the same.
+        # If the spool did not answer in time, its reports are in the file all the same.
         stored = sum(pending.stored for pending in (*queue, *list(self._sending)))
         count = self._accounting.drop_remaining("exit", max(spooled, stored))
         self._drop_log.record("exit", count, self._why(queue) or "not answered in time")
@@ -256,7 +256,7 @@ class Sender:
             self._drop_log.record(reason, count)
 
     def _keep_in_spool(self, pending: PendingReport, reason: str) -> bool:
-        """Keep in the spool what would be lost otherwise; False if it is not there."""
+        """Leave a report in the spool instead of dropping it; False if it is not stored there."""
         if not pending.stored or self.spool is None:
             return False
         if reason == "gave up":
