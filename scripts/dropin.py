@@ -233,7 +233,7 @@ def run(suite: Suite, name: str, tests: list[str], *, swapped: bool, workers: in
     command += [f"--timeout={SECONDS_PER_TEST}", "--max-worker-restart=20"]
     environment = {
         **{name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ},
-        "HOME": str(out),  # nobody's credentials
+        "HOME": str(out),  # no credentials of the user
         "DROPIN_OUT": str(out),
         "PYTHONPATH": str(suite.folder / "ours"),
         "PYTHONHASHSEED": "0",
@@ -275,10 +275,10 @@ def run(suite: Suite, name: str, tests: list[str], *, swapped: bool, workers: in
     if not done.outcomes:
         sys.exit(f"{name}: no test was run; see {out / 'output.txt'}")
     totals = [list(done.outcomes.values()).count(kind) for kind in ("passed", "failed", "skipped")]
-    told = "{} passed, {} failed, {} skipped".format(*totals)
+    summary = "{} passed, {} failed, {} skipped".format(*totals)
     captured = f", {done.captured} calls captured" if swapped else ""
     lead = "\r" if sys.stdout.isatty() else ""
-    say(f"{lead}    {name}: {told}{captured} in {seconds:.0f} s")
+    say(f"{lead}    {name}: {summary}{captured} in {seconds:.0f} s")
     return done
 
 

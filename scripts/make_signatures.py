@@ -101,7 +101,7 @@ def signatures() -> str:
 
 
 def stubs_of_types() -> dict[Path, str]:
-    """Write a stub for each package below `openai.types`; what openai imports is an attribute."""
+    """Return the stub of each package below `openai.types`, by the path of its file."""
     root = Path(inspect.getfile(openai.types)).parent
     stubs = {}
     for found in sorted(root.rglob("__init__.py")):
@@ -123,7 +123,7 @@ def stubs_of_types() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write the stubs; with --check only compare their code with what is there."""
+    """Write the stubs; with --check compare them with the existing files instead."""
     stubs = {PACKAGE / "_signatures.pyi": signatures(), **stubs_of_types()}
     there = {PACKAGE / "_signatures.pyi", *(PACKAGE / "types").rglob("*.pyi")}
     if "--check" in sys.argv[1:]:

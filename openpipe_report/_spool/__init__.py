@@ -1,1 +1,1 @@
-"""Reports in a SQLite file until they are delivered."""
+"""Keeps reports in a SQLite file until they are delivered."""
