@@ -266,6 +266,7 @@ if child:
 def test_parent_keeps_its_connection():
     """A child's end does not disturb the connection that the parent goes on to use."""
     script = """
+reporter = Reporter(base_url=sys.argv[1], senders=1)  # a thread has a connection of its own
 reporter.submit(Made(0))
 assert reporter.flush()
 child = os.fork()
@@ -281,3 +282,34 @@ reporter.submit(Made(2))
         assert backend.labels == [0, 1, 2]
         assert backend.connections == 2
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_child_holds_nothing_of_the_backlog():
+    """What the parent has pending takes no memory in a child."""
+    script = """
+import gc, weakref
+
+class Large(Made):
+    pass
+
+gate = threading.Event()
+held = []
+for number in range(50):
+    source = Large(number)
+    held.append(weakref.ref(source))
+    reporter.submit(source)
+del source
+assert any(each() is not None for each in held)
+child = os.fork()
+if child == 0:
+    gc.collect()
+    left = sum(each() is not None for each in held)
+    os._exit(left)
+# What the parent's threads were at stays in the frames that they left behind.
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) <= 8
+assert reporter.flush(60)
+"""
+    with Backend() as backend:
+        backend.answer = lambda post: threading.Event().wait(0.05) or OK
+        done = run_script(backend.base_url, QUIET + script)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr

@@ -156,6 +156,16 @@ class ReportQueue:
             taken.append(new)
         return taken
 
+    def forget(self) -> None:
+        """
+        Let go of all reports, in a forked child: the parent delivers them.
+
+        Frames of the parent's threads still hold the queue, and one of them may have held its lock.
+        No lock is taken: nobody else runs.
+        """
+        self._new = SimpleQueue()
+        self._waiting = []
+
     def is_idle(self, not_before: float) -> bool:
         """Whether nothing is new and nothing is due."""
         with self._lock:

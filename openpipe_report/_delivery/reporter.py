@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from openpipe_report._delivery.arguments import SettingsArguments
     from openpipe_report._delivery.queue import NewReport
+    from openpipe_report._delivery.transport import Transport
     from openpipe_report._report.model import ReportFields, ReportSource
     from openpipe_report._settings import Settings
     from openpipe_report._spool.client import Spool
@@ -116,18 +117,27 @@ class Reporter:
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
         self._closed = False
-        self._inherited: list[Sender] = []
-        self.reset()
+        self._inherited: list[Transport | Spool[NewReport, PendingReport] | None] = []
+        self._start()
         process.register(self)
 
     def reset(self) -> None:
-        """Begin anew, as in a forked child: nothing queued, no thread, no connection."""
-        if self._inherited and self.settings.http_client is not None:
+        """Begin anew in a forked child: nothing queued, no thread, no connection."""
+        # The parent's connections and its spool are kept, unused: closing them could be felt at the
+        # other end. Its backlog is not.
+        self._inherited += [self._sender.transport, self._spool]
+        self._queue.forget()
+        if self._spool is not None:
+            self._spool.forget()
+        if self.settings.http_client is not None:
             self.settings = self.settings.model_copy(update={"http_client": None})
             logger.warning(
                 "openpipe_report: a forked process cannot share the connections of http_client=; "
                 "it sends over its own. Make the Reporter after the fork to use a client there"
             )
+        self._start()
+
+    def _start(self) -> None:
         self.pid = os.getpid()
         self.open_streams: dict[int, OpenStream] = {}
         self.accounting = Accounting(self.settings.max_queue_reports, self.settings.max_queue_bytes)
@@ -135,8 +145,6 @@ class Reporter:
         self._sender = Sender(self.settings, self.accounting, self._queue)
         if self._closed:
             self._queue.close()
-        # The parent's connections are kept, unused: closing them could be felt at their other end.
-        self._inherited.append(self._sender)
         self._spool = self._sender.spool = self._make_spool()
         self._workers = SenderThreads(
             self.settings.senders, self.accounting, self._queue, self._sender, self

@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from openpipe_report._delivery.concurrency import ConcurrencyLimiter
+from openpipe_report._delivery.connection import CannotConnectError
 from openpipe_report._delivery.drop_log import DropLog
 from openpipe_report._delivery.response import Delivered, Rejected, Retryable
 from openpipe_report._delivery.retry import LONGEST_BACKOFF, Backoff, CircuitBreaker
-from openpipe_report._delivery.transport import CannotConnectError, Transport
+from openpipe_report._delivery.transport import Transport
 from openpipe_report._log import log_internal_error, log_once
 from openpipe_report._report.encode import encode_report
 
@@ -62,7 +63,7 @@ class Sender:
         host = urlsplit(settings.report_url).netloc
         self._host = host
         self._drop_log = DropLog(host, settings.on_drop)
-        self._transport: Transport | None = None
+        self.transport: Transport | None = None
         self._backoff = Backoff(settings.retry_for)
         self._breaker = CircuitBreaker(settings.senders, self._backoff)
         self._sending: set[PendingReport] = set()
@@ -153,12 +154,12 @@ class Sender:
             return Retryable(type(error).__name__, got_response=False)
 
     def _connections(self) -> Transport:
-        if self._transport is None:
+        if self.transport is None:
             with _connecting:
-                if self._transport is None:
-                    self._transport = Transport(self._settings)
+                if self.transport is None:
+                    self.transport = Transport(self._settings)
                     self._log_destination()
-        return self._transport
+        return self.transport
 
     def _log_destination(self) -> None:
         """Log once where reports go, louder where nobody has named the place."""
@@ -273,7 +274,12 @@ class Sender:
         self._drop_log.record(reason, 1, pending.reason)
         self._accounting.dropped(pending.epoch, pending.size, reason)
 
+    def close_mine(self) -> None:
+        """Close the connection of this thread, which ends."""
+        if self.transport is not None:
+            self.transport.close_mine()
+
     def close(self) -> None:
         """Close the connections; a later report opens new ones."""
-        if self._transport is not None:
-            self._transport.close()
+        if self.transport is not None:
+            self.transport.close()

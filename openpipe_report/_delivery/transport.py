@@ -1,8 +1,8 @@
 """
 One attempt to deliver a report.
 
-httpx makes it through its transports, not through its Client, which would log every request and
-costs half as much again.
+It goes over connections of our own, or through a client that the user gives. httpx's own Client
+would log every request, and costs half as much again.
 
 httpx is imported with this package, not at the first report: openai 3 looks into
 `sys.modules["httpx"]`, and a half-imported one makes the user's own calls fail (tried).
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - resolving a name would import it, see _delivery.py
 import logging
-import os
 import sys
 import threading
 import time
@@ -21,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from openpipe_report._delivery.proxy import proxy_for
+from openpipe_report._delivery.connection import Connections
 from openpipe_report._delivery.response import Retryable, classify_response
+from openpipe_report._report.content_encoding import UndecodableError, decode_content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from openpipe_report._delivery.response import Outcome
     from openpipe_report._settings import Settings
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _MAX_ANSWER = 64 * 1024
 _SENT_AT_ONCE = 16 * 1024
 """Bytes that a socket takes without waiting for the other end."""
+
+_RETRIED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 _LOGGERS = (
     "httpx",
@@ -55,11 +57,7 @@ _mine = _Mine()
 _own_requests = _OwnRequests()
 
 
-class CannotConnectError(Exception):
-    """The environment's proxy or certificates cannot be used; the text is for users."""
-
-
-class _Body(httpx.SyncByteStream):
+class _Body:
     """A request's body that knows when it has been sent, as often as it is."""
 
     def __init__(self, body: bytes, on_sent: Callable[[], object]) -> None:
@@ -74,16 +72,18 @@ class _Body(httpx.SyncByteStream):
 
 
 class Transport:
-    """Posts reports to one URL. Safe for threads, not for use in a forked child."""
+    """
+    Posts reports to one URL. Safe for threads, not for use in a forked child.
+
+    Raises:
+        CannotConnectError: The environment names a proxy or certificates that cannot be used.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._url = httpx.URL(settings.report_url)
         self._client: httpx.Client | None = settings.http_client
-        self._pool: httpx.HTTPTransport | None = None
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_own_requests)
-        if self._client is None:
-            self._pool = _pool(settings)
         self._timeouts = (settings.connect_timeout, settings.read_timeout)
         self._headers = {
             "Content-Type": "application/json",
@@ -95,8 +95,36 @@ class Transport:
         if settings.api_key is not None:
             self._secret = settings.api_key.get_secret_value()
             self._headers["Authorization"] = f"Bearer {self._secret}"
-        # What every request has in common is made once: that is 10 of 180 us.
-        self._raw_headers = [(b"Host", self._url.netloc), *httpx.Headers(self._headers).raw]
+        if self._client is None:
+            import httpcore  # noqa: PLC0415 - httpx imports it late, too
+
+            self._request = httpcore.Request
+            self._retried: tuple[type[Exception], ...] = (
+                httpcore.RemoteProtocolError,
+                httpcore.ReadError,
+                httpcore.WriteError,
+                *_RETRIED,
+            )
+            self._failures: tuple[type[Exception], ...] = (
+                httpcore.TimeoutException,
+                httpcore.NetworkError,
+                httpcore.ProtocolError,
+                httpcore.ProxyError,
+                httpcore.UnsupportedProtocol,
+                httpx.TransportError,
+            )
+            self._core_url = httpcore.URL(
+                scheme=self._url.raw_scheme,
+                host=self._url.raw_host,
+                port=self._url.port,
+                target=self._url.raw_path,
+            )
+            # What every request has in common is made once.
+            self._raw_headers = [(b"Host", self._url.netloc), *httpx.Headers(self._headers).raw]
+            with _unobserved():  # httpx before 0.28 logs what certificates it loads
+                self._connections = Connections(self._url)
+        else:
+            self._retried, self._failures = _RETRIED, (httpx.TransportError,)
 
     def send(
         self,
@@ -117,21 +145,19 @@ class Transport:
         connect, read = self._timeouts
         if within is not None:
             connect, read = min(connect, within / 2), min(read, within / 2)
-        request = self._request(body, key, connect, read, on_wait)
-        deadline = time.monotonic() + connect + read
+        attempt = self._attempt if self._client is None else self._attempt_with_client
         with _unobserved():
             try:
                 try:
-                    return self._attempt(request, deadline)
-                except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-                    # Most often a pooled connection that the server has closed meanwhile.
-                    return self._attempt(request, deadline)
-            except httpx.TransportError as error:
+                    return attempt(body, key, connect, read, on_wait)
+                except self._retried:
+                    # Most often a kept connection that the server has closed meanwhile.
+                    return attempt(body, key, connect, read, on_wait)
+            except self._failures as error:
                 return Retryable(_describe(error), got_response=False)
             except httpx.HTTPStatusError as error:  # by a hook of a given client
-                return classify_response(
-                    error.response.status_code, error.response.headers, b"", self._secret
-                )
+                response = error.response
+                return classify_response(response.status_code, response.headers, b"", self._secret)
             except UnicodeError:
                 return Retryable("base_url has an invalid host name", got_response=False)
             except RuntimeError:
@@ -139,94 +165,86 @@ class Transport:
                     raise
                 return Retryable("the given http_client is closed", got_response=False)
 
-    def _request(
+    def _attempt(
         self, body: bytes, key: str, connect: float, read: float, on_wait: Callable[[], object]
-    ) -> httpx.Request:
-        if self._client is not None:  # its own headers and cookies go along
-            on_wait()
-            return self._client.build_request(
-                "POST",
-                self._url,
-                headers={**self._headers, "Idempotency-Key": key},
-                content=body,
-                timeout=httpx.Timeout(read, connect=connect),
+    ) -> Outcome:
+        pool, deadline = self._connections.mine()
+        deadline.at = time.monotonic() + connect + read
+        response = pool.handle_request(
+            self._request(
+                b"POST",
+                self._core_url,
+                headers=[
+                    *self._raw_headers,
+                    (b"Idempotency-Key", key.encode()),
+                    (b"Content-Length", b"%d" % len(body)),
+                ],
+                content=_Body(body, on_wait),
+                extensions={
+                    "timeout": {"connect": connect, "read": read, "write": read, "pool": read}
+                },
             )
-        timeout = {"connect": connect, "read": read, "write": read, "pool": read}
-        return httpx.Request(
-            "POST",
-            self._url,
-            headers=[
-                *self._raw_headers,
-                (b"Idempotency-Key", key.encode()),
-                (b"Content-Length", b"%d" % len(body)),
-            ],
-            stream=_Body(body, on_wait),
-            extensions={"timeout": timeout},
         )
-
-    def _attempt(self, request: httpx.Request, deadline: float) -> Outcome:
-        if self._pool is not None:
-            response = self._pool.handle_request(request)
-        else:
-            assert self._client is not None  # noqa: S101 - one of the two is there
-            response = self._client.send(request, stream=True, follow_redirects=False)
         try:
-            return classify_response(
-                response.status_code, response.headers, _read(response, deadline), self._secret
-            )
+            headers = {
+                name.decode("latin-1").lower(): value.decode("latin-1")
+                for name, value in response.headers
+            }
+            answer = _read(response.iter_stream(), headers, deadline.at)
         finally:
             response.close()
+        return classify_response(response.status, headers, answer, self._secret)
+
+    def _attempt_with_client(
+        self, body: bytes, key: str, connect: float, read: float, on_wait: Callable[[], object]
+    ) -> Outcome:
+        assert self._client is not None  # noqa: S101 - chosen by it
+        on_wait()
+        request = self._client.build_request(  # its own headers and cookies go along
+            "POST",
+            self._url,
+            headers={**self._headers, "Idempotency-Key": key},
+            content=body,
+            timeout=httpx.Timeout(read, connect=connect),
+        )
+        deadline = time.monotonic() + connect + read
+        response = self._client.send(request, stream=True, follow_redirects=False)
+        try:
+            # The stream itself: it can be read again where a hook or a mock has read it before.
+            answer = _read(response.stream, response.headers, deadline)
+        finally:
+            response.close()
+        return classify_response(response.status_code, response.headers, answer, self._secret)
+
+    def close_mine(self) -> None:
+        """Close this thread's own connection; a given client stays open."""
+        if self._client is None:
+            with _unobserved():
+                self._connections.close_mine()
 
     def close(self) -> None:
         """Close our own connections, which does not end their use; a given client stays open."""
-        if self._pool is not None:
+        if self._client is None:
             with _unobserved():
-                self._pool.close()
+                self._connections.close()
 
 
-def _pool(settings: Settings) -> httpx.HTTPTransport:
-    """
-    Make connections as the environment wants them.
-
-    Raises:
-        CannotConnectError: It names a proxy or certificates that cannot be used.
-    """
-    size = settings.senders + 1
-    limits = httpx.Limits(max_connections=size, max_keepalive_connections=size)
-    try:
-        proxy = proxy_for(settings.report_url)
-        with _unobserved():  # httpx before 0.28 logs what certificates it loads
-            return httpx.HTTPTransport(proxy=httpx.Proxy(proxy) if proxy else None, limits=limits)
-    except OSError as error:
-        named = ", ".join(filter(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
-        raise CannotConnectError(
-            f"cannot load certificates ({error.strerror or error}): look at "
-            f"{named or 'those of the system'}"
-        ) from None
-    except ImportError as error:  # httpx says which package a proxy needs
-        raise CannotConnectError(str(error)) from None
-    except ValueError:  # its text may hold a password
-        raise CannotConnectError(
-            "the proxy's URL is wrong: look at HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
-        ) from None
-
-
-def _read(response: httpx.Response, deadline: float) -> bytes:
+def _read(chunks: Any, headers: Mapping[str, str], deadline: float) -> bytes:
     """Read an answer, or as much of it as is worth it: a server may send it drop by drop."""
     body = b""
-    chunks: Any = response.stream  # its own methods would cost more than all the rest
-    if "content-encoding" in response.headers:
-        chunks = response.iter_bytes()
-    try:
-        for chunk in chunks:
-            body += chunk
-            if len(body) > _MAX_ANSWER:
-                break
-            if time.monotonic() > deadline:
-                raise httpx.ReadTimeout("the answer takes too long")
-    except httpx.DecodingError:
+    for chunk in chunks:
+        body += chunk
+        if len(body) > _MAX_ANSWER:
+            break
+        if time.monotonic() > deadline:
+            raise httpx.ReadTimeout("the answer takes too long")
+    encoding = headers.get("content-encoding", "")
+    if not encoding:
+        return body
+    try:  # compressed though nobody asked
+        return decode_content(body, encoding, _MAX_ANSWER)
+    except UndecodableError:
         return b""
-    return body
 
 
 def _describe(error: Exception) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from openpipe_report._delivery import process
-from openpipe_report._log import log_internal_error
+from openpipe_report._log import log_internal_error, run_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -150,6 +150,12 @@ class SenderThreads:
 
     def _work(self, _owner: object) -> None:
         _here.delivering = True
+        try:
+            self._work_until_idle()
+        finally:
+            run_guarded("closing a connection", self._sender.close_mine)
+
+    def _work_until_idle(self) -> None:
         waiting_first = False
         while True:
             waiting_first = not waiting_first

@@ -157,6 +157,10 @@ class Spool(Generic[_NewReport, _Entry]):
         """Give up a stored report, so that any process with room for it may claim it."""
         self._post(_Resolution(key, ""))
 
+    def forget(self) -> None:
+        """Let go of all reports, in a forked child: the parent stores them."""
+        self._tasks = SimpleQueue()
+
     def sync(self, timeout: float) -> bool:
         """Wait until earlier reports are stored and queued for sending; False on timeout."""
         return self._wait_for(_SyncRequest(close=False), timeout)

@@ -111,7 +111,7 @@ def _read_counts(file: SpoolFile) -> list[DestinationCounts]:
 
 @contextmanager
 def _spool_errors(spool: Path) -> Generator[None]:
-    from openpipe_report._delivery.transport import CannotConnectError  # noqa: PLC0415
+    from openpipe_report._delivery.connection import CannotConnectError  # noqa: PLC0415
     from openpipe_report._spool.schema import SpoolError, is_corrupt  # noqa: PLC0415
 
     try:

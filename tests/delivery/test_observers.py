@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 
 import httpx
@@ -14,7 +17,7 @@ from opentelemetry.instrumentation import httpx as instrumentation
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from support.backend import Backend, Made, run_script
+from support.backend import HANG_GUARD, Backend, Made, run_script
 from support.shapes import chat_completion
 
 from openpipe_report import Reporter
@@ -80,6 +83,44 @@ def test_log(backend, reporter, caplog):
     assert backend.labels == ["a"]
     [record] = caplog.records
     assert record.getMessage().startswith("openpipe_report: reporting to 127.0.0.1")
+
+
+MOCKED = """
+import json
+import httpx, openai, pytest
+from openpipe_report import OpenAI, flush
+
+ANSWER = json.loads(%r)
+
+@pytest.mark.parametrize("number", range(3))
+def test_two_questions(httpx_mock, number):
+    for text in ("first", "second"):
+        answer = json.loads(json.dumps(ANSWER).replace("Hello", text))
+        httpx_mock.add_response(json=answer)
+    with httpx.Client() as transport:
+        client = OpenAI(api_key="k", base_url="http://openai.test/v1", http_client=transport)
+        for text in ("first", "second"):
+            completion = client.chat.completions.create(model="m", messages=[])
+            assert text in completion.choices[0].message.content
+            assert flush(30)
+"""
+
+
+def test_pytest_httpx(backend, tmp_path):
+    """Answers that pytest-httpx has for the user's calls are not taken by our reports."""
+    (tmp_path / "test_user.py").write_text(MOCKED % json.dumps(chat_completion("Hello")))
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "ignore"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, tmp_path],
+        env={**os.environ, "OPENPIPE_BASE_URL": backend.base_url},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=HANG_GUARD,
+        check=False,
+    )
+    assert "3 passed" in done.stdout, done.stdout
+    assert len(backend.posts) == 6
 
 
 SENTRY = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from email.utils import formatdate
 
 import httpx
@@ -186,6 +186,28 @@ def test_black_hole():
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/api/v1"
         outcome = send(Transport(Settings(base_url=url, read_timeout=0.1)))
     assert outcome == Retryable("ReadTimeout: timed out", got_response=False)
+
+
+def test_headers_drop_by_drop():
+    """A server that sends its headers byte by byte holds a thread no longer than an attempt."""
+    over = threading.Event()
+
+    def trickle(server):
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Padding: ")
+            with suppress(OSError):
+                while not over.wait(0.02):
+                    connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=trickle, args=(server,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/api/v1"
+        settings = Settings(base_url=url, read_timeout=0.3, connect_timeout=0.1)
+        outcome = send(Transport(settings))
+        over.set()
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason.startswith("ReadTimeout")
 
 
 def test_answer_drop_by_drop(monkeypatch):
