@@ -13,8 +13,10 @@ import contextlib
 import functools
 import inspect
 import sys
+from abc import ABCMeta
+from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from openpipe_report._context.binding import ScopeToken
 from openpipe_report._context.run import (
@@ -30,6 +32,8 @@ from openpipe_report._log import run_guarded
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from types import FrameType
+
+_HARMLESS = (object, Generic)
 
 _KEY = "_openpipe_work"
 _NEVER_AWAITED, _NEVER_READ, _NEVER_ENTERED = "never awaited", "never read", "never entered"
@@ -70,7 +74,7 @@ def watch(run: Run, target: Any, settle: Callable[[Run, Any], Any]) -> bool:
         settle: Ends a run with a result, perhaps later.
 
     Returns:
-        False if the object cannot be watched: it has slots, or a class that has no subclasses.
+        False if the object cannot be watched: it is made in C, or its class may have no subclass.
     """
     try:
         work = _work_of(target)
@@ -135,14 +139,21 @@ class _Work:
 
 def _work_of(target: Any) -> _Work | None:
     """Return the open work of an object; a copy of a watched one may have none."""
-    work: _Work | None = vars(target).get(_KEY)
+    work: _Work | None = getattr(type(target), _KEY, None)
+    if work is None:
+        with suppress(TypeError):  # it has slots, and is not watched
+            work = vars(target).get(_KEY)
     return work if work is not None and work.is_open else None
 
 
 def _attach(target: Any, work: _Work) -> None:
-    attributes, kind = vars(target), _class_of(target)
-    object.__setattr__(target, "__class__", _subclass(kind))
-    attributes[_KEY] = work
+    kind = _class_of(target)
+    if hasattr(target, "__dict__"):
+        attributes = vars(target)
+        object.__setattr__(target, "__class__", _subclass(kind))
+        attributes[_KEY] = work
+    else:  # a class for this object alone, which has no other place for it
+        object.__setattr__(target, "__class__", _make_subclass(kind, {"__slots__": (), _KEY: work}))
 
 
 def _class_of(target: Any) -> Any:
@@ -151,19 +162,42 @@ def _class_of(target: Any) -> Any:
 
 
 def _restore(target: Any) -> None:
-    vars(target).pop(_KEY, None)
     object.__setattr__(target, "__class__", _class_of(target))
+    with suppress(TypeError):
+        vars(target).pop(_KEY, None)
+
+
+class _Unnoticed:
+    """A first base that keeps `__init_subclass__` of the second from being called."""
+
+    def __init_subclass__(cls, **_: Any) -> None: ...
+
+
+class _UnnoticedWithSlots:
+    __slots__ = ()
+
+    def __init_subclass__(cls, **_: Any) -> None: ...
 
 
 @functools.lru_cache(maxsize=256)
 def _subclass(kind: Any) -> type:
+    return _make_subclass(kind, {})
+
+
+def _make_subclass(kind: Any, attributes: dict[str, Any]) -> type:
+    if type(kind) not in (type, ABCMeta):
+        raise TypeError("a metaclass may register what it makes")
     body = {
         "__doc__": kind.__doc__,
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
         "_openpipe_base": kind,
+        **attributes,
     }
-    made = type(kind.__name__, (kind,), body)
+    bases: tuple[type, ...] = (kind,)
+    if any("__init_subclass__" in vars(base) for base in kind.__mro__ if base not in _HARMLESS):
+        bases = (_UnnoticedWithSlots if "__slots__" in attributes else _Unnoticed, kind)
+    made: type = type(kind)(kind.__name__, bases, body)
     if issubclass(kind, _CONTEXTLIB):
         overrides = {"__enter__": _enter_block, "__aenter__": _aenter_block}
         overrides |= {"__exit__": _exit_block, "__aexit__": _aexit_block}

@@ -58,7 +58,12 @@ def _keeper_of(kind: type) -> Callable[[Run, Any], Any] | None:
         return _keep_async_generator
     if hasattr(kind, "add_done_callback"):  # asyncio's futures and tasks, those of pools
         return _keep_future
-    return _keep_object if is_lazy(kind) else None
+    if is_lazy(kind):
+        return _keep_object
+    for base in kind.__mro__:
+        if base.__name__ in _BODIES:
+            return functools.partial(_keep_body, _BODIES[base.__name__])
+    return None
 
 
 def _keep_coroutine(run: Run, coroutine: Any) -> Any:
@@ -88,6 +93,28 @@ def _keep_future(run: Run, future: Any) -> Any:
     return future
 
 
+_BODIES = {
+    "StreamingResponse": "body_iterator",  # Starlette's and FastAPI's
+    "EventSourceResponse": "body_iterator",  # sse-starlette's
+    "StreamingHttpResponse": "streaming_content",  # Django's
+    "Response": "response",  # Flask's; others of that name have no such attribute
+}
+"""Attributes of web frameworks' responses that hold what is to be streamed, by class."""
+
+
+def _keep_body(name: str, run: Run, response: Any) -> Any:
+    body = getattr(response, name, None)
+    if isinstance(body, map):  # Django's, over the generator
+        body = (part for part in body)
+    if isinstance(body, (GeneratorType, AsyncGeneratorType)):
+        setattr(response, name, settle(run, body))
+    elif is_lazy(type(body)):
+        settle(run, body)  # watched in place
+    else:
+        run.finish(None, response)
+    return response
+
+
 def _on_done(run: Run, future: Any) -> None:
     error: BaseException | None = None
     result = None
@@ -107,45 +134,8 @@ def _keep_object(run: Run, result: Any) -> Any:
     if hasattr(kind, "send") and hasattr(kind, "throw"):  # a coroutine made in C, or by Cython
         run.wait_for(result, NEVER_AWAITED)
         return _await_pending(run)
-    if not any(hasattr(kind, name) for name in _OTHER_USES):
-        run.wait_for(None, NEVER_AWAITED)
-        return _StandIn(run, result)
     run.finish(None, result)
     return result
-
-
-_OTHER_USES = ("__aenter__", "__enter__", "__aiter__", "__iter__")
-"""Methods of awaitables that a stand-in has not."""
-
-
-class _StandIn:
-    """In place of an awaitable that cannot be watched: has its attributes, and its class to ask."""
-
-    __slots__ = ("_run", "_target")
-
-    def __init__(self, run: Run, target: Any) -> None:
-        self._run, self._target = run, target
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return type(self._target)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._target, name)
-
-    def __repr__(self) -> str:
-        return repr(self._target)
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        run = self._run
-        run.begin_pending()
-        try:
-            with ActivatedScope(run.scope):
-                result = yield from self._target.__await__()
-        except BaseException as error:
-            run.finish(error, None)
-            raise
-        return settle(run, result)
 
 
 async def _await_pending(run: Run) -> Any:

@@ -5,6 +5,7 @@ One run of a decorated function: the scope that it has, and its end, which comes
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -82,11 +83,12 @@ class Run:
     awaited, read or closed what the function returned, ends by that.
     """
 
-    __slots__ = ("_is_over", "_pending", "_reason", "_work", "items", "scope")
+    __slots__ = ("_is_over", "_pending", "_pid", "_reason", "_work", "items", "scope")
 
     def __init__(self, work: WrappedRun) -> None:
         self._is_over = True  # until it has begun
         self._pending: Any = None
+        self._pid = os.getpid()
         self._reason = LEFT_EARLY
         self._work = work
         self.items: list[Any] | None = None
@@ -116,8 +118,8 @@ class Run:
         return pending
 
     def __del__(self) -> None:
-        # Runs wherever the garbage collector does.
-        if not self._is_over:
+        # Runs wherever the garbage collector does. A forked child leaves the parent's to it.
+        if not self._is_over and self._pid == os.getpid():
             run_guarded("ending a run", self._abandon)
 
     def _abandon(self) -> None:

@@ -11,8 +11,11 @@ import types
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 
+import httpx
 import openai
 import pytest
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 from support.shapes import chat_chunks, chat_completion
 
 from openpipe_report import AsyncOpenAI, OpenAI, metadata, span, with_context
@@ -96,10 +99,20 @@ class Slotted:
 
 
 class Strict(Awaitable):
-    """One whose class has no subclasses."""
+    """One whose class is not to have subclasses."""
 
     def __init_subclass__(cls):
         raise RuntimeError("final")
+
+
+class Registered(type):
+    """A metaclass that notes what it makes."""
+
+    def __init__(cls, *arguments):
+        made.append(cls)
+
+
+made = []
 
 
 @types.coroutine
@@ -242,10 +255,10 @@ async def test_coroutine_keeps_its_kind(reports):
     for kind in (Slotted, Strict):
         given = kind("x")
         back = work()(lambda given=given: given)()
+        assert back is given
         assert isinstance(back, kind)
-        assert back.arguments == ("x",)
-        assert repr(back) == repr(given)
         assert await back == ["x", "work", True]
+        assert type(given) is kind
     given = Awaitable("x")
     assert await work()(lambda: given)() == ["x", "work", True]
     assert vars(given) == {"arguments": ("x",)}
@@ -758,6 +771,87 @@ async def test_async_context_manager(reports):
     assert labels() == NOTHING
     await stream.aclose()
     assert one(reports).errorMessage == "left before its end"
+
+
+# Responses of web frameworks.
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_streaming_response(reports, kind):
+    """An endpoint that streams: the span holds what the generator does, to its end."""
+    app = FastAPI()
+
+    def lines():
+        for _ in range(3):
+            yield repr(labels())
+
+    async def async_lines():
+        for _ in range(3):
+            [found] = await asyncio.gather(asyncio.to_thread(labels))
+            yield repr(found)
+
+    @app.get("/{name}")
+    @work()
+    def serve(name: str) -> StreamingResponse:
+        return StreamingResponse(lines() if name == "sync" else async_lines())
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.get(f"/{kind}")
+    assert answer.text == repr(("work", True)) * 3
+    report = one(reports)
+    assert report.respPayload == [repr(("work", True))] * 3
+    assert report.reqPayload["input"] == {"name": kind}
+
+
+class DjangoResponse:
+    """What matters of Django's StreamingHttpResponse."""
+
+    def __init__(self, parts):
+        self._iterator = iter(parts)
+
+    @property
+    def streaming_content(self):
+        return map(str, self._iterator)
+
+    @streaming_content.setter
+    def streaming_content(self, parts):
+        self._iterator = iter(parts)
+
+
+class StreamingHttpResponse(DjangoResponse):
+    pass
+
+
+class Response:
+    """What matters of Flask's."""
+
+    def __init__(self, parts):
+        self.response = parts
+
+
+@pytest.mark.parametrize(
+    "kind, name", [(StreamingHttpResponse, "streaming_content"), (Response, "response")]
+)
+def test_other_responses(reports, kind, name):
+    """Django's and Flask's streaming responses are followed, others are results."""
+    response = work()(lambda: kind(labels() for _ in range(2)))()
+    assert reports == []
+    assert [str(part) for part in getattr(response, name)] == [str(("work", True))] * 2
+    assert len(one(reports).respPayload) == 2
+    response = work()(lambda: Response([b"whole"]))()
+    assert response.response == [b"whole"]
+    assert len(reports) == 2
+
+
+async def test_objects_that_cannot_be_watched(reports):
+    """Where an object cannot be watched it is left alone, and the span ends at once."""
+    kind = Registered("Kind", (Awaitable,), {})
+    given = kind("x")
+    assert work()(lambda: given)() is given
+    assert len(reports) == 1
+    assert await given == ["x", None, True]
+    assert made == [kind]
 
 
 def test_nothing_is_logged(reports, caplog):
