@@ -1,6 +1,6 @@
 """
-Objects that do their work when they are awaited, read or entered: awaitables, streams of openai
-and of SDKs generated like it, their managers, and context managers made by contextlib.
+Objects that do their work when they are awaited, read or entered: awaitables, iterators, streams
+of openai's and other SDKs', their managers, and context managers made by contextlib.
 
 Such an object is watched in place: it is re-classed to a subclass of the same name whose methods
 act within the run of the function that returned it, and has its own class again when that is over.
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from types import FrameType
 
+    from typing_extensions import Self
+
 _HARMLESS = (object, Generic)
 
 _KEY = "_openpipe_work"
@@ -47,13 +49,34 @@ _CONTEXTLIB: tuple[Any, ...] = (
 )
 
 
+_STREAMS = ("Stream", "StreamWrapper")
+"""How the classes of streams are called, where they have no `__stream__` as openai's have."""
+
+_OTHER_USES = ("read", "execute", "fetchone", "recv", "receive", "get")
+"""Methods of iterators that are files, cursors, connections or queues rather than work."""
+
+_HEAP_TYPE = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE: set for the classes that Python code makes."""
+
+
 def is_lazy(kind: type) -> bool:
     """Whether objects of a class are work to be done rather than its result."""
-    return hasattr(kind, "__await__") or _is_stream(kind) or _is_manager(kind)
+    return hasattr(kind, "__await__") or _is_iterator(kind) or _is_manager(kind)
 
 
-def _is_stream(kind: type) -> bool:
-    return hasattr(kind, "__stream__") and (hasattr(kind, "__next__") or hasattr(kind, "__anext__"))
+def _is_iterator(kind: type) -> bool:
+    if not (hasattr(kind, "__next__") or hasattr(kind, "__anext__")):
+        return False
+    return bool(kind.__flags__ & _HEAP_TYPE) and not any(hasattr(kind, use) for use in _OTHER_USES)
+
+
+@functools.lru_cache(maxsize=512)
+def _is_stream(kind: Any) -> bool:
+    """Whether objects of a class are read as a model's answer is, item by item."""
+    if not _is_iterator(kind):
+        return False
+    is_named = any(base.__name__.endswith(_STREAMS) for base in kind.__mro__)
+    return is_named or hasattr(kind, "__stream__")
 
 
 def _is_manager(kind: type) -> bool:
@@ -97,20 +120,25 @@ class _Work:
         self.runs = [run]
         """The innermost decorator's first."""
         self.is_open = True
-        self.is_iterated = False
+        self.is_busy = False
+        """Whether a step runs: what the object does to itself in it is a part of that."""
+        self.has_stream = False
+        """Whether it has opened a stream that is watched, too."""
         self.token: ScopeToken[Scope] | None = None
         """Of a context manager's block, while it is entered."""
         self._settle = settle
         self._items: list[Any] | None = None
 
-    def begin(self) -> ActivatedScope:
-        """Take a step of the work; return the scope for it."""
+    def begin(self) -> _Step:
+        """Return what a step of the work is to run in."""
         for run in self.runs:
             run.begin_pending()
-        return ActivatedScope(self.runs[0].scope)
+        return _Step(self)
 
-    def keep(self, item: Any) -> None:
-        """Keep an item of a stream."""
+    def keep(self, target: Any, item: Any) -> None:
+        """Keep an item of a stream. What other iterators give may be large."""
+        if not _is_stream(_class_of(target)):
+            return
         if self._items is None:
             self._items = []
             for run in self.runs:
@@ -126,7 +154,9 @@ class _Work:
 
     def settle(self, target: Any, result: Any) -> Any:
         """End the runs with a result, or keep them open for the work that it is."""
-        if self._close(target):
+        if result is target:  # a connection, for one, that is opened by awaiting it
+            self.finish(target, None)
+        elif self._close(target):
             for run in self.runs:
                 result = self._settle(run, result)
         return result
@@ -137,13 +167,35 @@ class _Work:
         return was_open
 
 
+class _Step(ActivatedScope):
+    """The scope of a watched object's work, for a step of it."""
+
+    __slots__ = ("_work",)
+
+    def __init__(self, work: _Work) -> None:
+        super().__init__(work.runs[0].scope)
+        self._work = work
+
+    def __enter__(self) -> Self:
+        self._work.is_busy = True
+        return super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self._work.is_busy = False
+
+
 def _work_of(target: Any) -> _Work | None:
-    """Return the open work of an object; a copy of a watched one may have none."""
+    """
+    Return the work of an object that its caller is to take a step of.
+
+    None where that is over, as in a copy of a watched object, or a step of it runs already.
+    """
     work: _Work | None = getattr(type(target), _KEY, None)
     if work is None:
         with suppress(TypeError):  # it has slots, and is not watched
             work = vars(target).get(_KEY)
-    return work if work is not None and work.is_open else None
+    return work if work is not None and work.is_open and not work.is_busy else None
 
 
 def _attach(target: Any, work: _Work) -> None:
@@ -202,15 +254,15 @@ def _make_subclass(kind: Any, attributes: dict[str, Any]) -> type:
         overrides = {"__enter__": _enter_block, "__aenter__": _aenter_block}
         overrides |= {"__exit__": _exit_block, "__aexit__": _aexit_block}
     elif _is_manager(kind):
-        overrides = {"__enter__": _enter, "__aenter__": _aenter}
-        overrides |= {"__exit__": _exit, "__aexit__": _aexit}
+        overrides = _ENTERED
     else:
-        overrides = {"__await__": _await, "__iter__": _iter, "__aiter__": _aiter}
-        overrides |= {"__next__": _next, "__anext__": _anext}
-        if _is_stream(kind):
-            closing = {name: getattr(kind, name, None) for name in ("close", "aclose")}
-            for name, close in closing.items():
-                is_async = inspect.iscoroutinefunction(close)
+        overrides = {"__await__": _await, "__aiter__": _aiter}
+        if hasattr(kind, "__await__"):
+            overrides |= _ENTERED
+        if _is_iterator(kind):
+            overrides |= {"__iter__": _iter, "__next__": _next, "__anext__": _anext}
+            for name in ("close", "aclose"):
+                is_async = inspect.iscoroutinefunction(getattr(kind, name, None))
                 overrides[name] = functools.partial(_async_close if is_async else _close, name)
     for name, override in overrides.items():
         if hasattr(kind, name):
@@ -226,7 +278,7 @@ def _await(made: Any) -> Any:
     def __await__(self: Any) -> Any:  # noqa: N807 - a method to be
         work = _work_of(self)
         iterator = super(made, self).__await__()
-        if work is None or work.is_iterated:
+        if work is None:
             return iterator
         return _awaiting(work, self, iterator)
 
@@ -257,7 +309,7 @@ def _next(made: Any) -> Any:
         except BaseException as error:
             work.finish(self, error)
             raise
-        work.keep(item)
+        work.keep(self, item)
         return item
 
     return __next__
@@ -277,7 +329,7 @@ def _anext(made: Any) -> Any:
         except BaseException as error:
             work.finish(self, error)
             raise
-        work.keep(item)
+        work.keep(self, item)
         return item
 
     return __anext__
@@ -291,20 +343,19 @@ def _iter(made: Any) -> Any:
     return __iter__
 
 
-def _iterating(work: _Work, target: Any, iterator: Any) -> Generator[Any]:
+def _iterating(work: _Work, target: Any, iterator: Any) -> Generator[Any, Any, Any]:
     """Read an object to its end; whoever stops before may go on with another iteration."""
-    work.is_iterated = True
     while True:
         try:
             with work.begin():
                 item = next(iterator)
-        except StopIteration:
+        except StopIteration as stop:
             work.finish(target, None)
-            return
+            return stop.value
         except BaseException as error:
             work.finish(target, error)
             raise
-        work.keep(item)
+        work.keep(target, item)
         yield item
 
 
@@ -317,7 +368,6 @@ def _aiter(made: Any) -> Any:
 
 
 async def _aiterating(work: _Work, target: Any, iterator: Any) -> AsyncGenerator[Any]:
-    work.is_iterated = True
     try:
         while True:
             try:
@@ -329,7 +379,7 @@ async def _aiterating(work: _Work, target: Any, iterator: Any) -> AsyncGenerator
             except BaseException as error:
                 work.finish(target, error)
                 raise
-            work.keep(item)
+            work.keep(target, item)
             yield item
     finally:
         aclose = getattr(iterator, "aclose", None)
@@ -363,8 +413,8 @@ def _async_close(name: str, made: Any) -> Any:
 
 def _follow(work: _Work, entered: Any) -> None:
     """Watch the stream that a manager has opened, as the same work."""
-    if _is_stream(type(entered)):
-        work.is_iterated = True
+    if work.is_open and _is_stream(_class_of(entered)):
+        work.has_stream = True
         run_guarded("following a stream", _attach, entered, work)
 
 
@@ -404,17 +454,19 @@ def _aenter(made: Any) -> Any:
 
 def _left(work: _Work, error: BaseException | None) -> BaseException | None:
     """What is to be said of a manager that is left: whether its stream was read to its end."""
-    return UnfinishedError(LEFT_EARLY) if work.is_iterated else error
+    return UnfinishedError(LEFT_EARLY) if work.has_stream else error
 
 
 def _exit(made: Any) -> Any:
     def __exit__(self: Any, *raised: Any) -> Any:  # noqa: N807 - as above
         work, leave = _work_of(self), super(made, self).__exit__
-        try:
+        if work is None:
             return leave(*raised)
+        try:
+            with work.begin():
+                return leave(*raised)
         finally:
-            if work is not None:
-                work.finish(self, _left(work, raised[1]))
+            work.finish(self, _left(work, raised[1]))
 
     return __exit__
 
@@ -422,13 +474,18 @@ def _exit(made: Any) -> Any:
 def _aexit(made: Any) -> Any:
     async def __aexit__(self: Any, *raised: Any) -> Any:  # noqa: N807 - as above
         work, leave = _work_of(self), super(made, self).__aexit__
-        try:
+        if work is None:
             return await leave(*raised)
+        try:
+            with work.begin():
+                return await leave(*raised)
         finally:
-            if work is not None:
-                work.finish(self, _left(work, raised[1]))
+            work.finish(self, _left(work, raised[1]))
 
     return __aexit__
+
+
+_ENTERED = {"__enter__": _enter, "__aenter__": _aenter, "__exit__": _exit, "__aexit__": _aexit}
 
 
 # contextlib's: the body of the `with` is inside the run, too.

@@ -725,6 +725,116 @@ def test_other_results(reports):
     assert len(reports) == len(values)
 
 
+# Iterators of other classes.
+
+
+class Iterator:
+    """One that is sync and async, as LiteLLM's streams are."""
+
+    def __init__(self):
+        self.left = 3
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self.left:
+            raise StopIteration
+        self.left -= 1
+        return list(labels())
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        await asyncio.sleep(0)
+        try:
+            return next(iter(self))
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    def close(self):
+        self.left = 0
+
+
+class OtherStream(Iterator):
+    pass
+
+
+class File(Iterator):
+    def read(self):
+        return ""
+
+
+@pytest.mark.parametrize("kind", [Iterator, OtherStream])
+async def test_iterators(reports, kind):
+    """An iterator is in the span, which ends with it; what streams have given is its result."""
+    for way in ("sync", "async"):
+        stream = work()(returns(kind))()
+        assert type(stream).__name__ == kind.__name__
+        seen = []
+        with metadata(of="consumer"):
+            if way == "sync":
+                for item in stream:
+                    seen.append(item)
+                    assert labels() == ("consumer", True)
+            else:
+                async for item in stream:
+                    seen.append(item)
+                    assert labels() == ("consumer", True)
+        assert seen == [["work", True]] * 3
+        assert type(stream) is kind
+    assert [report.respPayload for report in reports] == [seen if kind is OtherStream else None] * 2
+
+
+def test_iterator_closed_early(reports):
+    """It says so."""
+    stream = work()(Iterator().__iter__)()
+    next(stream)
+    stream.close()
+    assert one(reports).errorMessage == "left before its end"
+
+
+def test_files(reports):
+    """Files, cursors and the like are results."""
+    given = File()
+    assert type(work()(lambda: given)()) is File
+    assert len(reports) == 1
+
+
+class Connection:
+    """An awaitable that opens, and gives itself, or is entered, as aiohttp's and asyncpg's."""
+
+    seen = ()
+
+    def __await__(self):
+        return self._open().__await__()
+
+    async def _open(self):
+        self.seen += (labels(),)
+        return self
+
+    async def __aenter__(self):
+        return await self
+
+    async def __aexit__(self, *error):
+        self.seen += (labels(),)
+
+
+async def test_connections(reports):
+    """What is awaited or entered, one as good as the other."""
+    connect = work()(returns(Connection))
+    connection = await connect()
+    assert type(connection) is Connection
+    assert one(reports).errorMessage is None
+    async with connect() as connection:
+        assert labels() == NOTHING
+        assert len(reports) == 1
+    assert connection.seen == (("work", True),) * 2
+    assert len(reports) == 2
+    assert reports[1].errorMessage is None
+
+
 # Context managers made of generators.
 
 
