@@ -16,7 +16,8 @@ import inspect
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from openpipe_report._context.lazy_objects import is_lazy, watch
+from openpipe_report._context.lazy_kinds import is_lazy
+from openpipe_report._context.lazy_objects import watch
 from openpipe_report._context.run import MAX_ITEMS, ActivatedScope, Run
 from openpipe_report._log import log_internal_error, run_guarded
 

@@ -5,6 +5,7 @@ One run of a decorated function: the scope that it has, and its end, which comes
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import sys
 from dataclasses import replace
@@ -22,6 +23,9 @@ LEFT_EARLY = "left before its end"
 
 MAX_ITEMS = 10_000
 """Items of a generator or stream that are kept as its result."""
+
+
+_numbers = itertools.count()
 
 
 class UnfinishedError(GeneratorExit):
@@ -83,7 +87,7 @@ class Run:
     awaited, read or closed what the function returned, ends by that.
     """
 
-    __slots__ = ("_is_over", "_pending", "_pid", "_reason", "_work", "items", "scope")
+    __slots__ = ("_is_over", "_pending", "_pid", "_reason", "_work", "items", "number", "scope")
 
     def __init__(self, work: WrappedRun) -> None:
         self._is_over = True  # until it has begun
@@ -91,6 +95,8 @@ class Run:
         self._pid = os.getpid()
         self._reason = LEFT_EARLY
         self._work = work
+        self.number = next(_numbers)
+        """Grows from run to run."""
         self.items: list[Any] | None = None
         """What a generator or stream has given so far."""
         self.scope = work.start()

@@ -835,6 +835,20 @@ async def test_connections(reports):
     assert reports[1].errorMessage is None
 
 
+@pytest.mark.parametrize("kind", [Connection, Slotted, Iterator])
+async def test_shared_objects(reports, kind):
+    """One that every call returns, as a pool of connections, is a result, and piles nothing up."""
+    given = kind()
+    shared = work()(lambda: given)
+    for number in range(2, 6):
+        if number == 2:
+            shared()
+        assert shared() is given
+        assert len(reports) == number
+    assert isinstance(given, kind)
+    assert {report.errorMessage for report in reports} == {None}
+
+
 # Context managers made of generators.
 
 
