@@ -166,7 +166,7 @@ class Settings(BaseModel):
     """How many reports may wait; when full the newest is dropped and counted."""
     max_queue_bytes: Annotated[int, Field(ge=1024)] = 128 * _MIB
     """How many bytes may wait, open streams included."""
-    senders: Annotated[int, Field(ge=1, le=64)] = 8
+    senders: Annotated[int, Field(ge=1, le=64)] = 64
     """Maximum number of sender threads; they are started on demand."""
     retry_for: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 600.0
     """Seconds from the first attempt during which a report is tried again."""

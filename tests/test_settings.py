@@ -21,12 +21,12 @@ from openpipe_report._settings import HOSTED_BASE_URL
 @pytest.mark.parametrize(
     "environ, given, expected",
     [
-        ({}, {}, 8),
+        ({}, {}, 64),
         ({"OPENPIPE_REPORT_SENDERS": "3"}, {}, 3),
         ({"OPENPIPE_REPORT_SENDERS": "3"}, {"senders": 2}, 2),
         ({"OPENPIPE_REPORT_SENDERS": "3"}, {"senders": None}, 3),
-        ({"OPENPIPE_REPORT_SENDERS": ""}, {}, 8),
-        ({"OPENPIPE_REPORT_SENDERS": "  "}, {}, 8),
+        ({"OPENPIPE_REPORT_SENDERS": ""}, {}, 64),
+        ({"OPENPIPE_REPORT_SENDERS": "  "}, {}, 64),
         ({"OPENPIPE_REPORT_SENDERS": " 3\n"}, {}, 3),
     ],
     ids=["default", "environment", "argument", "argument-none", "empty", "blank", "padded"],

@@ -36,13 +36,12 @@ class PendingReport:
     due: float = 0.0
     reason: str = ""
     """Why it waits."""
-    got_response: bool = True
-    """False if it waits because the server is out of reach."""
     stored: bool = False
     """Whether the spool has it."""
 
     def __lt__(self, other: PendingReport) -> bool:
-        return self.due < other.due
+        # Of those that are due at once, the one tried least often: it is the better probe.
+        return (self.due, self.attempts) < (other.due, other.attempts)
 
 
 NewReport: TypeAlias = "tuple[ReportSource, int, FlushEpoch]"
@@ -140,12 +139,11 @@ class ReportQueue:
             return None
         return new if isinstance(new, PendingReport) else PendingReport(*new)
 
-    def expire_delays(self, *, unanswered_only: bool) -> None:
-        """Make scheduled retries due now: all of them, or only those that got no response."""
+    def expire_delays(self) -> None:
+        """Make every scheduled retry due now."""
         with self._lock:
             for pending in self._waiting:
-                if not (unanswered_only and pending.got_response):
-                    pending.due = 0.0
+                pending.due = 0.0
             heapq.heapify(self._waiting)
 
     def clear(self) -> list[PendingReport]:

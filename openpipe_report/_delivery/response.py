@@ -64,7 +64,9 @@ def classify_response(
         try:
             answer = ReportResponse.model_validate_json(body)
         except ValidationError:
-            return Rejected("HTTP 200 with an answer that is not the API's; is base_url right?")
+            # A captive portal, a proxy's page, a cut body: no server has refused the report.
+            reason = "HTTP 200 with an answer that is not the API's; is base_url right?"
+            return Retryable(reason, got_response=True)
         if answer.status == "ok":
             return Delivered()
         return Rejected(f'HTTP 200 {{"status": "error"}}{_explain(body, secret)}')

@@ -10,8 +10,19 @@ from typing import Any
 
 from tenacity import RetryCallState, stop_before_delay, wait_random_exponential
 
+from openpipe_report._log import logger, run_guarded
+
 LONGEST_BACKOFF = 5.0
 """Seconds between two attempts at the most, unless the server asks for more."""
+
+FEWEST_FAILURES = 16
+"""Reports that may fail in a row without opening the circuit breaker, however few senders."""
+
+_SHORTEST_PROBE = 0.5
+"""Seconds between two probes at the least."""
+
+_SAID_AFTER = 10.0
+"""Seconds of failures alone after which the log says so."""
 
 
 class Backoff:
@@ -42,59 +53,111 @@ class Backoff:
 
 class CircuitBreaker:
     """
-    Opens after more consecutive failures than there are senders; then one probe at a time.
+    Stops attempts in vain: it opens when more reports failed in a row than can be in flight.
 
-    While it lasts, reports do not try one after the other in vain, which would take the
-    interpreter's lock from the callers: one at a time looks whether it is over, every few seconds.
-    Threads share it without a lock; where two of them look at once, no harm is done.
+    While it is open, one report at a time probes the server, every few seconds, whatever the
+    backlog: thousands of retries would take the interpreter's lock from the callers. One success
+    closes it. Failures are counted by report, so that a few which always fail never open it.
+
+    Threads share it without a lock: two that probe at once do no harm.
 
     Args:
         senders: How many attempts can be in flight at once.
-        backoff: Says how long to wait between two looks.
+        backoff: Says how long to wait between two probes.
     """
 
     def __init__(self, senders: int, backoff: Backoff) -> None:
-        self._senders = senders
+        self._limit = max(senders, FEWEST_FAILURES)
         self._backoff = backoff
-        self._failures = 0
+        self._failed: set[str] = set()
+        self._probes = 0
         self.next_probe = 0.0
-        """The monotonic time before which nothing is to be tried."""
+        """The monotonic time before which nothing may be tried."""
         self.reason = ""
-        """Why the last look got no answer."""
+        """Why the last probe failed."""
 
     @property
     def is_open(self) -> bool:
-        """Whether the server is taken to be out of reach."""
-        return self._failures > self._senders
+        """Whether the server is taken to be out of order."""
+        return len(self._failed) > self._limit
 
     def begin_probe(self, now: float) -> None:
-        """Note that an attempt begins: in an outage it is given some time before another does."""
+        """Note that an attempt begins: while open, it has some time before the next one."""
         if self.is_open:
             self.next_probe = now + LONGEST_BACKOFF
 
-    def record_failure(self, now: float, reason: str, *, is_first: bool) -> None:
+    def record_failure(self, key: str, now: float, reason: str) -> None:
         """
-        Note that an attempt got no answer.
+        Note that an attempt failed in a way that may pass.
 
         Args:
+            key: The report's Idempotency-Key.
             now: The monotonic time.
-            reason: Why there was none.
-            is_first: Whether it was the report's first: a few reports that never get an answer,
-                tried again and again, are no outage.
+            reason: Why it failed.
         """
-        if is_first or self.is_open:
-            self._failures += 1
+        if not self.is_open:
+            self._failed.add(key)
         if self.is_open:
+            self._probes += 1
             self.reason = reason
-            self.next_probe = now + self._backoff.wait(max(1, self._failures - self._senders))
-            if not self.is_open:  # another thread's answer has come meanwhile
+            self.next_probe = now + max(_SHORTEST_PROBE, self._backoff.wait(self._probes))
+            if not self.is_open:  # another thread's success has come meanwhile
                 self.next_probe = 0.0
 
     def record_success(self) -> bool:
-        """Note that the server got_response, or that all may be tried anew; whether it was out."""
-        was_open, self._failures = self.is_open, 0
+        """Close it: a report was taken, or all may be tried anew. Return whether it was open."""
+        was_open = self.is_open
+        self._failed = set()
+        self._probes = 0
         self.next_probe = 0.0
         return was_open
+
+
+class OutageLog:
+    """
+    Says that a server takes no reports, after ten seconds, and once that it takes them again.
+
+    Args:
+        host: The server, as the lines name it.
+        retry_for: Seconds for which a report is tried again.
+    """
+
+    def __init__(self, host: str, retry_for: float) -> None:
+        self._host = host
+        self._retry_for = retry_for
+        self._since: float | None = None
+        self._is_said = False
+
+    def record_failure(self, now: float, reason: str, pending: int) -> None:
+        """Note a failure, with how many reports are pending."""
+        if self._since is None:
+            self._since = now
+        if self._is_said or now - self._since < _SAID_AFTER:
+            return
+        self._is_said = True
+        run_guarded(
+            "logging an outage",
+            logger.warning,
+            "openpipe_report: %s has taken no report for %.0f s (%s). %d are pending; each is "
+            "tried again for %.0f s after its first attempt",
+            self._host,
+            now - self._since,
+            reason,
+            pending,
+            self._retry_for,
+        )
+
+    def record_success(self) -> None:
+        """Note that a report was taken."""
+        self._since = None
+        if self._is_said:
+            self._is_said = False
+            run_guarded(
+                "logging an outage",
+                logger.info,
+                "openpipe_report: %s takes reports again",
+                self._host,
+            )
 
 
 def _after(attempts: int) -> Any:

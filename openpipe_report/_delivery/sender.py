@@ -1,8 +1,8 @@
 """
 Builds a report, makes one attempt to send it, and records the outcome or schedules a retry.
 
-Nobody waits here. Three things say that a report may not be tried yet: its own backoff; a
-`Retry-After`, which stops all sends to that host; and an outage, in which only one at a time is.
+No thread waits here. Three rules say that a report may not be sent yet: its own backoff, a
+`Retry-After`, which stops all attempts to that host, and the circuit breaker.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from openpipe_report._delivery.concurrency import ConcurrencyLimiter
 from openpipe_report._delivery.connection import CannotConnectError
 from openpipe_report._delivery.drop_log import DropLog
 from openpipe_report._delivery.response import Delivered, Rejected, Retryable
-from openpipe_report._delivery.retry import LONGEST_BACKOFF, Backoff, CircuitBreaker
+from openpipe_report._delivery.retry import LONGEST_BACKOFF, Backoff, CircuitBreaker, OutageLog
 from openpipe_report._delivery.transport import Transport
 from openpipe_report._log import log_internal_error, log_once
 from openpipe_report._report.encode import encode_report
@@ -37,6 +37,9 @@ LONGEST_PAUSE = 3600.0
 
 _host_paused_until: dict[str, float] = {}
 """By host: the monotonic time before which it asked (`Retry-After`) not to be called."""
+
+DELIVERED, FILTERED, REJECTED = "delivered", "filtered", "rejected"
+"""Endings of a report's life; any other text is the reason of its loss."""
 
 _connecting = threading.RLock()
 """
@@ -66,9 +69,9 @@ class Sender:
         self.transport: Transport | None = None
         self._backoff = Backoff(settings.retry_for)
         self._breaker = CircuitBreaker(settings.senders, self._backoff)
+        self._outage_log = OutageLog(host, settings.retry_for)
         self._sending: set[PendingReport] = set()
         self.concurrency = ConcurrencyLimiter(settings.senders)
-        self._is_exiting = False
         self.spool: Spool[NewReport, PendingReport] | None = None
 
     @property
@@ -121,7 +124,6 @@ class Sender:
             self._schedule(pending, paused_until, waited)
         else:
             pending.reason = pending.reason or self._breaker.reason
-            pending.got_response = False
             # Probe with a report never sent before: one that failed may be the cause.
             self._schedule(pending, now if pending.attempts else 0.0, 0.0)
 
@@ -135,9 +137,9 @@ class Sender:
             log_internal_error("building a report")
             body = "could not be built"
         if not body:
-            self._accounting.filtered(pending.epoch, pending.size)
+            self._finish(pending, FILTERED)
         elif isinstance(body, str):
-            self._drop(pending, body)
+            self._finish(pending, body)
         else:
             self._accounting.charge(len(body) - pending.size)
             pending.body, pending.key, pending.size = body, str(uuid4()), len(body)
@@ -174,72 +176,76 @@ class Sender:
 
     def _handle_outcome(self, pending: PendingReport, outcome: Outcome) -> None:
         now = time.monotonic()
-        if isinstance(outcome, Retryable) and not outcome.got_response:
-            self._breaker.record_failure(
-                now, outcome.reason, is_first=pending.attempts == 1 or self._is_exiting
-            )
-            if self._breaker.is_open:
-                self._queue.wake(1)  # for the next look
-        elif self._breaker.record_success():
-            self._queue.expire_delays(unanswered_only=True)
-            self._queue.wake(self._settings.senders)
+        self._note_state_of_server(pending, outcome, now)
         if isinstance(outcome, Delivered):
-            if pending.stored and self.spool is not None:
-                self.spool.remove(pending.key)
-            self._accounting.delivered(pending.epoch, pending.size)
+            self._finish(pending, DELIVERED)
             return
         pending.reason = outcome.reason
         if isinstance(outcome, Rejected):
-            if pending.stored and self.spool is not None:
-                self.spool.dead_letter(pending.key, outcome.reason)
-            self._drop_log.record("rejected", 1, outcome.reason)
-            self._accounting.rejected(pending.epoch, pending.size)
+            self._finish(pending, REJECTED)
             return
-        asked = outcome.retry_after or 0.0
-        if asked:
-            until = now + min(asked, LONGEST_PAUSE)
+        wait = self._wait_after(pending, outcome, now)
+        if wait is None:
+            self._finish(pending, "gave up")
+        else:
+            self._schedule(pending, now + wait, 0.0)
+
+    def _note_state_of_server(self, pending: PendingReport, outcome: Outcome, now: float) -> None:
+        """Tell the breaker, the log and the pause of the host what an attempt has shown."""
+        if not isinstance(outcome, Retryable):
+            self._outage_log.record_success()
+            if self._breaker.record_success():
+                self._queue.expire_delays()
+                self._queue.wake(self._settings.senders)
+            return
+        self._outage_log.record_failure(now, outcome.reason, self._accounting.pending)
+        if outcome.retry_after:
+            until = now + min(outcome.retry_after, LONGEST_PAUSE)
             _host_paused_until[self._host] = max(self.paused_until, until)
-        pending.got_response = outcome.got_response
+        else:
+            self._breaker.record_failure(pending.key, now, outcome.reason)
+            if self._breaker.is_open:
+                self._queue.wake(1)  # for the next probe
+
+    def _wait_after(self, pending: PendingReport, outcome: Retryable, now: float) -> float | None:
+        """Return the seconds until the next attempt; None to give up."""
+        asked = outcome.retry_after or 0.0
         since_first = now - pending.begun
         wait = self._backoff.next_wait(pending.attempts, since_first, asked)
         if wait is None and pending.stored:  # the file has it, so it may wait
-            if not outcome.got_response:
-                wait = LONGEST_BACKOFF
-            elif asked and since_first < self._settings.retry_for:
-                wait = min(asked, LONGEST_PAUSE)
-        if wait is None:
-            self._drop(pending, "gave up")
-            return
-        self._schedule(pending, now + wait, 0.0)
+            if not outcome.got_response or self._breaker.is_open:
+                return LONGEST_BACKOFF
+            if asked and since_first < self._settings.retry_for:
+                return min(asked, LONGEST_PAUSE)
+        return wait
 
     def _schedule(self, pending: PendingReport, due: float, since_first: float) -> None:
         if self._queue.closed:
-            self._drop(pending, "shutdown")
+            self._finish(pending, "shutdown")
         elif since_first > self._settings.retry_for and not pending.stored:
-            self._drop(pending, "gave up")
+            self._finish(pending, "gave up")
         elif self._accounting.over_limit:
-            self._drop(pending, "queue full")
+            self._finish(pending, "queue full")
         else:
             self._queue.schedule(pending, due)
 
     def expire_delays(self) -> None:
-        """At exit: let all that waits be tried once more, unless the host asked for a pause."""
-        self._is_exiting = True
+        """At exit: make every retry due now, unless the host asked for a pause."""
         self._breaker.record_success()
-        self._queue.expire_delays(unanswered_only=False)
+        self._queue.expire_delays()
         self._queue.wake(self._settings.senders)
 
     def drop_pending(self, reason: str) -> None:
-        """Count as lost all that waits; what is being sent right now is not touched."""
-        queue = self._queue.clear()
-        lost = [pending for pending in queue if not self._keep_in_spool(pending, reason)]
+        """Finish every waiting report as lost; reports that are being sent are not touched."""
+        waiting = self._queue.clear()
+        lost = [pending for pending in waiting if not pending.stored]
         self._drop_log.record(reason, len(lost), self._why(lost))
-        for pending in lost:
-            self._accounting.dropped(pending.epoch, pending.size, reason)
+        for pending in waiting:
+            self._finish(pending, reason, is_logged=True)
         self.log_drops()
 
     def drop_remaining(self, spooled: int) -> None:
-        """At the end of the process: count as lost all that has no end yet, and say so once."""
+        """At the end of the process: count every unfinished report as lost, and log that once."""
         queue = self._queue.clear()
         # If the spool did not answer in time, its reports are in the file all the same.
         stored = sum(pending.stored for pending in (*queue, *list(self._sending)))
@@ -252,27 +258,42 @@ class Sender:
         return next((pending.reason for pending in queue if pending.reason), "")
 
     def log_drops(self) -> None:
-        """Tell of what callers found no room for, or sent too late."""
+        """Log the drops that callers caused: no room, or too late."""
         for reason, count in self._accounting.pop_unlogged_drops().items():
             self._drop_log.record(reason, count)
 
-    def _keep_in_spool(self, pending: PendingReport, reason: str) -> bool:
-        """Leave a report in the spool instead of dropping it; False if it is not stored there."""
-        if not pending.stored or self.spool is None:
-            return False
-        if reason == "gave up":
-            self.spool.dead_letter(pending.key, f"gave up: {pending.reason}")
-            self._drop_log.record("gave up, a dead letter in the spool", 1, pending.reason)
-        else:
-            self.spool.release(pending.key)
-        self._accounting.spooled(pending.epoch, pending.size)
-        return True
+    def _finish(self, pending: PendingReport, ending: str, *, is_logged: bool = False) -> None:
+        """
+        End the life of a report. Only here is it counted, its loss logged, the spool told.
 
-    def _drop(self, pending: PendingReport, reason: str) -> None:
-        if self._keep_in_spool(pending, reason):
-            return
-        self._drop_log.record(reason, 1, pending.reason)
-        self._accounting.dropped(pending.epoch, pending.size, reason)
+        Args:
+            pending: The report.
+            ending: `DELIVERED`, `FILTERED`, `REJECTED`, or the reason of its loss.
+            is_logged: Whether the log has its loss already.
+        """
+        spool = self.spool if pending.stored else None
+        if ending == DELIVERED:
+            if spool is not None:
+                spool.remove(pending.key)
+            self._accounting.delivered(pending.epoch, pending.size)
+        elif ending == FILTERED:
+            self._accounting.filtered(pending.epoch, pending.size)
+        elif ending == REJECTED:
+            if spool is not None:
+                spool.dead_letter(pending.key, pending.reason)
+            self._drop_log.record(REJECTED, 1, pending.reason)
+            self._accounting.rejected(pending.epoch, pending.size)
+        elif spool is not None:
+            if ending == "gave up":
+                spool.dead_letter(pending.key, f"gave up: {pending.reason}")
+                self._drop_log.record("gave up, a dead letter in the spool", 1, pending.reason)
+            else:
+                spool.release(pending.key)
+            self._accounting.spooled(pending.epoch, pending.size)
+        else:
+            if not is_logged:
+                self._drop_log.record(ending, 1, pending.reason)
+            self._accounting.dropped(pending.epoch, pending.size, ending)
 
     def close_mine(self) -> None:
         """Close the connection of this thread, which ends."""

@@ -51,7 +51,7 @@ def is_delivering() -> bool:
 
 @contextmanager
 def delivering() -> Generator[None]:
-    """FlushEpoch this thread as one that delivers."""
+    """Note that this thread delivers while the block runs."""
     outer, _here.delivering = _here.delivering, True
     try:
         yield

@@ -1,10 +1,17 @@
 """When an attempt may be made again."""
 
+import logging
 import random
 
 import pytest
 
-from openpipe_report._delivery.retry import LONGEST_BACKOFF, Backoff, CircuitBreaker
+from openpipe_report._delivery.retry import (
+    FEWEST_FAILURES,
+    LONGEST_BACKOFF,
+    Backoff,
+    CircuitBreaker,
+    OutageLog,
+)
 
 
 def test_backoff_is_full_jitter():
@@ -33,77 +40,105 @@ def test_backoff_gives_up(retry_for, since_first, at_least):
     assert Backoff(retry_for).next_wait(1, since_first, at_least) is None
 
 
-def out_of_reach(senders=2, now=100.0):
-    """An breaker that has just begun."""
-    breaker = CircuitBreaker(senders, Backoff(600))
-    for _ in range(senders + 1):
+LIMIT = FEWEST_FAILURES
+
+
+def open_breaker(now=100.0):
+    """A breaker that has just opened."""
+    breaker = CircuitBreaker(2, Backoff(600))
+    for number in range(LIMIT + 1):
         breaker.begin_probe(now)
-        breaker.record_failure(now, "refused", is_first=True)
+        breaker.record_failure(str(number), now, "refused")
+    assert breaker.is_open
     return breaker
 
 
-def test_few_failures_are_no_outage():
-    """As many failures in a row as there can be attempts in flight hold nobody up."""
+def test_few_failures_do_not_open_it():
+    """As many reports as can be in flight may fail in a row."""
+    for senders in (2, 40):
+        breaker = CircuitBreaker(senders, Backoff(600))
+        for _ in range(100):
+            for number in range(max(senders, LIMIT)):
+                breaker.begin_probe(100.0)
+                breaker.record_failure(str(number), 100.0, "refused")
+            assert breaker.next_probe == 0.0
+            assert not breaker.record_success()
+
+
+def test_the_same_reports_do_not_open_it():
+    """Reports that always fail hold up no other, however often they are tried."""
     breaker = CircuitBreaker(2, Backoff(600))
     for _ in range(100):
-        for _ in range(2):
+        for number in range(LIMIT):
             breaker.begin_probe(100.0)
-            breaker.record_failure(100.0, "refused", is_first=True)
-        assert breaker.next_probe == 0.0
-        assert not breaker.record_success()
-
-
-def test_the_same_reports_again_are_no_outage():
-    """Reports that never get an answer hold up nobody, however often they are tried."""
-    breaker = CircuitBreaker(2, Backoff(600))
-    for attempt in range(1, 100):
-        for _ in range(2):
-            breaker.begin_probe(100.0)
-            breaker.record_failure(100.0, "reset", is_first=attempt == 1)
+            breaker.record_failure(str(number), 100.0, "HTTP 500")
         assert not breaker.is_open
         assert breaker.next_probe == 0.0
 
 
-def test_an_answer_meanwhile(monkeypatch):
-    """Where an answer comes while a failure is noted, nothing is held."""
-    breaker = out_of_reach()
+def test_a_success_meanwhile(monkeypatch):
+    """Where a success comes while a failure is recorded, the breaker stays closed."""
+    breaker = open_breaker()
 
-    def answered(*_):
+    def succeed(*_):
         breaker.record_success()
         return 5.0
 
-    monkeypatch.setattr(Backoff, "wait", answered)
-    breaker.record_failure(100.0, "refused", is_first=True)
+    monkeypatch.setattr(Backoff, "wait", succeed)
+    breaker.record_failure("x", 100.0, "refused")
     assert breaker.next_probe == 0.0
 
 
-def test_one_at_a_time_looks():
-    """Once an attempt is under way no other is made, until it has had its time."""
-    breaker = out_of_reach()
-    assert 100.0 <= breaker.next_probe <= 100.5
+def test_one_probe_at_a_time():
+    """Once a probe is under way no other is made, until it has had its time."""
+    breaker = open_breaker()
+    assert 100.5 <= breaker.next_probe <= 101.0
     breaker.begin_probe(101.0)
     assert breaker.next_probe == 101.0 + LONGEST_BACKOFF
 
 
-def test_looks_grow_rare():
-    """In an breaker there is a look every few seconds, and never less."""
-    breaker = out_of_reach()
+def test_probes_grow_rare():
+    """While it is open there is a probe every few seconds: never more than two a second."""
+    breaker = open_breaker()
     pauses = []
-    for look in range(200):
-        breaker.begin_probe(now := 1000.0 * look)
-        breaker.record_failure(now, f"refused {look}", is_first=look % 2 == 0)
+    for probe in range(200):
+        breaker.begin_probe(now := 1000.0 * probe)
+        breaker.record_failure(str(probe), now, f"refused {probe}")
         pauses.append(breaker.next_probe - now)
+    assert min(pauses) >= 0.5
     assert max(pauses) <= LONGEST_BACKOFF
     assert 1.5 < sum(pauses[5:]) / len(pauses[5:]) < 3.5
     assert breaker.reason == "refused 199"
 
 
-def test_an_answer_ends_it():
-    """After an answer everything may be tried, and whoever noted it is told, once."""
-    breaker = out_of_reach()
+def test_a_success_closes_it():
+    """After a success everything may be tried; only the first one says that it was open."""
+    breaker = open_breaker()
     assert breaker.record_success()
     assert breaker.next_probe == 0.0
     assert not breaker.record_success()
     breaker.begin_probe(200.0)
-    breaker.record_failure(200.0, "refused", is_first=True)
+    breaker.record_failure("x", 200.0, "refused")
     assert breaker.next_probe == 0.0
+
+
+def test_an_outage_is_said_once(caplog):
+    """After ten seconds of failures one WARNING, and one INFO when it is over; each time anew."""
+    log = OutageLog("h:1", 600.0)
+    caplog.set_level(logging.INFO, "openpipe_report")
+    for begin in (0.0, 1000.0):
+        log.record_failure(begin, "refused", 1)
+        log.record_failure(begin + 9.9, "refused", 2)
+        assert not caplog.records
+        log.record_failure(begin + 10.0, "refused", 3)
+        log.record_failure(begin + 20.0, "refused", 4)
+        log.record_success()
+        log.record_success()
+        lines = [(record.levelno, record.getMessage()) for record in caplog.records]
+        assert [level for level, _ in lines] == [logging.WARNING, logging.INFO]
+        assert "h:1 has taken no report for 10 s (refused). 3 are pending" in lines[0][1]
+        assert "h:1 takes reports again" in lines[1][1]
+        caplog.clear()
+    log.record_failure(5000.0, "refused", 1)
+    log.record_success()
+    assert not caplog.records
