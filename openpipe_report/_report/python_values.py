@@ -16,12 +16,13 @@ from os import PathLike, fspath
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from openpipe_report._report.describe import describe_error
 
 _MAPPINGS = (MappingProxyType, ChainMap, UserDict)
+_ADAPTED = frozenset({"ipaddress", "pydantic", "pathlib", "re", "zoneinfo"})
 _ITERABLES = (deque, range, UserList, KeysView, ValuesView, ItemsView)
 
 
@@ -96,5 +97,16 @@ def _scalar(value: Any) -> Any:
     try:
         found = to_jsonable_python(value)
     except Exception:  # noqa: BLE001 - a type that it does not know, or one with faults
-        return f"<{name_of_type(value)}>"
+        found = _by_adapter(value)
     return found if isinstance(found, (str, int, float)) else f"<{name_of_type(value)}>"
+
+
+def _by_adapter(value: Any) -> Any:
+    """Serialize a type that older versions of pydantic do not infer."""
+    kind = type(value)
+    if kind.__module__.partition(".")[0] not in _ADAPTED:
+        return None
+    try:
+        return TypeAdapter(kind).dump_python(value, mode="json", warnings=False)
+    except Exception:  # noqa: BLE001 - not one that has a JSON form
+        return None

@@ -106,7 +106,7 @@ VALUES = [
         "2026-01-02T03:04:05.000600",
     ),
     (dt.time(3, 4), "03:04:00"),
-    (dt.timedelta(seconds=90), "PT1M30S"),
+    (dt.timedelta(seconds=9), "PT9S"),
     (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
     (decimal.Decimal("1.50"), "1.50"),
     (fractions.Fraction(1, 3), "1/3"),
