@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.reporter import Reporter
     from openpipe_report._report.model import Report
 
+_RAW_BYTES = 64 * 1024 * 1024
+"""Bytes of a stream's raw form that are kept even where the queue is smaller: they are folded."""
 _SECRET = 8
 """Shortest header or query value that is masked as a secret, in characters."""
 
@@ -193,7 +195,7 @@ class Call:
             reservation,
             reporter.run_soon,
             overhead=exchange.size,
-            max_bytes=settings.max_queue_bytes,
+            max_bytes=max(settings.max_queue_bytes, _RAW_BYTES),
             max_tail=settings.max_report_bytes,
         )
         exchange.chunks = self._buffer.pieces

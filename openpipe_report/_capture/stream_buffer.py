@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _STEP = 64 * 1024
 """Memory is reserved in steps of so many bytes, so that few chunks pay for it."""
+_HEAD = 16 * 1024
+"""Bytes of the beginning that are kept where the middle is given up."""
 _FOLD_AT = 1024 * 1024
 """Bytes that have come since the last fold, at which another one is due."""
 
@@ -91,16 +93,20 @@ class StreamBuffer:
         return True
 
     def _begin_tail(self) -> None:
-        """Give up chunks before this one, for room for the stream's end."""
+        """Give up chunks before this one, for room for a long terminal event."""
         self.tail = deque()
-        room = min(self._max_tail, self._allowed // 2)
-        while self._tail_room < room and self.pieces and isinstance(self.pieces[-1], bytes):
+        room = min(self._max_tail, self._allowed - _HEAD)
+        while self._tail_room < room and self.pieces[1:] and isinstance(self.pieces[-1], bytes):
             self._tail_room += len(self.pieces.pop()) + PIECE_OVERHEAD
 
     def _append_to_tail(self, chunk: bytes) -> None:
         assert self.tail is not None  # noqa: S101 - asked by the caller
         self.tail.append(chunk)
         self._tail_size += len(chunk) + PIECE_OVERHEAD
+        if self._tail_size > self._tail_room and self._tail_room < self._max_tail:
+            step = max(_STEP, self._tail_size - self._tail_room)
+            if self._reservation.grow(step):  # others have given memory back meanwhile
+                self._tail_room += step
         while self._tail_size > self._tail_room and self.tail:
             self._tail_size -= len(self.tail.popleft()) + PIECE_OVERHEAD
 

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
+_WITHHELD = "<withheld: a call inside is not reported>"
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _SpanSource:
@@ -111,7 +113,8 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
             client that is called inside.
 
     Raises:
-        TypeError: A value of the metadata or tags is of another kind.
+        TypeError: A value of the metadata or tags is of another kind, or `report` is neither True
+            nor False.
     """
 
     __slots__ = (
@@ -145,6 +148,8 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
     ) -> None:
         if not isinstance(name, str):
             raise TypeError('a span needs a name: span("work"), or @span("work")')
+        if not isinstance(report, bool):
+            raise TypeError(f"span(report=...) takes True or False, got {type(report).__name__}")
         self.name = name
         self.request = request
         self.response: Any = None
@@ -254,9 +259,12 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
                 "$endpoint": "span",
             },
         }
+        request, response = self._request_then, Snapshot(result)
         if error is not None:
             fields["errorMessage"] = describe_end(error) if left_early else describe_error(error)
+        if self._called.is_withheld:  # its data may be in all of these
+            request = response = Snapshot(_WITHHELD)
+            if error is not None:
+                fields["errorMessage"] = type(error).__name__
         hooks = further_hooks(reporter, self._called)
-        reporter.submit(
-            _SpanSource(fields, self._request_then, Snapshot(result), self.trace_id, hooks)
-        )
+        reporter.submit(_SpanSource(fields, request, response, self.trace_id, hooks))

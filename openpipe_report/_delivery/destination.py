@@ -32,6 +32,8 @@ class ReportingConfig:
 
     targets_own_upstream: bool = False
     """Whether calls go to the very API that takes the reports: OpenPipe's logs what it serves."""
+    is_opted_out: bool = False
+    """Whether `enabled=False` was given as an argument: then not even a test captures reports."""
 
     def for_client(self, base_url: object) -> ReportingConfig:
         """Return the config for a client that calls this URL."""
@@ -43,7 +45,7 @@ class ReportingConfig:
     @property
     def reporter(self) -> Reporter | None:
         """Where reports go; None where they do not."""
-        if self.targets_own_upstream:
+        if self.targets_own_upstream or self.is_opted_out:
             return None
         if capture_stack:
             return capture_stack[-1].reporter_for(self.settings)
@@ -65,7 +67,11 @@ def load_reporting_config(
             raise SettingsError("give openpipe={...} or reporter=, not both")
         if not isinstance(reporter, Reporter):
             raise SettingsError(f"reporter= must be a Reporter, got {type(reporter).__name__}")
-        return ReportingConfig(reporter.settings, reporter if reporter.settings.enabled else None)
+        return ReportingConfig(
+            reporter.settings,
+            reporter if reporter.settings.enabled else None,
+            is_opted_out=reporter.is_opted_out,
+        )
     inherited = _inherited.get()
     if inherited is not None and openpipe is None:
         return inherited
@@ -78,7 +84,18 @@ def load_reporting_config(
             "reporting is disabled: set OPENPIPE_API_KEY or OPENPIPE_BASE_URL "
             "(or OPENPIPE_REPORT_ENABLED=false to silence this)",
         )
-    return ReportingConfig(settings, None)
+    opted_out = openpipe is not None and openpipe.get("enabled") is not None
+    return ReportingConfig(settings, None, is_opted_out=opted_out and not settings.enabled)
+
+
+_DECISIVE = (
+    "OPENPIPE_API_KEY",
+    "OPENPIPE_BASE_URL",
+    "OPENPIPE_REPORT_ENABLED",
+    "OPENPIPE_REPORT_BEFORE_REPORT",
+    "OPENPIPE_REPORT_SAMPLE_RATE",
+)
+"""Variables that a program may set after its first span, as by loading a .env file."""
 
 
 class _Default:
@@ -90,8 +107,7 @@ class _Default:
 
 def environment_config() -> ReportingConfig:
     """Return how a client without any argument reports; loaded anew where that has changed."""
-    names = ("OPENPIPE_API_KEY", "OPENPIPE_BASE_URL", "OPENPIPE_REPORT_ENABLED")
-    variables = tuple(map(os.environ.get, names))
+    variables = tuple(map(os.environ.get, _DECISIVE))
     config = _Default.config
     reporter = None if config is None else config.configured_reporter
     is_over = reporter is not None and reporter.closed

@@ -105,12 +105,14 @@ class Reporter:
                 "a Reporter needs base_url (or OPENPIPE_BASE_URL), "
                 "or api_key (or OPENPIPE_API_KEY) for OpenPipe's hosted API"
             )
+        self.is_opted_out = settings.get("enabled") is not None and not loaded.enabled
         self._begin(loaded)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Reporter:
         """Make a reporter of settings that were loaded already."""
         reporter = cls.__new__(cls)
+        reporter.is_opted_out = False
         reporter._begin(settings)  # noqa: SLF001 - its own
         return reporter
 
@@ -278,15 +280,16 @@ class Reporter:
         copied, size = copy_json(Report(**fields).to_wire())
         source = ManualReport(Report(**copied), size)
         reporter = captured(self)
-        return reporter.settings.enabled and reporter.submit(source)
+        is_wanted = reporter.settings.enabled and not self.is_opted_out
+        return is_wanted and reporter.submit(source)
 
     def flush(self, timeout: float | None = 30.0) -> Flushed:
         """
         Wait until what was queued before is delivered.
 
-        Streams that this thread (or task) was the last to read and left open, and those whose
-        reading thread or event loop has ended, are reported as they stand. A stream that another
-        is reading, or may still begin to read, is not touched.
+        Streams that were left open are reported as they stand where nobody can read on: their
+        thread has ended, or their event loop is closed. No other stream is touched, not even one
+        of this thread's own: it may be in the middle of reading it.
         In a hook of the reporter's own (`before_report`, `on_drop`) it does not wait.
 
         Args:

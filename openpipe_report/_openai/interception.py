@@ -99,15 +99,19 @@ def _own_metadata(config: ReportingConfig, body: dict[str, Any], extra: Any) -> 
 
 def _begin_call(config: ReportingConfig, path: str, metadata: Any, ours: Any) -> Call | None:
     reporter = config.reporter
-    if reporter is None:
-        return None
     around = current_scope()
+    if reporter is None:
+        if around.called is not None and not config.settings.enabled:
+            around.called.withhold()
+        return None
     if around.called is not None:
         around.called.add(reporter)
-    if not around.report or ENDPOINT_OF_PATH[path] not in config.settings.endpoints:
-        return None
     given = read_options(ours)
-    if not given.log_request:
+    if not (around.report and given.log_request):
+        if around.called is not None:
+            around.called.withhold()
+        return None
+    if ENDPOINT_OF_PATH[path] not in config.settings.endpoints:
         return None
     labels = {**given.metadata, **metadata} if metadata else given.metadata
     return Call(reporter, path, around, labels, given.tags)

@@ -107,7 +107,7 @@ def test_the_middle_is_given_up(make_caller, scripted, backend):
 
 def test_the_terminal_event_is_the_answer(make_caller, scripted, backend):
     """A Responses stream whose middle is missing is whole: its terminal event is kept."""
-    reporter = Reporter(base_url=backend.base_url, max_queue_bytes=512 * 1024)
+    reporter = Reporter(base_url=backend.base_url, max_queue_bytes=200 * 1024)
     caller = make_caller(reporter=reporter)
     text = " ".join(f"word{n}" for n in range(6000))
     scripted.stream(

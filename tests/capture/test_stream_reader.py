@@ -113,3 +113,19 @@ def test_left_by_a_thread_that_has_ended(scripted):
         client._openpipe_config.reporter.flush(0)
         assert [report.errorMessage for report in reports] == ["stream still open at flush"]
         stream.close()
+
+
+def test_stepped_by_a_pool(scripted):
+    """A pool's threads step a stream in turn; one of them flushes between two steps."""
+    scripted.stream(chat_chunks(TEXT))
+    with (
+        captured_reports() as reports,
+        openpipe_report.OpenAI(base_url=scripted.base_url, api_key="sk-test") as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        stream = pool.submit(client.chat.completions.create, **CHAT).result()
+        reporter = client._openpipe_config.reporter
+        while pool.submit(next, stream, None).result() is not None:
+            pool.submit(reporter.flush, 0).result()
+    [report] = reports
+    assert (text_of(report), report.errorMessage) == (TEXT, None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from support.backend import HANG_GUARD, Backend
 from support.shapes import chat_completion
 
-from openpipe_report import Reporter, _environment, mask_keys, span
+from openpipe_report import Reporter, _environment, mask_keys, metadata, span
 from openpipe_report._delivery import destination
 from openpipe_report.testing import captured_reports
 
@@ -95,3 +97,64 @@ def test_no_settings_are_loaded(monkeypatch):
         with span("work"):
             pass
     assert loads == []
+
+
+def opt_out_client(make_caller):
+    return make_caller(openpipe={"enabled": False}), {}
+
+
+def opt_out_call(make_caller):
+    return make_caller(), {"extra_body": {"openpipe": {"log_request": False}}}
+
+
+def opt_out_misspelt(make_caller):
+    return make_caller(), {"extra_body": {"openpipe": {"log_requests": False}}}
+
+
+def opt_out_block(make_caller):
+    caller = make_caller()
+
+    def call(*args, **kwargs):
+        with metadata(report=False):
+            return caller(*args, **kwargs)
+
+    return call, {}
+
+
+OPT_OUTS = [opt_out_client, opt_out_call, opt_out_misspelt, opt_out_block]
+
+
+@pytest.mark.parametrize("opt_out", OPT_OUTS, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_not_reported_is_in_no_span(opt_out, fails, make_caller, scripted, reports):
+    """The spans around a call that is not to be reported tell that they were, and no more."""
+    call, arguments = opt_out(make_caller)
+    scripted.json(chat_completion("SECRET answer"))
+    with suppress(ValueError), span("outer", request="SECRET"), span("inner") as inner:
+        completion = call("chat.completions.create", **CHAT, **arguments)
+        inner.response = completion.choices[0].message.content
+        if fails:
+            raise ValueError("SECRET")
+    assert [report.reqPayload["name"] for report in reports] == ["inner", "outer"]
+    assert all("SECRET" not in report.to_json().decode() for report in reports)
+    assert all("withheld" in report.reqPayload["input"] for report in reports)
+    with span("next", request="not secret"):
+        pass
+    assert reports[-1].reqPayload["input"] == "not secret"
+
+
+def test_disabled_client_is_not_captured(make_caller, scripted, reports):
+    """`enabled=False` as an argument holds in `captured_reports()`, too."""
+    reporter = Reporter(base_url="http://127.0.0.1:9", enabled=False)
+    for arguments in ({"openpipe": {"enabled": False}}, {"reporter": reporter}):
+        scripted.json(chat_completion())
+        make_caller(**arguments)("chat.completions.create", **CHAT)
+    assert not reporter.report(reqPayload=1)
+    assert reports == []
+
+
+@pytest.mark.parametrize("report", ["false", 0, None])
+def test_report_of_a_span_is_a_boolean(report):
+    """`span(report=...)` takes True or False."""
+    with pytest.raises(TypeError, match="True or False"):
+        span("work", report=report)
