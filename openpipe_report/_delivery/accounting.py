@@ -274,7 +274,7 @@ class Accounting:
         self._epoch.lost[reason] += 1
 
     def pop_unlogged_drops(self) -> Counter[str]:
-        """Take the losses that callers caused and nobody has been told of."""
+        """Return and clear the drops that were not logged yet."""
         if not self._unlogged:
             return Counter()
         with self.lock:
@@ -408,13 +408,13 @@ class Accounting:
 
     def _end_waiting(self, epochs: list[FlushEpoch]) -> Flushed:
         with self.lock:
-            # A epoch stays until a flush has told of all its losses, were it the next one.
+            # An epoch is kept until a flush has reported all its losses.
             self._epochs = [epoch for epoch in self._epochs if epoch.pending or epoch not in epochs]
             lost: Counter[str] = sum((epoch.lost for epoch in epochs), Counter())
             return Flushed(sum(epoch.pending for epoch in epochs), lost.total(), ", ".join(lost))
 
     def stats(self, *, open_streams: int, threads: int) -> Stats:
-        """Take stock."""
+        """Return the current counts."""
         with self.lock:
             return Stats(
                 delivered=self._delivered,

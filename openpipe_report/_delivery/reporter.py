@@ -202,7 +202,7 @@ class Reporter:
         """
         if self._closed:
             self.accounting.count_drop("shutdown")
-            self._workers.ensure_thread()  # somebody has to tell of it
+            self._workers.ensure_thread()  # a sender thread must log the drop
             return False
         if sys.is_finalizing():  # no thread runs any more, and nobody will come to look
             self.accounting.count_drop("exit")

@@ -164,7 +164,7 @@ class Sender:
         return self.transport
 
     def _log_destination(self) -> None:
-        """Log once where reports go, louder where nobody has named the place."""
+        """Log the destination once, as a WARNING if it is the hosted default."""
         is_hosted = self._settings.base_url is None
         log_once(
             f"destination {self._host}",
@@ -191,7 +191,7 @@ class Sender:
             self._schedule(pending, now + wait, 0.0)
 
     def _note_state_of_server(self, pending: PendingReport, outcome: Outcome, now: float) -> None:
-        """Tell the breaker, the log and the pause of the host what an attempt has shown."""
+        """Record the outcome in the breaker, the log and the host's pause."""
         if not isinstance(outcome, Retryable):
             self._outage_log.record_success()
             if self._breaker.record_success():

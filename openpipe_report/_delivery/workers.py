@@ -45,7 +45,7 @@ _here = _Here()
 
 
 def is_delivering() -> bool:
-    """Whether this thread delivers: were it to wait for a delivery, it would wait for itself."""
+    """Whether this is a sender thread; a flush from it would wait for itself."""
     return _here.delivering
 
 
@@ -61,7 +61,7 @@ def delivering() -> Generator[None]:
 
 class SenderThreads:
     """
-    Takes reports out of an queue and advances them, on at most `senders` threads.
+    Takes reports out of the queue and processes them, on at most `senders` threads.
 
     Args:
         senders: How many threads there may be.

@@ -77,8 +77,8 @@ def read_options(given: object) -> ReadOptions:
 def _nearest(name: object) -> str:
     nearest = get_close_matches(str(name).lower(), _KINDS, n=1)
     if nearest:
-        return f"; did you mean {nearest[0]!r}?"
-    return f"; there are {', '.join(_KINDS)}"
+        return f" (did you mean {nearest[0]!r}?)"
+    return f" (there are {', '.join(_KINDS)})"
 
 
 def _refuse(what: str, problem: str) -> ReadOptions:

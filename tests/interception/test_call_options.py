@@ -25,7 +25,7 @@ CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
         ({"tag": {"a": 1}}, "did you mean 'tags'?"),
         ({"tags": ["a"]}, "must be a dict of tags, got list"),
         ({"metadata": "a"}, "must be a dict of labels, got str"),
-        ({"private": True}, "is not known; there are log_request, metadata, tags"),
+        ({"private": True}, "is not known (there are log_request, metadata, tags)"),
         ({3: True}, "is not known"),
         ("off", "openpipe must be a dict, got str"),
         (False, "openpipe must be a dict, got bool"),
