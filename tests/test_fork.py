@@ -313,3 +313,52 @@ assert reporter.flush(60)
         backend.answer = lambda post: threading.Event().wait(0.05) or OK
         done = run_script(backend.base_url, QUIET + script)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
+HARD_EXIT = """
+import signal
+ending = sys.argv[2]
+child = os.fork()
+if child == 0:
+    reporter.submit(Made("child"))
+    if ending == "from-a-thread":
+        threading.Thread(target=os._exit, args=(7,)).start()
+        threading.Event().wait()
+    if ending == "in-a-handler":
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+        os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), os._exit.__name__)
+"""
+
+
+@pytest.mark.parametrize("ending", ["at-once", "from-a-thread", "in-a-handler"])
+def test_child_that_ends_by_os_exit(ending):
+    """A forked child that ends by `os._exit` delivers first; its status stays."""
+    with Backend() as backend:
+        backend.answer = lambda post: threading.Event().wait(0.2) or OK
+        done = run_script(backend.base_url, QUIET + HARD_EXIT, ending)
+        assert backend.labels == ["child"]
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "7 _exit\n")
+
+
+def test_os_exit_without_a_server():
+    """The exit budget bounds it, and without one it exits at once."""
+    script = """
+import time
+for budget in (0.0, 0.3):
+    reporter = Reporter(base_url="http://127.0.0.1:9", exit_timeout=budget)
+    begin = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        logging.disable()
+        reporter.submit(Made("child"))
+        os._exit(0)
+    os.waitpid(child, 0)
+    print(time.monotonic() - begin)
+    reporter.shutdown(0)
+"""
+    with Backend() as backend:
+        done = run_script(backend.base_url, "import logging\n" + QUIET + script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(float(line) < 5 for line in done.stdout.split())

@@ -3,8 +3,9 @@ The end of a process and its forks: what every reporter of the process has to do
 
 Exit is hooked at the first report of each process, not at import. Besides `atexit` there is
 `multiprocessing.util.Finalize`: children started by fork or forkserver leave through `os._exit`
-and run no atexit callbacks before 3.13. From 3.12 on no thread starts inside atexit, so the
-exiting thread may have to send by itself.
+and run no atexit callbacks before 3.13. Other forked children call `os._exit` themselves, which is
+replaced in those that have reported. From 3.12 on no thread starts inside atexit, so the exiting
+thread may have to send by itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 from weakref import WeakSet
 
 from openpipe_report._log import log_internal_error
@@ -76,6 +77,8 @@ class _ProcessState:
         self.lock = threading.RLock()
         """Guards `participants`. Re-entrant: a finalizer may make or drop one meanwhile."""
         self.exit = ExitState()
+        self.is_forked = False
+        """Whether this process is a forked child."""
 
 
 _state = _ProcessState()
@@ -108,8 +111,27 @@ def hook_exit() -> None:
     multiprocessing_util = sys.modules.get("multiprocessing.util")
     if multiprocessing_util is not None:
         multiprocessing_util.Finalize(None, _at_exit, exitpriority=100)
+    if _state.is_forked and os._exit is _system_exit:
+        os._exit = _exit_after_delivery
     if not threading.main_thread().is_alive():  # the exit is under way: too late for the hooks
         _begin_exit(participants())
+
+
+_system_exit = os._exit
+
+
+def _exit_after_delivery(status: int) -> NoReturn:
+    """
+    Stand for `os._exit` in a forked child that has reported: deliver first, within the budget.
+
+    RQ's work horses and Celery's workers end like this, past atexit. `exit_timeout=0` turns it off.
+    """
+    try:
+        _at_exit()
+    except BaseException:  # noqa: BLE001 - the process ends, whatever happens
+        log_internal_error("the exit hook")
+    finally:
+        _system_exit(status)
 
 
 def deliver_during_exit(participant: Participant) -> None:
@@ -160,6 +182,7 @@ def _in_child() -> None:
     # Another thread of the parent may have held the lock; the participants stay the same.
     _state.lock = threading.RLock()
     _state.exit = ExitState()
+    _state.is_forked = True
     for participant in list(_state.participants):
         participant.reset()
 
