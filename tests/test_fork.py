@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from support.backend import HANG_GUARD, OK, Backend, Made, run_script
 
+import openpipe_report
 from openpipe_report import Reporter
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -362,3 +366,37 @@ for budget in (0.0, 0.3):
         done = run_script(backend.base_url, "import logging\n" + QUIET + script)
     assert (done.returncode, done.stderr) == (0, "")
     assert all(float(line) < 5 for line in done.stdout.split())
+
+
+LATE_IMPORT = """
+import logging, os, sys, time
+time.sleep(0.2)  # the kernel counts in hundredths of a second
+child = os.fork() if sys.argv[2] == "forked" else 0
+if child == 0:
+    from openpipe_report import Reporter
+    reporter = Reporter(base_url=sys.argv[1])
+    reporter.report(reqPayload={"label": "late"})
+    print(os._exit.__name__, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="told by /proc")
+@pytest.mark.parametrize("kind", ["forked", "started"])
+def test_child_that_imports_us_after_the_fork(kind):
+    """A child that was forked before it imports us is one, too; a process of its own is not."""
+    with Backend() as backend:
+        done = subprocess.run(
+            [sys.executable, "-c", LATE_IMPORT, backend.base_url, kind],
+            env={**os.environ, "PYTHONPATH": str(Path(openpipe_report.__file__).parents[1])},
+            capture_output=True,
+            text=True,
+            timeout=HANG_GUARD,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        is_replaced = done.stdout == "_exit_after_delivery\n"
+        assert is_replaced == (kind == "forked")
+        if kind == "forked":
+            assert len(backend.posts) == 1

@@ -11,10 +11,12 @@ thread may have to send by itself.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol
 from weakref import WeakSet
 
@@ -22,6 +24,12 @@ from openpipe_report._log import log_internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_CLOCK_ERROR = 0.05
+"""Seconds by which the kernel's and Python's clocks may differ."""
+
+_NANOSECONDS = 1e12
+"""From here on a time since 1970 is one in nanoseconds: `logging._startTime` since 3.13."""
 
 _TO_CLOSE = 0.3
 """Seconds beyond the budget in which all participants together may close their spools."""
@@ -111,13 +119,31 @@ def hook_exit() -> None:
     multiprocessing_util = sys.modules.get("multiprocessing.util")
     if multiprocessing_util is not None:
         multiprocessing_util.Finalize(None, _at_exit, exitpriority=100)
-    if _state.is_forked and os._exit is _system_exit:
+    if os._exit is _system_exit and (_state.is_forked or _was_forked_before_import()):
         os._exit = _exit_after_delivery
     if not threading.main_thread().is_alive():  # the exit is under way: too late for the hooks
         _begin_exit(participants())
 
 
 _system_exit = os._exit
+
+
+def _was_forked_before_import() -> bool:
+    """
+    Return whether this process was forked before it imported this module, as RQ's work horses are.
+
+    No fork hook of ours has run then. But `logging` was imported before the process began, by the
+    kernel's clock (proc(5), field 22 of stat). Where that cannot be told: False.
+    """
+    try:
+        stat = Path("/proc/self/stat").read_text("utf-8", "replace")
+        began = int(stat.rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - began
+        imported: float = logging._startTime  # type: ignore[attr-defined]  # noqa: SLF001
+    except (OSError, ValueError, IndexError, AttributeError):
+        return False
+    since_import = time.time() - (imported / 1e9 if imported > _NANOSECONDS else imported)
+    return 0 <= age < since_import - _CLOCK_ERROR
 
 
 def _exit_after_delivery(status: int) -> NoReturn:
