@@ -27,9 +27,18 @@ class DropLog:
         self._logged: set[str] = set()
 
     def record(self, reason: str, count: int, why: str = "") -> None:
-        """Tell that `count` reports were lost for one reason; `why` goes into the log line."""
+        """Log that `count` reports were lost for one reason, and call `on_drop`."""
         if not count:
             return
+        self.log(reason, count, why)
+        if self._on_drop is not None:
+            try:
+                self._on_drop(reason, count)
+            except BaseException:  # noqa: BLE001 - the user's own hook
+                log_internal_error("on_drop")
+
+    def log(self, reason: str, count: int, why: str = "") -> None:
+        """Log a loss, the first of its reason; `on_drop` is not called."""
         log_once(
             reason,
             "%d report(s) to %s lost: %s%s; "
@@ -40,8 +49,3 @@ class DropLog:
             f" ({why})" if why else "",
             said=self._logged,
         )
-        if self._on_drop is not None:
-            try:
-                self._on_drop(reason, count)
-            except BaseException:  # noqa: BLE001 - the user's own hook
-                log_internal_error("on_drop")

@@ -202,7 +202,7 @@ class Reporter:
         """
         if self._closed:
             self.accounting.count_drop("shutdown")
-            self._workers.ensure_thread()  # a sender thread must log the drop
+            self._sender.log_late_report()
             return False
         if sys.is_finalizing():  # no thread runs any more, and nobody will come to look
             self.accounting.count_drop("exit")

@@ -257,6 +257,10 @@ class Sender:
     def _why(queue: list[PendingReport]) -> str:
         return next((pending.reason for pending in queue if pending.reason), "")
 
+    def log_late_report(self) -> None:
+        """Log once, on the caller's thread, that a report came after the shutdown."""
+        self._drop_log.log("shutdown", 1)
+
     def log_drops(self) -> None:
         """Log the drops that callers caused: no room, or too late."""
         for reason, count in self._accounting.pop_unlogged_drops().items():

@@ -449,6 +449,20 @@ def test_shutdown(caplog):
         threading.Event().wait(0.001)
 
 
+def test_nothing_starts_after_a_shutdown(monkeypatch):
+    """A report after the shutdown costs a count: no thread starts; `flush()` calls on_drop."""
+    lost = []
+    reporter = make(Server(), on_drop=lambda *drop: lost.append(drop))
+    reporter.shutdown()
+    monkeypatch.setattr(threading.Thread, "start", lost.append)
+    for _ in range(5):
+        assert not reporter.submit(Made())
+    assert lost == []
+    assert reporter.stats().dropped == {"shutdown": 5}
+    assert reporter.flush().lost == 5
+    assert lost == [("shutdown", 5)]
+
+
 def test_shutdown_drops_what_waits(retry_never):
     """What waits for another attempt is dropped by a shutdown, and its failure told."""
     reporter = make(Server(lambda request: 500))
