@@ -9,11 +9,8 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from openpipe_report._context.returned_work import (
-    async_generator_function,
-    generator_function,
-    settle,
-)
+from openpipe_report._context.generators import async_generator_function, generator_function
+from openpipe_report._context.returned_work import finish_with
 from openpipe_report._context.run import ActivatedScope, Run
 from openpipe_report._context.scope import Scope, current_scope
 
@@ -68,7 +65,7 @@ def _plain(function: Any, begin: Any) -> Any:
         except BaseException as error:
             this.finish(error, None)
             raise
-        return settle(this, result)
+        return finish_with(this, result)
 
     return run
 
@@ -82,7 +79,7 @@ def _coroutine(function: Any, begin: Any) -> Any:
         except BaseException as error:
             this.finish(error, None)
             raise
-        return settle(this, result)
+        return finish_with(this, result)
 
     return run
 

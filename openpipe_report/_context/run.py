@@ -29,7 +29,7 @@ _numbers = itertools.count()
 
 
 class UnfinishedError(GeneratorExit):
-    """Stands for the error of work that a function returned, and that nobody finished."""
+    """Recorded when returned work was never finished."""
 
 
 def describe_end(error: BaseException) -> str:
@@ -124,11 +124,15 @@ class Run:
         return pending
 
     def __del__(self) -> None:
-        # Runs wherever the garbage collector does. A forked child leaves the parent's to it.
-        if not self._is_over and self._pid == os.getpid():
-            run_guarded("ending a run", self._abandon)
+        # Runs wherever the garbage collector does.
+        self.abandon()
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
+        """End the run, since nobody can finish its work; in a forked child the parent does."""
+        if not self._is_over and self._pid == os.getpid():
+            run_guarded("ending a run", self._end_unfinished)
+
+    def _end_unfinished(self) -> None:
         if inspect.iscoroutine(self._pending):
             self._pending.close()  # that it was never awaited is said of its wrapper
         self.finish(UnfinishedError(self._reason), self.items)

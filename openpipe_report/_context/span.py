@@ -95,10 +95,10 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
     functions, coroutine functions, generators and async generators, where each call is a span of
     its own: its request is the arguments by name, unless one was given, its response the result,
     or the list of what was yielded (the first 10,000). A generator is reported when it ends or is
-    closed. What a function returns to be awaited, iterated over or entered later - a coroutine, a
-    generator, a stream of openai's - stays inside the span, which ends with it; work that nobody
-    begins is reported when it is closed or collected. Payloads are kept as JSON on the caller's
-    thread; what JSON cannot say is named.
+    closed. A coroutine, generator, future or stream of openai's that a function returns stays
+    inside the span, which ends with it; work that nobody begins is reported when it is closed or
+    collected. Other objects are results: for a response that streams, decorate its generator.
+    Payloads are kept as JSON on the caller's thread; what JSON cannot say is named.
 
     Args:
         name: What the work is called.
