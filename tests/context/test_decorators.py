@@ -407,15 +407,16 @@ def test_wrong_handmade_report(reports, fields, told):
     assert reporter.stats().pending == 0
 
 
-def test_handmade_report_elsewhere(reports):
-    """It is captured in tests, goes through `before_report`, and not at all where that is off."""
-    assert Reporter(base_url="http://127.0.0.1:9", enabled=False).report(statusCode=200)
-    assert reports[0] == Report(statusCode=200)
+def test_captured_handmade_report(reports):
+    """It is captured in tests."""
+    assert Reporter(base_url="http://127.0.0.1:9").report(statusCode=200)
+    assert reports == [Report(statusCode=200)]
 
 
-def test_handmade_report_where_reporting_is_off():
-    """Switched off, it is not queued, and says so."""
+def test_handmade_report_where_reporting_is_off(reports):
+    """Switched off, it is neither queued nor captured, and says so."""
     assert Reporter(base_url="http://127.0.0.1:9", enabled=False).report(statusCode=200) is False
+    assert reports == []
 
 
 def test_wrong_tags():
