@@ -217,6 +217,15 @@ def stream():
 def work():
     with span("work", reporter=reporter):
         yield
+@span("work", reporter=reporter)
+def decorated():
+    yield 1
+async def async_steps():
+    yield 1
+async def ask():
+    pass
+def returning(make):
+    return span("work", reporter=reporter)(lambda: make())()
 """
 
 
@@ -226,9 +235,24 @@ def work():
         ("kept = stream(); next(kept)", ["stream still open at exit"]),
         ("kept = stream()", ["stream still open at exit"]),
         ("for chunk in stream():\n    break", ["stream still open at exit"]),
-        ("kept = work(); next(kept)", []),
+        ("kept = work(); next(kept)", ["still open at exit"]),
+        ("kept = decorated(); next(kept)", ["still open at exit"]),
+        ("kept = returning(decorated.__wrapped__)", ["still open at exit"]),
+        ("kept = returning(async_steps)", ["still open at exit"]),
+        ("kept = returning(ask)", ["still open at exit"]),
+        ("kept = span('work', reporter=reporter); kept.__enter__()", ["still open at exit"]),
     ],
-    ids=["open", "unread", "left", "suspended-span"],
+    ids=[
+        "open",
+        "unread",
+        "left",
+        "suspended-span",
+        "decorated",
+        "returned",
+        "returned-async",
+        "coroutine",
+        "block",
+    ],
 )
 def test_first_report_at_exit(ending, messages, scripted):
     """A stream or a span that is all the process has at its end neither holds it nor is lost."""
@@ -240,3 +264,22 @@ def test_first_report_at_exit(ending, messages, scripted):
     crashes = sys.version_info >= (3, 13) and done.returncode == -signal.SIGSEGV
     assert done.returncode == 0 or crashes, done.stderr
     assert [message for message in found if message] == messages
+
+
+def test_span_open_at_exit_without_a_reporter():
+    """A span that is all the process has is sent by the environment's reporter, made at its end."""
+    script = """
+import os
+from openpipe_report import span
+os.environ["OPENPIPE_BASE_URL"] = sys.argv[1]
+@span("work")
+def steps():
+    yield 1
+kept = steps()
+next(kept)
+"""
+    with Backend() as backend:
+        done = run_script(backend.base_url, "reporter.shutdown()\n" + script)
+        [report] = [post.report for post in backend.posts]
+    assert (report["respPayload"], report["errorMessage"]) == ([1], "still open at exit")
+    assert done.returncode == 0

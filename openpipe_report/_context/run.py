@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from openpipe_report._context.binding import open_blocks
 from openpipe_report._context.scope import Scope, scope, surroundings
+from openpipe_report._context.unfinished import end_at_exit
 from openpipe_report._log import run_guarded
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 LEFT_EARLY = "left before its end"
 """What is said of a generator or coroutine that was closed before it was done."""
+
+OPEN_AT_EXIT = "still open at exit"
 
 MAX_ITEMS = 10_000
 """Items of a generator or stream that are kept as its result."""
@@ -87,7 +90,17 @@ class Run:
     awaited, read or closed what the function returned, ends by that.
     """
 
-    __slots__ = ("_is_over", "_pending", "_pid", "_reason", "_work", "items", "number", "scope")
+    __slots__ = (
+        "__weakref__",
+        "_is_over",
+        "_pending",
+        "_pid",
+        "_reason",
+        "_work",
+        "items",
+        "number",
+        "scope",
+    )
 
     def __init__(self, work: WrappedRun) -> None:
         self._is_over = True  # until it has begun
@@ -101,6 +114,7 @@ class Run:
         """What a generator or stream has given so far."""
         self.scope = work.start()
         self._is_over = False
+        end_at_exit(self)
 
     def finish(self, error: BaseException | None, result: Any) -> None:
         """End the run, with the exception that left it, and its result or what there is of it."""
@@ -122,6 +136,10 @@ class Run:
         """Return what was held: somebody begins it."""
         pending, self._pending, self._reason = self._pending, None, LEFT_EARLY
         return pending
+
+    def end_at_exit(self) -> None:
+        """End the run, since the process ends."""
+        self.finish(UnfinishedError(OPEN_AT_EXIT), self.items)
 
     def __del__(self) -> None:
         # Runs wherever the garbage collector does.

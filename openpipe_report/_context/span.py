@@ -14,7 +14,7 @@ from openpipe_report._context.binding import ScopeToken
 from openpipe_report._context.called import CalledReporters
 from openpipe_report._context.decorators import argument_binder, decorate
 from openpipe_report._context.opentelemetry import parent_of
-from openpipe_report._context.run import describe_end
+from openpipe_report._context.run import OPEN_AT_EXIT, UnfinishedError, describe_end
 from openpipe_report._context.scope import (
     AsyncableContextManager,
     MetadataValue,
@@ -27,6 +27,7 @@ from openpipe_report._context.scope import (
     surroundings,
 )
 from openpipe_report._context.span_policy import choose_reporter, further_hooks
+from openpipe_report._context.unfinished import end_at_exit
 from openpipe_report._delivery import process
 from openpipe_report._log import run_guarded
 from openpipe_report._report.describe import describe_error
@@ -118,9 +119,11 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
     """
 
     __slots__ = (
+        "__weakref__",
         "_began",
         "_called",
         "_inner",
+        "_is_over",
         "_metadata",
         "_parent_span_id",
         "_report",
@@ -158,11 +161,13 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         self._report = report
         self._reporter = reporter
         self._inner: Scope | None = None
+        self._is_over = False
 
     def __enter__(self) -> Self:
         frame = sys._getframe(1)  # noqa: SLF001 - the public ways are slow
         around = surroundings(frame)
         enter_scope(self._start(around), self._token, around, frame)
+        end_at_exit(self)
         return self
 
     def __exit__(
@@ -232,9 +237,16 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         return self._inner
 
     def finish(self, error: BaseException | None, result: Any) -> None:
-        """End, and report; `with` does it on leaving."""
+        """End, and report, once; `with` does it on leaving."""
+        if self._is_over:
+            return
+        self._is_over = True
         if self._inner is not None and self._inner.report:
             run_guarded("reporting a span", self._submit, self._inner, error, result)
+
+    def end_at_exit(self) -> None:
+        """End, since the process ends inside the block."""
+        self.finish(UnfinishedError(OPEN_AT_EXIT), self.response)
 
     def _submit(self, inner: Scope, error: BaseException | None, result: Any) -> None:
         reporter = choose_reporter(inner.reporter, self._called)

@@ -11,6 +11,7 @@ thread may have to send by itself.
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import os
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol
 from weakref import WeakSet
 
-from openpipe_report._log import log_internal_error
+from openpipe_report._log import log_internal_error, run_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -176,7 +177,9 @@ def _begin_exit(leaving: list[Participant]) -> None:
 
 
 def _at_exit() -> None:
-    leaving = participants()
+    for each in participants():
+        run_guarded("the exit hook", functools.partial(each.sweep, at_exit=True))
+    leaving = participants()  # with a reporter that a span has made just now
     _begin_exit(leaving)
     _drain(leaving)
 
