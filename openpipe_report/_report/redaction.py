@@ -56,9 +56,10 @@ def mask_values(report: Report) -> Report:
     Mask e-mail addresses, card numbers, bearer tokens and API keys in any text of the report.
 
     `[email]`, `[card]`, `[token]` or `[api key]` stands in their place: in the strings of the
-    payloads (JSON inside of strings among them), in tags and in the error's message. Keys of
-    objects stay. A card number is one by its check digit; a key by its vendor's prefix (`sk-`,
-    `ghp_`, `AKIA`), or by the `api_key=` before it. The time it takes is linear in the text.
+    payloads, in tags and in the error's message. Keys of objects stay. JSON inside of strings is
+    JSON afterwards; a number that is masked in it becomes a string. A card number is one by its
+    check digit; a key by its vendor's prefix (`sk-`, `ghp_`, `AKIA`), or by the `api_key=` before
+    it. The time it takes is linear in the text.
     """
     masked = _with_payloads(report, _masked_text)
     update: dict[str, Any] = {}
@@ -158,7 +159,7 @@ def _map_strings(value: Any, change: Callable[[str, str], str], key: str = "") -
 
 
 def _masked_text(value: Any) -> Any:
-    return _map_strings(value, lambda text, _: mask_text(text))
+    return _map_strings(value, mask_text)
 
 
 def _without_media(value: Any) -> Any:

@@ -1,118 +1,179 @@
 """
-E-mail addresses, card numbers, tokens and API keys in text, found in time linear in the text.
+Masking text so that JSON in it stays JSON.
 
-`re` keeps the GIL and goes back over what it has read, so each pattern here starts at most once
-within a run of its characters (a lookbehind sees to that), and what it repeats cannot match the
-character that ends the repetition. A long text is searched piece by piece.
+In JSON - the whole text, or a part of it - each string is masked by what it says, not by how it is
+escaped, and JSON inside of such a string likewise. A number becomes a string. Nothing is written
+anew but what is masked.
 """
 
 from __future__ import annotations
 
+import json
 import re
 
-_PIECE = 32 * 1024
-"""Characters that are searched at once, about."""
-_BREAK = re.compile(r"[\r\n,}]|(?<=[^\W\d_])\s(?!\s)")
-"""Where a text can be parted: no pattern goes across, but for the blank after some words."""
-_INTRODUCTIONS = ("bearer", "basic", "api", "access", "secret", "subscription", "key", "token")
+from openpipe_report._report.secrets_in_text import mask_named_value, mask_secrets
 
-_LETTER = "A-Za-z\u00c0-\u024f\u0370-\u03ff\u0400-\u04ff"
-_EMAIL = re.compile(
-    rf"(?<![{_LETTER}0-9._+'-])[{_LETTER}0-9._+'-]+(?:@|%40)"
-    rf"(?:[{_LETTER}0-9-]+\.)+[{_LETTER}]{{2,}}"
+_PIECE = 256 * 1024
+"""Characters of a string that are decoded or encoded at once: for a few milliseconds."""
+_START = re.compile(r'[\[{][ \t\r\n]*["\[{0-9tfnNI-]')
+_TOKEN = re.compile(
+    r"[ \t\r\n]*(?:(?P<open>[\[{])|(?P<close>[\]}])|(?P<comma>,)|(?P<colon>:)|(?P<string>\")"
+    r"|(?P<number>-?[0-9][0-9.eE+-]*(?=[ \t\r\n]*[,\]}]))|(?P<word>true|false|null|NaN|-?Infinity))"
 )
-_DIGITS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ \u00a0-]?[0-9]){12,}")
-_BEARER = re.compile(r"(?i)\b(bearer|basic)(\s{1,8})([A-Za-z0-9._~+/=-]{8,})")
-_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{6,}\.[\w-]{6,}(?:\.[\w-]*)?", re.ASCII)
-_API_KEY = re.compile(
-    r"(?<![A-Za-z0-9_-])(?:AKIA|ASIA|AIza|SG\.|dop_v1_|gh[opsur]_|github_pat_|glpat-|gsk_|hf_|lsv2_"
-    r"|npm_|opk[_-]|pplx-|pypi-|r8_|[prs]k[-_]|tvly-|whsec_|xai-|xox[abeoprs]-|ya29\.)"
-    r"[A-Za-z0-9_-]{8,}"
-)
-_NAMED_KEY = re.compile(
-    r"(?i)((?:api|access|secret|subscription)[_ -]?(?:key|token)[\"']?\s{0,4}[:=]\s{0,4}[\"']?)"
-    r"([A-Za-z0-9_./+=~-]{8,})"
-)
-_OWN_ISSUER = re.compile("[3-6]|2[2-7]")
-"""How the numbers of cards begin (ISO/IEC 7812): 3 to 6, or 22 to 27."""
+_COLON = re.compile(r"[ \t\r\n]*:")
+_CHARACTERS = re.compile(r"(?:[^\\]|\\(?:u.{4}|.)?){1,16384}", re.DOTALL)
+"""A piece of a string that ends with no part of an escape."""
 
 
-def mask_text(text: str) -> str:
-    """Replace e-mail addresses, card numbers, bearer tokens and API keys by what they were."""
-    if len(text) <= 2 * _PIECE:
-        return _mask_piece(text)
-    pieces: list[str] = []
-    start = 0
-    while start < len(text):
-        found = _BREAK.search(text, min(start + _PIECE, len(text)))
-        end = found.end() if found else len(text)
-        while found and text[max(0, end - 16) : end].rstrip().lower().endswith(_INTRODUCTIONS):
-            found = _BREAK.search(text, end)
-            end = found.end() if found else len(text)
-        pieces.append(_mask_piece(text[start:end]))
-        start = end
-    return "".join(pieces)
+def mask_text(text: str, name: str = "") -> str:
+    """
+    Replace e-mail addresses, card numbers, bearer tokens and API keys by what they were.
+
+    Args:
+        text: Any text; what is JSON in it is JSON afterwards.
+        name: The key under which the text stands.
+    """
+    text = mask_named_value(name, text) if name else text
+    masked = mask_secrets(text)
+    if masked == text:
+        return text
+    parts: list[str] = []
+    done = at = 0
+    if text.lstrip()[:1] == '"' and text.rstrip()[-1:] == '"':
+        scan = _JsonMasker(text, text.index('"'))
+        if scan.end == len(text.rstrip()):
+            return scan.masked + text[scan.end :]
+    while (start := _START.search(text, at)) is not None:
+        scan = _JsonMasker(text, start.start())
+        at = max(scan.stopped, start.start() + 1)
+        if scan.is_masked or "\\u" in scan.masked:
+            parts += (mask_secrets(text[done : start.start()]), scan.masked)
+            done = scan.end
+    if not parts:
+        return masked
+    return "".join([*parts, mask_secrets(text[done:])])
 
 
-def _mask_piece(text: str) -> str:
-    text = _BEARER.sub(_mask_bearer, text)
-    text = _JWT.sub("[token]", text)
-    text = _NAMED_KEY.sub(_mask_named_key, text)
-    text = _API_KEY.sub(_mask_api_key, text)
-    text = _DIGITS.sub(_mask_cards, text)
-    if "@" in text or "%40" in text:
-        text = _EMAIL.sub("[email]", text)
-    return text
+class _JsonMasker:
+    """
+    Masks the JSON value that begins at a place in a text, as far as it is JSON.
+
+    What is no JSON from some member on ends before that member.
+    """
+
+    def __init__(self, text: str, start: int) -> None:
+        self._text = text
+        self._parts: list[str] = []
+        self._done = start
+        self._name = ""
+        self.stopped = start
+        """Where reading stopped, for the end of the value or an error."""
+        self.end = self._read(start)
+        """Where the part that is JSON ends."""
+        self.is_masked = bool(self._parts)
+        self.masked = "".join([*self._parts, text[self._done : self.end]])
+        """That part, masked."""
+
+    def _read(self, start: int) -> int:
+        depth = 0
+        expected = {"open", "string"}
+        safe, safe_parts, safe_done = start, 0, start
+        at = start
+        while (token := _TOKEN.match(self._text, at)) is not None:
+            kind = str(token.lastgroup)
+            if kind not in expected:
+                break
+            at = token.end()
+            expected = _AFTER_VALUE
+            if kind == "string":
+                end = self._read_string(at)
+                if end < 0:
+                    break
+                at = end
+                expected = _AFTER_STRING
+            elif kind == "number":
+                self._edit(token.start(kind), at, self._masked_number(token[kind]))
+            elif kind in {"open", "comma"}:
+                expected = _AFTER_OPEN if kind == "open" else _VALUES
+                depth += kind == "open"
+                safe, safe_parts, safe_done = at, len(self._parts), self._done
+                self._name = ""
+            elif kind == "colon":
+                expected = _VALUES
+            elif kind == "close":
+                depth -= 1
+            if depth == 0 and kind in {"close", "string"}:
+                self.stopped = at
+                return at
+        self.stopped = at
+        del self._parts[safe_parts:]
+        self._done = safe_done
+        return safe
+
+    def _read_string(self, begin: int) -> int:
+        """Mask the string whose first character is at `begin`; return the index after it, or -1."""
+        end = _end_of_string(self._text, begin)
+        if end < 0:
+            return -1
+        raw = self._text[begin:end]
+        is_name = _COLON.match(self._text, end + 1) is not None
+        try:
+            value = _decode(raw)
+        except ValueError:
+            self._edit(begin, end, mask_secrets(raw))
+            value = raw
+        else:
+            masked = mask_text(value, "" if is_name else self._name)
+            if masked != value:
+                self._edit(begin, end, _encode(masked, in_ascii=raw.isascii()))
+        self._name = value if is_name else ""
+        return end + 1
+
+    def _masked_number(self, number: str) -> str:
+        masked = mask_text(number, self._name)
+        return number if masked == number else json.dumps(masked)
+
+    def _edit(self, begin: int, end: int, masked: str) -> None:
+        if masked != self._text[begin:end]:
+            self._parts += (self._text[self._done : begin], masked)
+            self._done = end
 
 
-def _is_random(text: str) -> bool:
-    """Whether it looks like a key, not like words: with a digit, or long and in one piece."""
-    return any("0" <= char <= "9" for char in text) or max(map(len, re.split("[-_./]", text))) >= 16  # noqa: PLR2004
+_VALUES = {"open", "string", "number", "word"}
+_AFTER_OPEN = _VALUES | {"close"}
+_AFTER_VALUE = {"comma", "close"}
+_AFTER_STRING = {"comma", "close", "colon"}
 
 
-def _mask_bearer(match: re.Match[str]) -> str:
-    return f"{match[1]}{match[2]}[token]" if _is_random(match[3]) else match[0]
+def _end_of_string(text: str, begin: int) -> int:
+    """Return the index of the quote that ends a JSON string, -1 if there is none."""
+    at = text.find('"', begin)
+    while at >= 0:
+        before = at - 1
+        while before >= begin and text[before] == "\\":
+            before -= 1
+        if (at - before) % 2:
+            return at
+        at = text.find('"', at + 1)
+    return -1
 
 
-def _mask_named_key(match: re.Match[str]) -> str:
-    return f"{match[1]}[api key]" if _is_random(match[2]) else match[0]
+def _decode(raw: str) -> str:
+    """
+    Return what the inside of a JSON string says.
+
+    Raises:
+        ValueError: It has an escape that JSON does not know.
+    """
+    if "\\" not in raw:
+        return raw
+    pieces = [raw] if len(raw) <= _PIECE else (piece[0] for piece in _CHARACTERS.finditer(raw))
+    return "".join(json.loads(f'"{piece}"', strict=False) for piece in pieces)
 
 
-def _mask_api_key(match: re.Match[str]) -> str:
-    return "[api key]" if _is_random(match[0]) else match[0]
-
-
-def _mask_cards(match: re.Match[str]) -> str:
-    """Mask the cards in a run of digits and single separators; dates or codes may stand beside."""
-    groups = re.split("([ \u00a0-])", match[0])
-    masked: list[str] = []
-    at = 0
-    while at < len(groups):
-        end = _end_of_card(groups, at)
-        masked.append("[card]" if end else groups[at])
-        at = end or at + 1
-    return "".join(masked)
-
-
-def _end_of_card(groups: list[str], start: int) -> int:
-    """Return the index after the card number that starts with this group of digits, or 0."""
-    digits, longest = "", 0
-    if start % 2 or len(groups[start]) < 4:  # noqa: PLR2004 - no card's number begins so
-        return 0
-    for at in range(start, len(groups), 2):
-        if len(digits) + len(groups[at]) > 19:  # noqa: PLR2004 - ISO/IEC 7812
-            break
-        digits += groups[at]
-        if _is_card(digits):
-            longest = at + 1
-    return longest
-
-
-def _is_card(digits: str) -> bool:
-    if not 12 <= len(digits) <= 19 or not _OWN_ISSUER.match(digits):  # noqa: PLR2004 - ISO/IEC 7812
-        return False
-    total = 0
-    for place, digit in enumerate(reversed(digits)):  # Luhn's check
-        number = int(digit) << (place & 1)
-        total += number - 9 if number > 9 else number  # noqa: PLR2004
-    return total % 10 == 0
+def _encode(text: str, *, in_ascii: bool) -> str:
+    """Return the inside of a JSON string."""
+    return "".join(
+        json.dumps(text[start : start + _PIECE], ensure_ascii=in_ascii)[1:-1]
+        for start in range(0, len(text), _PIECE)
+    )
