@@ -10,7 +10,7 @@ run on several threads at once.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from openpipe_report._report.text_masking import mask_text
 
@@ -35,6 +35,14 @@ _LONGEST_HEADER = 1024
 _BASE64_LINE = re.compile("[A-Za-z0-9+/_-]+={0,2}")
 _SHORTEST_LINE = 40
 _SHORTEST = 64
+_Place = Literal["answer", "usage", "counts", "elsewhere"]
+"""
+Where a value is: at the top of the answer, in its usage, in a member of the usage whose key a
+pattern found, or in any other place.
+"""
+_TOKEN = re.compile("(?i)tokens?")
+_TOKEN_COUNT = re.compile("(?i)tokens|token_?(?:count|limit|usage|budget)")
+_USAGE_KEYS = frozenset({"usage", "usageMetadata"})
 _MEDIA_KEYS = frozenset(
     {"b64_json", "base64", "data", "file_data", "partial_image_b64", "result", "audio"}
 )
@@ -75,9 +83,12 @@ def mask_keys(*names: str, pattern: str | None = None) -> Hook:
     Make a hook that replaces the values of certain keys by `[masked]`, at any depth.
 
     Keys of the payloads, the labels in `reqPayload.metadata` among them, and of the tags. JSON
-    inside of strings (tool calls' `arguments`) is not looked into. Counts of tokens - numbers
-    under keys such as `max_tokens`, and those in `usage` - are no secrets: a pattern that finds
-    `token` leaves them, a name does not.
+    inside of strings (tool calls' `arguments`) is not looked into.
+
+    Numbers of tokens are no secrets. A pattern that finds a key by its `token` alone leaves a
+    number there if the key is one of counts: `max_tokens`, `promptTokenCount`. In the `usage` of
+    an answer it leaves the numbers of nested counts as well (`completion_tokens_details`). Strings
+    are always masked, and a name masks everything.
 
     Args:
         names: Keys, in any case.
@@ -92,28 +103,40 @@ def mask_keys(*names: str, pattern: str | None = None) -> Hook:
     exact = {name.casefold() for name in names}
     found = re.compile(pattern).search if pattern is not None else lambda _: None
 
-    def is_masked(key: str, value: Any, in_usage: bool) -> bool:  # noqa: FBT001
+    def mask_member(key: str, value: Any, place: _Place) -> Any:
         if key.casefold() in exact:
-            return True
-        return bool(found(key)) and not ((in_usage or _TOKEN_COUNT.search(key)) and _counts(value))
+            return MASK
+        if not found(key):
+            return mask(value, _place_in(place, key))
+        if not found(_TOKEN.sub("", key)):
+            if _TOKEN_COUNT.search(key) and (value is None or _is_number(value)):
+                return value
+            if place in {"usage", "counts"} and isinstance(value, (dict, list)):
+                return mask(value, "counts")
+        return MASK
 
-    def mask(value: Any, in_usage: bool = False) -> Any:  # noqa: FBT001, FBT002
+    def mask(value: Any, place: _Place) -> Any:
         if isinstance(value, dict):
             members: dict[Any, Any] = {}
             for key, item in value.items():  # a comprehension would take a frame more a level
-                inside = in_usage or key == "usage"
-                members[key] = MASK if is_masked(str(key), item, inside) else mask(item, inside)
+                members[key] = mask_member(str(key), item, place)
             return members
         if isinstance(value, list):
             items: list[Any] = []
             for item in value:
-                items.append(mask(item, in_usage))  # noqa: PERF401
+                items.append(mask(item, place))  # noqa: PERF401
             return items
-        return value
+        return MASK if place == "counts" and not _is_number(value) else value
 
     def mask_keys_of(report: Report) -> Report:
-        masked = _with_payloads(report, mask)
-        return masked.model_copy(update={"tags": mask(report.tags)}) if report.tags else masked
+        update: dict[str, Any] = {}
+        if "reqPayload" in report.model_fields_set:
+            update["reqPayload"] = mask(report.reqPayload, "elsewhere")
+        if "respPayload" in report.model_fields_set:
+            update["respPayload"] = mask(report.respPayload, "answer")
+        if report.tags:
+            update["tags"] = mask(report.tags, "elsewhere")
+        return report.model_copy(update=update)
 
     return mask_keys_of
 
@@ -130,6 +153,18 @@ def chain(*hooks: Hook) -> Hook:
         return current
 
     return chained
+
+
+def _place_in(place: _Place, key: str) -> _Place:
+    """Return the place of the member of an object that is in a place."""
+    if place == "answer":
+        # An event of the Responses API has the answer under `response`.
+        return "usage" if key in _USAGE_KEYS else "answer" if key == "response" else "elsewhere"
+    return place
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _with_payloads(report: Report, change: Callable[[Any], Any]) -> Report:
@@ -198,18 +233,6 @@ def _elide_data_urls(text: str) -> str:
             at = media.end()
         done = at
     return "".join([*parts, text[done:]]) if parts else text
-
-
-_TOKEN_COUNT = re.compile("(?i)tokens|token_?(?:count|limit|usage|budget)")
-
-
-def _counts(value: Any) -> bool:
-    """Whether it is a number, or holds nothing but numbers."""
-    if isinstance(value, dict):
-        return all(map(_counts, value.values()))
-    if isinstance(value, list):
-        return all(map(_counts, value))
-    return value is None or isinstance(value, (int, float))
 
 
 def _size(base64: str) -> int:

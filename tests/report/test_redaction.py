@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 import re
 import time
 from pathlib import Path
@@ -186,23 +187,42 @@ def test_hooks_take_deep_payloads():
         hook(Report(reqPayload=payload)).to_json()
 
 
-COUNTS = {
+REQUEST_COUNTS = {
     "max_tokens": 24,
     "max_completion_tokens": None,
-    "usage": {
-        "prompt_tokens": 3,
-        "total_tokens": 5,
-        "completion_tokens_details": {"reasoning_tokens": 0},
-    },
-    "usageMetadata": {"promptTokenCount": 1},
+    "max_output_tokens": 9,
+    "thinking": {"budget_tokens": 1024},
 }
-SECRETS = {
-    "access_token": "abc",
-    "secret_pin": 1234,
-    "tokens": ["abc"],
-    "usage": {"token": "abc"},
-    "nested": [{"client_secret": {"a": 1}}],
+USAGE = {
+    "prompt_tokens": 3,
+    "total_tokens": 5,
+    "completion_tokens_details": {"reasoning_tokens": 0, "cached_tokens": None},
 }
+ANSWER_COUNTS = [
+    {"usage": USAGE, "max_output_tokens": 9},
+    {"type": "response.completed", "response": {"usage": USAGE}},
+    {"usageMetadata": {"promptTokenCount": 1, "promptTokensDetails": [{"tokenCount": 1}, 2]}},
+]
+SECRETS = [
+    {"access_token": "abc"},
+    {"secret_pin": 482913},
+    {"tokens": ["abc"]},
+    {"tokens": [482913]},
+    {"token": 482913},
+    {"max_tokens": "abc"},
+    {"max_tokens": True},
+    {"secret_tokens": 482913},
+    {"metadata": {"tokens": "abc"}},
+    {"usage": {"token": "abc"}},
+    {"usage": {"token": 482913}},
+    {"usage": {"tokens": ["abc", 7]}},
+    {"usage": {"tokens": {"of": "abc"}}},
+    {"usage": {"tokens": {"secret_pin": 482913}}},
+    {"response": {"usage": {"token_details": [["abc"]]}}},
+    {"messages": [{"usage": {"tokens_details": {"pin": 482913}}}]},
+    {"choices": [{"message": {"usage": {"tokens": {"pin": 482913}}}}]},
+    {"nested": [{"client_secret": {"pin": 482913}}]},
+]
 
 
 def documented_hook():
@@ -214,17 +234,28 @@ def documented_hook():
 
 
 def test_documented_hook_spares_token_counts():
-    """The example of the privacy page masks secrets and leaves all counts of tokens."""
+    """The example of the privacy page leaves all counts of tokens."""
     hook = documented_hook()
-    assert redact(hook, COUNTS) == COUNTS
-    assert redact(hook, SECRETS) == {
-        "access_token": "[masked]",
-        "secret_pin": "[masked]",
-        "tokens": "[masked]",
-        "usage": {"token": "[masked]"},
-        "nested": [{"client_secret": "[masked]"}],
-    }
+    assert hook(Report(reqPayload=REQUEST_COUNTS)).reqPayload == REQUEST_COUNTS
+    assert hook(Report(respPayload=ANSWER_COUNTS)).respPayload == ANSWER_COUNTS
+    for answer in ANSWER_COUNTS:
+        assert hook(Report(respPayload=answer)).respPayload == answer
+
+
+@pytest.mark.parametrize("value", SECRETS, ids=repr)
+def test_documented_hook_masks_what_is_no_count(value):
+    """Whatever is under such a key is masked, unless it is a number of tokens."""
+    masked = documented_hook()(Report(reqPayload=value, respPayload=value, tags={"token": "abc"}))
+    assert not re.search("abc|482913|true", json.dumps(masked.to_wire()))
+
+
+def test_names_always_mask():
+    """A name masks counts as well, wherever they are; so does a pattern that finds other words."""
+    usage = {"usage": {"prompt_tokens": 1}}
     assert redact(mask_keys("max_tokens"), {"max_tokens": 1}) == {"max_tokens": "[masked]"}
+    assert redact(mask_keys("prompt_tokens"), usage) == {"usage": {"prompt_tokens": "[masked]"}}
+    assert redact(mask_keys(pattern="prompt"), usage) == {"usage": {"prompt_tokens": "[masked]"}}
+    assert redact(mask_keys(pattern="usage"), usage) == {"usage": "[masked]"}
 
 
 @pytest.mark.parametrize(
