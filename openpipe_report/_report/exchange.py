@@ -208,9 +208,9 @@ class Exchange:
             error = error or self.closed_early
         if error is None and self.status is not None:
             if self.status >= 400:  # noqa: PLR2004
-                error = error_message(value, self.status)
+                error = error_message(value, self.status, self.content_type)
             else:
-                error = find_failure(value, self.status)
+                error = find_failure(value, self.status, self.content_type)
         return value, error, not cut
 
     def _value_of(self, body: bytes, content_type: str) -> Any:

@@ -4,16 +4,14 @@ What went wrong, in the upstream's own words: in an error's body, or in the body
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from openpipe_report._report.json_codec import encode_json
+from openpipe_report._report.markup import is_page, read_body, replace_page
 
-_MARKUP = re.compile(r"(?i)<(?:!doctype|html|head|title|body|center|h1|div|p|\?xml)\b")
 
-
-def error_message(value: Any, status: int) -> str:
-    """Find the upstream's own words in an error's body."""
+def error_message(value: Any, status: int, content_type: str = "") -> str:
+    """Find the upstream's own words in an error's body, or the title of a page."""
     error: Any = value
     if isinstance(value, list) and value:
         error = value[0]
@@ -22,34 +20,43 @@ def error_message(value: Any, status: int) -> str:
     if isinstance(error, dict):
         for key in ("message", "detail", "error_description", "title"):
             if isinstance(error.get(key), str) and error[key]:
-                return _without_markup(error[key], status)
+                return replace_page(error[key]) or _name_page(status)
     if isinstance(error, str) and error.strip():
-        return _without_markup(" ".join(error[:4000].split())[:500], status)
+        text = read_body(error, content_type) if error is value else replace_page(error)
+        return " ".join(text[:4000].split())[:500] or _name_page(status)
     return f"HTTP status {status}"
 
 
-def _without_markup(text: str, status: int) -> str:
-    """Say that it is a page, where a proxy answered with one; the record has the page itself."""
-    return f"HTTP status {status} (an HTML page)" if _MARKUP.search(text[:1000]) else text
+def _name_page(status: int) -> str:
+    return f"HTTP status {status} (an HTML page)"
 
 
-def find_failure(value: Any, status: int) -> str | None:
+def find_failure(value: Any, status: int, content_type: str = "") -> str | None:
     """
     Find the error that the body of a success tells.
 
     A gateway that had sent its status before it knew, a response that failed or is incomplete for
-    an error, a choice that ends with one.
+    an error, a choice that ends with one, a page in place of the API's answer.
+
+    Args:
+        value: The body, decoded.
+        status: The answer's status.
+        content_type: The answer's Content-Type.
     """
+    if isinstance(value, str) and is_page(value, content_type):
+        return f"the answer is a page: {error_message(value, status, content_type)}"
+    if isinstance(value, list):  # as Google's OpenAI-compatible endpoint has it
+        failures = (find_failure(item, status) for item in value if isinstance(item, dict))
+        return next(filter(None, failures), None)
     if not isinstance(value, dict):
         return None
     choices = value.get("choices")
     for part in (value, *(choices if isinstance(choices, list) else ())):
         if isinstance(part, dict) and part.get("error"):
             message = error_message({"error": part["error"]}, status)
-            # Without any words in it, the error's own JSON is what there is.
-            return (
-                encode_json(part["error"]).decode()[:500] if message.startswith("HTTP") else message
-            )
+            if message != f"HTTP status {status}":
+                return message
+            return encode_json(part["error"]).decode()[:500]  # it has no words
     if value.get("object") == "error" or value.get("type") == "error":
         return error_message(value, status)
     if value.get("object") == "response" and value.get("status") == "failed":

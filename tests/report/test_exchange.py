@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import time
 import tracemalloc
 import zlib
 from hashlib import sha256
@@ -201,10 +202,20 @@ def test_without_a_codec(monkeypatch):
         ([{"error": {"message": "m"}}], "m"),
         ("m\n", "m"),
         ("a\n  plain\tline\n", "a plain line"),
-        ("<html>\n<h1>502</h1></html>", "HTTP status 400 (an HTML page)"),
-        ("\n<!DOCTYPE html><p>x", "HTTP status 400 (an HTML page)"),
-        ("502 Bad Gateway\r\n<center>nginx</center>", "HTTP status 400 (an HTML page)"),
-        ({"error": {"message": "<html>x</html>"}}, "HTTP status 400 (an HTML page)"),
+        ("<html>\n<h1>502</h1></html>", "502"),
+        ("<HTML><title>\n502 Bad\nGateway</title><p>more", "502 Bad Gateway"),
+        ("<html><title></title><style>p {}</style><h1>A &amp; B</h1>", "A & B"),
+        ("<html><script>if (a < b) { '<h1>' }</script><p>a <b>b</b></p>", "a b"),
+        ("<html><!-- <title>no</title> --><body>yes", "yes"),
+        ("\n<!DOCTYPE html><p>x", "x"),
+        ("502 Bad Gateway\r\n<center>nginx</center>", "502 Bad Gateway nginx"),
+        ("<?xml version='1.0'?><Error><Code>7</Code><Message>No, not</Message></Error>", "No, not"),
+        ("<?xml version='1.0'?><e><![CDATA[No <b> here]]></e>", "No <b> here"),
+        ("<html></html>", "HTTP status 400 (an HTML page)"),
+        ("<html>" + "a " * 9000, ("a " * 250)[:-1]),
+        ({"error": {"message": "<html>x</html>"}}, "x"),
+        ({"error": "proxy: <!doctype html><title>502</title><p>x"}, "proxy: 502"),
+        ({"error": {"message": "'<p>' is not\na tool"}}, "'<p>' is not\na tool"),
         ("a < b", "a < b"),
         ({"error": {"message": 1}}, "HTTP status 400"),
         ({}, "HTTP status 400"),
@@ -240,6 +251,7 @@ RESPONSE = {"object": "response", "id": "resp_x", "status": "completed", "error"
         ({"error": "m"}, "m"),
         ({"error": {"code": 7}}, '{"code":7}'),
         ({"error": True}, "true"),
+        ({"error": {"message": "HTTP 502 upstream"}}, "HTTP 502 upstream"),
         ({"type": "error", "error": {"type": "overloaded", "message": "m"}}, "m"),
         ({"object": "error", "message": "m", "code": 400}, "m"),
         ({**CHAT, "error": {"message": "m"}}, "m"),
@@ -254,6 +266,9 @@ RESPONSE = {"object": "response", "id": "resp_x", "status": "completed", "error"
         ({**CHAT, "error": {}}, None),
         ({**CHAT, "choices": None}, None),
         ([1], None),
+        ([{"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}}], "m"),
+        ([1, CHAT, {"error": {"message": "m"}}], "m"),
+        ([CHAT], None),
         ("error", None),
     ],
 )
@@ -267,6 +282,38 @@ def test_failure_told_in_a_200(value, message):
         assert report.statusCode == 200
         settings = Settings(base_url="http://x", sample_rate=0)
         assert bool(encode_report(Source(made), settings)) == (message is not None)
+
+
+@pytest.mark.parametrize(
+    "body, content_type, message",
+    [
+        ("<html><title>Sign in</title>", "text/html", "the answer is a page: Sign in"),
+        ("\ufeff\n<!DOCTYPE html><h1>Down</h1>", "", "the answer is a page: Down"),
+        ("<p>Down", "text/html; charset=utf-8", "the answer is a page: Down"),
+        ("<?xml version='1.0'?><Message>No</Message>", "text/plain", "the answer is a page: No"),
+        ("<Error>No</Error>", "application/xml", "the answer is a page: No"),
+        ("<html></html>", "text/html", "the answer is a page: HTTP status 200 (an HTML page)"),
+        ("<i>said</i>", "text/plain", None),
+        ("it said <html>", "text/html", None),
+        ("<?xml version='1.0'?><svg/>", "image/svg+xml", None),
+    ],
+)
+def test_page_in_place_of_an_answer(body, content_type, message):
+    """A page with status 200 is a failure; its title is the message, and the record has all."""
+    raw = body.encode()
+    for answer in ({"content": raw}, {"chunks": [raw]}):
+        made = exchange(status=200, content_type=content_type, **answer)
+        report = made.build()
+        assert (report.errorMessage, report.respPayload) == (message, body)
+        assert not made.surely_succeeded()
+
+
+@pytest.mark.parametrize("part", ["<", "<title", "<a>", "<!--", "<script>", "<![CDATA[", "&#1"])
+def test_pages_take_linear_time(part):
+    """A page of any form is read in a moment."""
+    began = time.thread_time()
+    error_message("<html>" + part * 200_000, 502)
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize("status, message", [("failed", "m"), ("completed", None)])
