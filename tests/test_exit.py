@@ -70,7 +70,7 @@ import tenacity
 import openpipe_report._delivery.retry as backoff
 backoff.wait_random_exponential = lambda **_: tenacity.wait_fixed(300)
 reporter.submit(Made(1))
-while not reporter._queue.waiting:
+while not reporter.channel.queue.waiting:
     pass
 """
     with Backend() as backend:
@@ -85,7 +85,7 @@ def test_a_pause_is_kept():
     """At exit no attempt is made to a host that asked for a pause; what is lost is named once."""
     script = """
 reporter.submit(Made(1))
-while not reporter._queue.waiting:
+while not reporter.channel.queue.waiting:
     pass
 reporter.submit(Made(2))
 """
@@ -186,7 +186,7 @@ reporters = [
 for reporter in reporters:
     for number in range(10):
         reporter.submit(Made(number))
-    assert reporter._spool.sync(60)
+    assert reporter.channel.spool.sync(60)
 locker = sqlite3.connect(sys.argv[2], isolation_level=None)
 locker.execute("BEGIN EXCLUSIVE")
 """

@@ -198,7 +198,7 @@ reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[3], exit_timeout=0.5)
 
 def report(number):
     reporter.submit(Made(number))
-    assert reporter._spool.sync(60)
+    assert reporter.channel.spool.sync(60)
 
 if __name__ == "__main__":
     report(0)

@@ -200,19 +200,49 @@ class Reservation:
             self._is_closed = True
 
 
-class Accounting:
+class Budget:
     """
-    Counts every report once, bounds what is pending, and lets `flush()` wait.
+    What all reporters of one channel may hold together.
 
     Args:
-        max_reports: How many may be pending.
-        max_bytes: How much memory they and the open streams may hold.
+        max_reports: How many reports may be pending.
+        max_bytes: How much memory they and the open streams may take.
     """
 
     def __init__(self, max_reports: int, max_bytes: int) -> None:
         self._max_reports = max_reports
         self._max_bytes = max_bytes
         self.lock = threading.RLock()
+        """Guards these counts and those of each reporter's accounting."""
+        self.pending = 0
+        self.bytes = 0
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """How many more reports and bytes there is room for."""
+        return self._max_reports - self.pending, self._max_bytes - self.bytes
+
+    def has_room(self, size: int, reports: int = 0) -> bool:
+        """Whether so many bytes, and so many more reports, fit in."""
+        return self.pending + reports <= self._max_reports and self.bytes + size <= self._max_bytes
+
+    @property
+    def over_limit(self) -> bool:
+        """Whether reports became larger in the building than there is room for."""
+        return self.bytes > self._max_bytes
+
+
+class Accounting:
+    """
+    Counts each report of one reporter once, and lets `flush()` wait.
+
+    Args:
+        budget: Bounds what is pending, of all reporters of the channel.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self.lock = budget.lock
         self._epoch = FlushEpoch()
         self._epochs = [self._epoch]
         self._pending = 0
@@ -229,16 +259,6 @@ class Accounting:
         """How many reports were admitted and have no end yet."""
         return self._pending
 
-    @property
-    def room(self) -> tuple[int, int]:
-        """How many more reports and bytes there is room for."""
-        return self._max_reports - self._pending, self._max_bytes - self._bytes
-
-    @property
-    def over_limit(self) -> bool:
-        """Whether reports became larger in the building than there is room for."""
-        return self._bytes > self._max_bytes
-
     def try_admit(
         self, size: int, *, is_new: bool = True, reservation: Reservation | None = None
     ) -> FlushEpoch | None:
@@ -254,12 +274,13 @@ class Accounting:
         with self.lock:
             if reservation is not None:
                 reservation.close()
-            if self._pending >= self._max_reports or self._bytes + size > self._max_bytes:
+            if not self._budget.has_room(size, reports=1):
                 if is_new:
                     self._count_drop("queue full")
                 return None
             self._pending += 1
-            self._bytes += size
+            self._budget.pending += 1
+            self.charge(size)
             self._epoch.pending += 1
             return self._epoch
 
@@ -288,15 +309,16 @@ class Accounting:
     def try_charge(self, size: int) -> bool:
         """Charge so many bytes; False when there is no room for them."""
         with self.lock:
-            if self._bytes + size > self._max_bytes:
+            if not self._budget.has_room(size):
                 return False
-            self._bytes += size
+            self.charge(size)
             return True
 
     def charge(self, by: int) -> None:
         """Adjust an admitted report's memory charge; this may exceed the limit."""
         with self.lock:
             self._bytes += by
+            self._budget.bytes += by
 
     def delivered(self, epoch: FlushEpoch, size: int) -> None:
         """The server acknowledged it."""
@@ -335,10 +357,11 @@ class Accounting:
         epoch.notify()
 
     def _close(self, epoch: FlushEpoch, size: int) -> bool:
-        self._bytes -= size
+        self.charge(-size)
         if epoch.dropped_at_exit:
             return False
         self._pending -= 1
+        self._budget.pending -= 1
         epoch.pending -= 1
         return True
 
@@ -354,6 +377,7 @@ class Accounting:
             epochs, self._epoch = self._epochs, FlushEpoch()
             self._epochs = [self._epoch]
             spooled = min(spooled, self._pending)
+            self._budget.pending -= self._pending
             count, self._pending = self._pending - spooled, 0
             self._spooled += spooled
             if count:

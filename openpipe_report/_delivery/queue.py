@@ -11,13 +11,40 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openpipe_report._delivery.accounting import FlushEpoch
+    from openpipe_report._delivery.accounting import Accounting, FlushEpoch
+    from openpipe_report._delivery.drop_log import DropLog
     from openpipe_report._report.model import ReportSource
+    from openpipe_report._settings import Settings
+
+
+class ReportOwner(Protocol):
+    """A reporter, as its channel sees it: a policy, and an account of what became of reports."""
+
+    accounting: Accounting
+    drop_log: DropLog
+
+    @property
+    def settings(self) -> Settings:
+        """Its settings."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was shut down."""
+        ...
+
+    def sweep(self, *, at_exit: bool = False) -> None:
+        """Report the streams that are left open; at exit all of them."""
+        ...
+
+    def reset(self) -> None:
+        """Begin anew in a forked child."""
+        ...
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -27,6 +54,8 @@ class PendingReport:
     source: ReportSource | None
     size: int
     epoch: FlushEpoch
+    owner: ReportOwner
+    """The reporter whose policy holds for it, and which counts it."""
     body: bytes = b""
     key: str = ""
     """The Idempotency-Key, one for all attempts."""
@@ -44,8 +73,8 @@ class PendingReport:
         return (self.due, self.attempts) < (other.due, other.attempts)
 
 
-NewReport: TypeAlias = "tuple[ReportSource, int, FlushEpoch]"
-"""A new report: its source, its size and the epoch it was admitted under."""
+NewReport: TypeAlias = "tuple[ReportSource, int, FlushEpoch, ReportOwner]"
+"""A new report: its source, its size, the epoch it was admitted under, and its owner."""
 
 
 class ReportQueue:
@@ -146,13 +175,18 @@ class ReportQueue:
                 pending.due = 0.0
             heapq.heapify(self._waiting)
 
-    def clear(self) -> list[PendingReport]:
-        """Take out everything."""
+    def clear(self, owner: ReportOwner | None = None) -> list[PendingReport]:
+        """Take out everything, or all that one owner has."""
         with self._lock:
             taken, self._waiting = self._waiting, []
         while (new := self._take_new()) is not None:
             taken.append(new)
-        return taken
+        if owner is None:
+            return taken
+        for other in taken:
+            if other.owner is not owner:
+                self.schedule(other, other.due)
+        return [pending for pending in taken if pending.owner is owner]
 
     def forget(self) -> None:
         """

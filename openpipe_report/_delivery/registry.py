@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from openpipe_report._delivery import process
 from openpipe_report._delivery.accounting import Flushed, Stats, past_stats, sum_stats
+from openpipe_report._delivery.channel import channels
 from openpipe_report._delivery.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -52,7 +52,12 @@ def shared_reporter(settings: Settings) -> Reporter:
 
 def live_reporters() -> list[Reporter]:
     """Every reporter that is not shut down."""
-    return [each for each in process.participants() if isinstance(each, Reporter)]
+    return [each for each in _reporters() if not each.closed]
+
+
+def _reporters(*, closed: bool = False) -> list[Reporter]:
+    owners = [owner for channel in channels(closed=closed) for owner in list(channel.owners)]
+    return [each for each in owners if isinstance(each, Reporter)]
 
 
 def flush_all(timeout: float | None = 30.0) -> Flushed:
@@ -98,7 +103,7 @@ def total_stats() -> Stats:
     with zeros.
     """
     # While these are held, none of them moves on to the past.
-    reporters = [each for each in process.participants(closed=True) if isinstance(each, Reporter)]
+    reporters = _reporters(closed=True)
     return sum_stats([*(reporter.stats() for reporter in reporters), past_stats.total()])
 
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
-from openpipe_report._delivery import process
 from openpipe_report._delivery.accounting import (
     Accounting,
     Flushed,
@@ -22,13 +21,13 @@ from openpipe_report._delivery.accounting import (
     Stats,
     past_stats,
 )
+from openpipe_report._delivery.channel import channel_for
+from openpipe_report._delivery.drop_log import DropLog
 from openpipe_report._delivery.event_loop import find_sleep
-from openpipe_report._delivery.queue import PendingReport, ReportQueue
-from openpipe_report._delivery.sender import Sender
-from openpipe_report._delivery.workers import SenderThreads, delivering, is_delivering
+from openpipe_report._delivery.workers import is_delivering
 from openpipe_report._environment import load_settings
 from openpipe_report._errors import SettingsError
-from openpipe_report._log import logger, run_guarded
+from openpipe_report._log import run_guarded
 from openpipe_report._report.json_codec import copy_json
 from openpipe_report._report.model import Report
 
@@ -38,16 +37,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from openpipe_report._delivery.arguments import SettingsArguments
-    from openpipe_report._delivery.queue import NewReport
-    from openpipe_report._delivery.transport import Transport
     from openpipe_report._report.model import ReportFields, ReportSource
     from openpipe_report._settings import Settings
-    from openpipe_report._spool.client import Spool
-    from openpipe_report._spool.rows import SpooledReport
-
-
-_SPOOL_TIMEOUT = 2.0
-"""Seconds that `shutdown()` waits for the spool to store its queued reports."""
 
 
 class OpenStream(Protocol):
@@ -119,62 +110,23 @@ class Reporter:
     def _begin(self, settings: Settings) -> None:
         self.settings = settings
         self._closed = False
-        self._inherited: list[Transport | Spool[NewReport, PendingReport] | None] = []
-        self._start()
-        process.register(self)
+        self.drop_log = DropLog(urlsplit(settings.report_url).netloc, settings.on_drop)
+        self.channel = channel_for(settings)
+        self.reset()
+        self.channel.owners.add(self)
 
     def reset(self) -> None:
-        """Begin anew in a forked child: nothing queued, no thread, no connection."""
-        # The parent's connections and its spool are kept, unused: closing them could be felt at the
-        # other end. Its backlog is not.
-        self._inherited += [self._sender.transport, self._spool]
-        self._queue.forget()
-        if self._spool is not None:
-            self._spool.forget()
-        if self.settings.http_client is not None:
-            self.settings = self.settings.model_copy(update={"http_client": None})
-            logger.warning(
-                "openpipe_report: a forked process cannot share the connections of http_client=; "
-                "it sends over its own. Make the Reporter after the fork to use a client there"
-            )
-        self._start()
-
-    def _start(self) -> None:
+        """Begin anew, as in a forked child: nothing pending, nothing counted."""
         self.pid = os.getpid()
         self.open_streams: dict[int, OpenStream] = {}
-        self.accounting = Accounting(self.settings.max_queue_reports, self.settings.max_queue_bytes)
-        self._queue = ReportQueue()
-        self._sender = Sender(self.settings, self.accounting, self._queue)
-        if self._closed:
-            self._queue.close()
-        self._spool = self._sender.spool = self._make_spool()
-        self._workers = SenderThreads(
-            self.settings.senders, self.accounting, self._queue, self._sender, self
-        )
-
-    def _make_spool(self) -> Spool[NewReport, PendingReport] | None:
-        settings = self.settings
-        if settings.spool is None:
-            return None
-        from openpipe_report._spool.client import Spool  # noqa: PLC0415 - sqlite3 only where wanted
-
-        return Spool(
-            settings.spool,
-            base_url=settings.report_url.removesuffix("/report"),
-            api_key=settings.api_key.get_secret_value() if settings.api_key else None,
-            delegate=self,
-            max_bytes=2 * settings.max_queue_bytes,
-        )
+        self.accounting = Accounting(self.channel.budget)
+        if self.channel.settings.http_client is None and self.settings.http_client is not None:
+            self.settings = self.settings.model_copy(update={"http_client": None})
 
     @property
     def closed(self) -> bool:
         """Whether it was shut down."""
         return self._closed
-
-    @property
-    def exit_timeout(self) -> float:
-        """Seconds that it may hold the process at its exit."""
-        return self.settings.exit_timeout
 
     def __repr__(self) -> str:
         return f"<Reporter to {self.settings.report_url}>"
@@ -183,8 +135,9 @@ class Reporter:
         return self
 
     def __del__(self) -> None:
-        # Runs anywhere, under any lock.
-        run_guarded("keeping the stats", self._keep_stats)
+        # Runs anywhere, under any lock; at the end of the interpreter even without our globals.
+        if sys is not None and not sys.is_finalizing():
+            run_guarded("keeping the stats", self._keep_stats)
 
     def _keep_stats(self) -> None:
         if "accounting" in self.__dict__:  # otherwise its settings were wrong
@@ -202,7 +155,7 @@ class Reporter:
         """
         if self._closed:
             self.accounting.count_drop("shutdown")
-            self._sender.log_late_report()
+            self.drop_log.log("shutdown", 1)
             return False
         if sys.is_finalizing():  # no thread runs any more, and nobody will come to look
             self.accounting.count_drop("exit")
@@ -211,47 +164,12 @@ class Reporter:
         epoch = self.accounting.try_admit(size, reservation=reservation)
         if epoch is None:
             return False
-        if self._spool is not None:
-            self._spool.put((source, size, epoch))
-            process.hook_exit()
-        else:
-            self._workers.enqueue((source, size, epoch))
-        if process.exit_state().thread is not None:
-            process.deliver_during_exit(self)
+        self.channel.submit((source, size, epoch, self))
         return True
 
     def run_soon(self, task: Callable[[], None]) -> None:
         """Let a sender thread run a short function that never raises."""
-        self._workers.run_soon(task)
-
-    # Called by the spool's thread, see `SpoolDelegate`.
-
-    def build(self, new: NewReport) -> PendingReport | None:
-        """Build the JSON of a submitted report; None if it is filtered out or dropped."""
-        with delivering():
-            pending = PendingReport(*new)
-            return pending if self._sender.build(pending) else None
-
-    def enqueue(self, pending: NewReport | PendingReport) -> None:
-        """Queue a report for the sender threads: a new one, or one that the spool has built."""
-        self._workers.enqueue(pending)
-
-    def room(self) -> tuple[int, int]:
-        """Return how many reports and bytes may be recovered: half of the room, to keep some."""
-        reports, size = self.accounting.room
-        return (0, 0) if self._closed else (reports // 2, size // 2)
-
-    def recover(self, stored: SpooledReport) -> None:
-        """Queue a report that a dead process left in the spool; release it if there is no room."""
-        size = len(stored.body)
-        epoch = self.accounting.try_admit(size, is_new=False)
-        if epoch is None:
-            assert self._spool is not None  # noqa: S101 - it asks
-            self._spool.release(stored.key)
-            return
-        self.enqueue(
-            PendingReport(None, size, epoch, body=stored.body, key=stored.key, stored=True)
-        )
+        self.channel.threads.run_soon(task)
 
     # What a user asks for.
 
@@ -320,13 +238,13 @@ class Reporter:
     def _begin_flush(self) -> None:
         self.sweep()
         if self.accounting.pending:
-            self._workers.ensure_thread()
+            self.channel.threads.ensure_thread()
 
     def _end_flush(self, flushed: Flushed) -> Flushed:
         if not is_delivering():
-            self._sender.log_drops()
+            self.channel.sender.log_drops()
         if flushed.pending:
-            reasons = (flushed.reason, self._queue.last_error() or "not answered yet")
+            reasons = (flushed.reason, self.channel.queue.last_error() or "not answered yet")
             flushed = replace(flushed, reason="; ".join(filter(None, reasons)))
         return flushed
 
@@ -349,31 +267,14 @@ class Reporter:
         """
         flushed = self.flush(timeout)
         self._closed = True
-        self._queue.close()
-        self._workers.drop_pending()
-        if self._spool is not None:
-            self._spool.close(_SPOOL_TIMEOUT)
+        self.channel.leave(self)
         return flushed
 
     def stats(self) -> Stats:
         """Count what became of the reports so far."""
         return self.accounting.stats(
-            open_streams=len(self.open_streams), threads=len(self._workers)
+            open_streams=len(self.open_streams), threads=len(self.channel.threads)
         )
-
-    # What the end of the process asks for.
-
-    def drain(self, deadline: float) -> None:
-        """Wait until what is pending was delivered or tried, or `deadline` (monotonic)."""
-        with delivering():
-            if self._spool is not None:
-                self._spool.sync(deadline - time.monotonic())
-            self._workers.drain(deadline)
-
-    def drop_remaining(self, deadline: float) -> None:
-        """Close the spool, within `deadline` (monotonic), and count as lost what is pending."""
-        left = max(0.0, deadline - time.monotonic())
-        self._sender.drop_remaining(0 if self._spool is None else self._spool.close(left))
 
 
 class Capture(Protocol):

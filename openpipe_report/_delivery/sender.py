@@ -17,7 +17,6 @@ from uuid import uuid4
 
 from openpipe_report._delivery.concurrency import ConcurrencyLimiter
 from openpipe_report._delivery.connection import CannotConnectError
-from openpipe_report._delivery.drop_log import DropLog
 from openpipe_report._delivery.response import Delivered, Rejected, Retryable
 from openpipe_report._delivery.retry import LONGEST_BACKOFF, Backoff, CircuitBreaker, OutageLog
 from openpipe_report._delivery.transport import Transport
@@ -25,9 +24,11 @@ from openpipe_report._log import log_internal_error, log_once
 from openpipe_report._report.encode import encode_report
 
 if TYPE_CHECKING:
-    from openpipe_report._delivery.accounting import Accounting
+    from collections.abc import Collection
+
+    from openpipe_report._delivery.accounting import Budget
     from openpipe_report._delivery.concurrency import Slot
-    from openpipe_report._delivery.queue import NewReport, PendingReport, ReportQueue
+    from openpipe_report._delivery.queue import NewReport, PendingReport, ReportOwner, ReportQueue
     from openpipe_report._delivery.response import Outcome
     from openpipe_report._settings import Settings
     from openpipe_report._spool.client import Spool
@@ -57,15 +58,21 @@ if hasattr(os, "register_at_fork"):
 
 
 class Sender:
-    """Delivers reports of one reporter to one server; shared by its threads."""
+    """Delivers the reports of one channel; shared by its threads."""
 
-    def __init__(self, settings: Settings, accounting: Accounting, queue: ReportQueue) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        budget: Budget,
+        queue: ReportQueue,
+        owners: Collection[ReportOwner],
+    ) -> None:
         self._settings = settings
-        self._accounting = accounting
+        self._budget = budget
         self._queue = queue
+        self._owners = owners
         host = urlsplit(settings.report_url).netloc
         self._host = host
-        self._drop_log = DropLog(host, settings.on_drop)
         self.transport: Transport | None = None
         self._backoff = Backoff(settings.retry_for)
         self._breaker = CircuitBreaker(settings.senders, self._backoff)
@@ -92,7 +99,7 @@ class Sender:
             within: Seconds that are left, at exit.
         """
         with self.concurrency.slot() as slot:
-            if self._settings.before_report is not None:  # it takes as long as it likes
+            if pending.owner.settings.before_report is not None:  # it takes as long as it likes
                 slot.release()
             if pending.source is None or self.build(pending):
                 self._attempt(pending, within, slot)
@@ -132,7 +139,7 @@ class Sender:
         source, pending.source = pending.source, None
         try:
             assert source is not None  # noqa: S101 - built once
-            body = encode_report(source, self._settings)
+            body = encode_report(source, pending.owner.settings)
         except BaseException:  # noqa: BLE001 - whatever a hook or a source does
             log_internal_error("building a report")
             body = "could not be built"
@@ -141,7 +148,7 @@ class Sender:
         elif isinstance(body, str):
             self._finish(pending, body)
         else:
-            self._accounting.charge(len(body) - pending.size)
+            pending.owner.accounting.charge(len(body) - pending.size)
             pending.body, pending.key, pending.size = body, str(uuid4()), len(body)
             return True
         return False
@@ -198,7 +205,7 @@ class Sender:
                 self._queue.expire_delays()
                 self._queue.wake(self._settings.senders)
             return
-        self._outage_log.record_failure(now, outcome.reason, self._accounting.pending)
+        self._outage_log.record_failure(now, outcome.reason, self._budget.pending)
         if outcome.retry_after:
             until = now + min(outcome.retry_after, LONGEST_PAUSE)
             _host_paused_until[self._host] = max(self.paused_until, until)
@@ -224,7 +231,7 @@ class Sender:
             self._finish(pending, "shutdown")
         elif since_first > self._settings.retry_for and not pending.stored:
             self._finish(pending, "gave up")
-        elif self._accounting.over_limit:
+        elif self._budget.over_limit:
             self._finish(pending, "queue full")
         else:
             self._queue.schedule(pending, due)
@@ -235,36 +242,47 @@ class Sender:
         self._queue.expire_delays()
         self._queue.wake(self._settings.senders)
 
-    def drop_pending(self, reason: str) -> None:
-        """Finish every waiting report as lost; reports that are being sent are not touched."""
-        waiting = self._queue.clear()
-        lost = [pending for pending in waiting if not pending.stored]
-        self._drop_log.record(reason, len(lost), self._why(lost))
-        for pending in waiting:
-            self._finish(pending, reason, is_logged=True)
+    def drop_pending(self, reason: str, owner: ReportOwner | None) -> None:
+        """
+        Finish every waiting report as lost; reports that are being sent are not touched.
+
+        Args:
+            reason: Why they are lost.
+            owner: Whose reports; None for those of all owners.
+        """
+        by_owner: dict[ReportOwner, list[PendingReport]] = {}
+        for pending in self._queue.clear(owner):
+            by_owner.setdefault(pending.owner, []).append(pending)
+        for each, waiting in by_owner.items():
+            lost = [pending for pending in waiting if not pending.stored]
+            each.drop_log.record(reason, len(lost), self._why(lost))
+            for pending in waiting:
+                self._finish(pending, reason, is_logged=True)
         self.log_drops()
 
     def drop_remaining(self, spooled: int) -> None:
         """At the end of the process: count every unfinished report as lost, and log that once."""
-        queue = self._queue.clear()
-        # If the spool did not answer in time, its reports are in the file all the same.
-        stored = sum(pending.stored for pending in (*queue, *list(self._sending)))
-        count = self._accounting.drop_remaining("exit", max(spooled, stored))
-        self._drop_log.record("exit", count, self._why(queue) or "not answered in time")
+        waiting = self._queue.clear()
+        unfinished = [*waiting, *list(self._sending)]
+        for owner in list(self._owners):
+            # If the spool did not answer in time, its reports are in the file all the same.
+            stored = sum(each.stored for each in unfinished if each.owner is owner)
+            stored = max(stored, min(spooled, owner.accounting.pending))
+            spooled -= min(spooled, stored)
+            count = owner.accounting.drop_remaining("exit", stored)
+            why = self._why([each for each in waiting if each.owner is owner])
+            owner.drop_log.record("exit", count, why or "not answered in time")
         self.log_drops()
 
     @staticmethod
-    def _why(queue: list[PendingReport]) -> str:
-        return next((pending.reason for pending in queue if pending.reason), "")
-
-    def log_late_report(self) -> None:
-        """Log once, on the caller's thread, that a report came after the shutdown."""
-        self._drop_log.log("shutdown", 1)
+    def _why(reports: list[PendingReport]) -> str:
+        return next((pending.reason for pending in reports if pending.reason), "")
 
     def log_drops(self) -> None:
         """Log the drops that callers caused: no room, or too late."""
-        for reason, count in self._accounting.pop_unlogged_drops().items():
-            self._drop_log.record(reason, count)
+        for owner in list(self._owners):
+            for reason, count in owner.accounting.pop_unlogged_drops().items():
+                owner.drop_log.record(reason, count)
 
     def _finish(self, pending: PendingReport, ending: str, *, is_logged: bool = False) -> None:
         """
@@ -276,28 +294,29 @@ class Sender:
             is_logged: Whether the log has its loss already.
         """
         spool = self.spool if pending.stored else None
+        accounting, drop_log = pending.owner.accounting, pending.owner.drop_log
         if ending == DELIVERED:
             if spool is not None:
                 spool.remove(pending.key)
-            self._accounting.delivered(pending.epoch, pending.size)
+            accounting.delivered(pending.epoch, pending.size)
         elif ending == FILTERED:
-            self._accounting.filtered(pending.epoch, pending.size)
+            accounting.filtered(pending.epoch, pending.size)
         elif ending == REJECTED:
             if spool is not None:
                 spool.dead_letter(pending.key, pending.reason)
-            self._drop_log.record(REJECTED, 1, pending.reason)
-            self._accounting.rejected(pending.epoch, pending.size)
+            drop_log.record(REJECTED, 1, pending.reason)
+            accounting.rejected(pending.epoch, pending.size)
         elif spool is not None:
             if ending == "gave up":
                 spool.dead_letter(pending.key, f"gave up: {pending.reason}")
-                self._drop_log.record("gave up, a dead letter in the spool", 1, pending.reason)
+                drop_log.record("gave up, a dead letter in the spool", 1, pending.reason)
             else:
                 spool.release(pending.key)
-            self._accounting.spooled(pending.epoch, pending.size)
+            accounting.spooled(pending.epoch, pending.size)
         else:
             if not is_logged:
-                self._drop_log.record(ending, 1, pending.reason)
-            self._accounting.dropped(pending.epoch, pending.size, ending)
+                drop_log.record(ending, 1, pending.reason)
+            accounting.dropped(pending.epoch, pending.size, ending)
 
     def close_mine(self) -> None:
         """Close the connection of this thread, which ends."""

@@ -24,7 +24,7 @@ from openpipe_report._log import log_internal_error, run_guarded
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from openpipe_report._delivery.accounting import Accounting
+    from openpipe_report._delivery.accounting import Budget
     from openpipe_report._delivery.queue import NewReport, PendingReport, ReportQueue
     from openpipe_report._delivery.sender import Sender
 
@@ -65,7 +65,7 @@ class SenderThreads:
 
     Args:
         senders: How many threads there may be.
-        accounting: Says what is pending.
+        budget: Says what is pending.
         queue: Has the reports.
         delivery: Advances them.
         owner: Kept alive while a thread runs, so that the exit finds it.
@@ -74,13 +74,13 @@ class SenderThreads:
     def __init__(
         self,
         senders: int,
-        accounting: Accounting,
+        budget: Budget,
         queue: ReportQueue,
         sender: Sender,
         owner: object,
     ) -> None:
         self._senders = senders
-        self._accounting = accounting
+        self._budget = budget
         self._queue = queue
         self._sender = sender
         self._owner = ref(owner)
@@ -177,7 +177,7 @@ class SenderThreads:
         self._threads[me] = time.monotonic()
         try:
             if pending is not None:
-                if self._accounting.pending > 1:
+                if self._budget.pending > 1:
                     self.ensure_thread()
                 self._sender.process(pending)
             self._sender.log_drops()
@@ -205,7 +205,7 @@ class SenderThreads:
                 del self._threads[me]
                 return True
             self._threads[me] = _RESERVE_THREAD
-        while self._shortfall() <= 0 and self._accounting.pending and not self._queue.closed:
+        while self._shortfall() <= 0 and self._budget.pending and not self._queue.closed:
             time.sleep(_BLOCKED_AFTER)
         self._threads[me] = _READY
         return False
@@ -215,14 +215,14 @@ class SenderThreads:
         me = threading.current_thread()
         with self._leaving:
             closed = self._queue.closed
-            if (self._accounting.pending or not self._tasks.empty()) and not closed:
+            if (self._budget.pending or not self._tasks.empty()) and not closed:
                 return False
             if len(self._threads) == 1:
                 self._sender.close()
             del self._threads[me]
             # `enqueue()` may have put a report in and still have seen this thread; it looks for
             # threads after it has put, so here the order is the other way round.
-            if self._accounting.pending and not closed and not self._threads:
+            if self._budget.pending and not closed and not self._threads:
                 self._threads[me] = _READY
                 return False
         if closed:
@@ -231,7 +231,7 @@ class SenderThreads:
 
     def drop_pending(self) -> None:
         """After the shutdown: count as lost what waits."""
-        self._sender.drop_pending("shutdown")
+        self._sender.drop_pending("shutdown", None)
         if not self._threads:
             self._sender.close()
 
@@ -243,9 +243,9 @@ class SenderThreads:
         sends only if none can be started. A `Retry-After` that ends in time is waited for.
         """
         self._sender.expire_delays()
-        if self._accounting.pending:
+        if self._budget.pending:
             self.ensure_thread()
-        while self._accounting.pending and (left := deadline - time.monotonic()) > 0:
+        while self._budget.pending and (left := deadline - time.monotonic()) > 0:
             if self.all_scheduled_after(deadline):
                 break
             if self._threads:
@@ -266,4 +266,4 @@ class SenderThreads:
         if time.monotonic() < resumed < deadline:
             return False
         idle = self._queue.is_idle(self._sender.not_before())
-        return idle and self._accounting.pending <= self._queue.waiting
+        return idle and self._budget.pending <= self._queue.waiting

@@ -104,7 +104,7 @@ def test_no_key_anywhere(scripted, library, tmp_path, monkeypatch, caplog):
             client.close()
         with span("work", reporter=reporter) as work:
             ours.append(repr(work))
-        reporter._spool.sync(HANG_GUARD)
+        reporter.channel.spool.sync(HANG_GUARD)
         ours += files_in(path.parent)
         reporter.flush(HANG_GUARD)
         ours += [repr(reporter), repr(reporter.settings), str(reporter.settings)]

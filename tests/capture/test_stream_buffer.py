@@ -11,7 +11,7 @@ from support.shapes import chat_chunks, response, response_events
 
 from openpipe_report import Reporter
 from openpipe_report._capture.stream_buffer import StreamBuffer
-from openpipe_report._delivery.accounting import Accounting
+from openpipe_report._delivery.accounting import Accounting, Budget
 from openpipe_report._report.folding import Folded, fold, join_around_gap, unfold
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
@@ -151,7 +151,7 @@ def test_joining_around_a_gap(head, tail, joined):
 
 def test_folding_beside_a_reader():
     """Pieces are folded while others come: nothing is lost, doubled or out of order."""
-    accounting = Accounting(10, 64 * MIB)
+    accounting = Accounting(Budget(10, 64 * MIB))
     reservation = accounting.reserve()
     tasks, over = [], threading.Event()
 

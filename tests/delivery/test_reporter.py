@@ -48,7 +48,7 @@ def retry_never(monkeypatch):
 def settle(reporter):
     """Wait until each report has ended or waits for another attempt."""
     deadline = time.monotonic() + HANG_GUARD
-    while not reporter._workers.all_scheduled_after(0.0) and reporter.accounting.pending:
+    while not reporter.channel.threads.all_scheduled_after(0.0) and reporter.accounting.pending:
         assert time.monotonic() < deadline
         threading.Event().wait(0.001)
 
@@ -276,7 +276,7 @@ def test_reports_never_sent_probe_first(retry_never):
     """In an outage reports that always fail are not in the way of others."""
     server = Server(lambda request: httpx.ConnectError("no") if b"bad" in request.content else 200)
     reporter = make(server, senders=1)
-    breaker = reporter._sender._breaker
+    breaker = reporter.channel.sender._breaker
     bad = retry.FEWEST_FAILURES + 1
     for _ in range(bad):
         reporter.submit(Made("bad"))
@@ -286,9 +286,9 @@ def test_reports_never_sent_probe_first(retry_never):
         reporter.submit(Made("good"))
     settle(reporter)
     assert len(server.keys) == bad
-    reporter._queue.expire_delays()
+    reporter.channel.queue.expire_delays()
     breaker.next_probe = 0.0
-    reporter._queue.wake(1)
+    reporter.channel.queue.wake(1)
     while reporter.stats().delivered < 10:
         threading.Event().wait(0.001)
     assert b"good" in server.bodies[bad]
@@ -302,7 +302,7 @@ def test_few_poisoned_reports_open_no_breaker(retry_never):
         reporter.submit(Made("poison" if number % 60 == 0 else "good"))
     settle(reporter)
     assert reporter.stats().delivered == 1000 - 17
-    assert not reporter._sender._breaker.is_open
+    assert not reporter.channel.sender._breaker.is_open
 
 
 def test_exit_in_an_outage_is_short(retry_never):
@@ -316,7 +316,7 @@ def test_exit_in_an_outage_is_short(retry_never):
     tried = len(server.keys)
     assert tried == retry.FEWEST_FAILURES + 1
     down.set()
-    reporter.drain(time.monotonic() + HANG_GUARD)
+    reporter.channel.drain(time.monotonic() + HANG_GUARD)
     assert len(server.keys) <= tried + retry.FEWEST_FAILURES + 1
 
 
@@ -330,7 +330,7 @@ def test_retry_after_pauses_the_host():
     for one in (reporter, other):
         one.submit(Made())
         settle(one)
-        one.drain(time.monotonic() + 5)
+        one.channel.drain(time.monotonic() + 5)
     assert len(server.keys) == 1
     assert "Retry-After" in other.flush(0).reason
 
@@ -341,7 +341,7 @@ def test_retry_after_in_time_is_waited_for_at_exit():
     reporter = make(Server(lambda request: next(answers)))
     reporter.submit(Made())
     settle(reporter)
-    reporter.drain(time.monotonic() + HANG_GUARD)
+    reporter.channel.drain(time.monotonic() + HANG_GUARD)
     assert reporter.stats().delivered == 1
 
 
@@ -355,7 +355,7 @@ def test_retry_after_beyond_retry_for():
     flushed = reporter.flush(0)
     assert (flushed.pending, flushed.lost) == (1, 0)
     assert reporter.stats().dropped == {"gave up": 1}
-    assert reporter._sender.paused_until <= time.monotonic() + 3600
+    assert reporter.channel.sender.paused_until <= time.monotonic() + 3600
 
 
 def test_flush_tells_of_pending():
@@ -665,7 +665,7 @@ def test_no_more_threads_than_wanted(monkeypatch):
     server = Server(lambda request: seen.append(reporter.stats().threads) or 200)
     seen: list[int] = []
     reporter = make(server)
-    reporter._sender.concurrency.wanted = 1
+    reporter.channel.sender.concurrency.wanted = 1
     for _ in range(300):
         reporter.submit(Made())
     while reporter.stats().delivered < 300:
@@ -769,7 +769,7 @@ def test_threads_that_sleep_are_woken():
     for thread in threads:
         thread.start()
     for _ in range(3000):
-        queue.put(PendingReport(Made(), 1, None))
+        queue.put(PendingReport(Made(), 1, None, None))
         taken.get(timeout=HANG_GUARD)
     over.set()
     for thread in threads:

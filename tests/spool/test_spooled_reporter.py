@@ -19,7 +19,7 @@ CRASHING = """
 reporter = Reporter(base_url=sys.argv[1], api_key="opk_secret", spool=sys.argv[2])
 for number in range(200):
     reporter.submit(Made(number, respPayload="x" * 5000))
-reporter._spool.sync(60)
+reporter.channel.spool.sync(60)
 print(reporter.stats().pending, flush=True)
 sys.stdin.readline()
 os._exit(0)
@@ -138,9 +138,9 @@ def test_no_room_for_what_others_left(path, reporter_of):
         while reporter.submit(Made(1000, size=5_000)):
             pass
         for _ in range(3):
-            reporter._spool._writer._next_claim = 0.0
-            assert reporter._spool.sync(HANG_GUARD)
-            reporter.recover(SpooledReport("key", b"x" * 20_000))
+            reporter.channel.spool._writer._next_claim = 0.0
+            assert reporter.channel.spool.sync(HANG_GUARD)
+            reporter.channel.recover(SpooledReport("key", b"x" * 20_000))
         assert reporter.stats().dropped == {"queue full": 1}
 
 

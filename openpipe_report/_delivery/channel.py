@@ -1,0 +1,219 @@
+"""
+The channel: what reporters with the same destination share on the way there.
+
+Queue, threads, connections, circuit breaker and spool belong to the destination. What may be sent
+(`before_report`, `sample_rate`, ...) and what became of it belong to the reporter, and travel with
+each report as its owner. So a client a request, with a hook of its own, costs no thread.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet, WeakValueDictionary
+
+from openpipe_report._delivery import process
+from openpipe_report._delivery.accounting import Budget
+from openpipe_report._delivery.queue import PendingReport, ReportQueue
+from openpipe_report._delivery.sender import Sender
+from openpipe_report._delivery.workers import SenderThreads, delivering
+from openpipe_report._log import logger
+
+if TYPE_CHECKING:
+    from openpipe_report._delivery.queue import NewReport, ReportOwner
+    from openpipe_report._delivery.transport import Transport
+    from openpipe_report._settings import Settings
+    from openpipe_report._spool.client import Spool
+    from openpipe_report._spool.rows import SpooledReport
+
+SPOOL_TIMEOUT = 2.0
+"""Seconds that a shutdown may wait for the spool to write what it has."""
+
+_DESTINATION = (
+    "report_url",
+    "api_key",
+    "connect_timeout",
+    "read_timeout",
+    "retry_for",
+    "senders",
+    "max_queue_reports",
+    "max_queue_bytes",
+    "spool",
+)
+
+
+class Channel:
+    """
+    Delivers the reports of its owners to one destination.
+
+    Args:
+        settings: Say where reports go; what they say of a policy is not looked at.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.owners: WeakSet[ReportOwner] = WeakSet()
+        self._inherited: list[Transport | Spool[NewReport, PendingReport] | None] = []
+        self._start()
+        process.register(self)
+
+    def _start(self) -> None:
+        settings = self.settings
+        self.budget = Budget(settings.max_queue_reports, settings.max_queue_bytes)
+        self.queue = ReportQueue()
+        self.sender = Sender(settings, self.budget, self.queue, self.owners)
+        self.spool = self.sender.spool = self._make_spool()
+        self.threads = SenderThreads(settings.senders, self.budget, self.queue, self.sender, self)
+
+    def _make_spool(self) -> Spool[NewReport, PendingReport] | None:
+        settings = self.settings
+        if settings.spool is None:
+            return None
+        from openpipe_report._spool.client import Spool  # noqa: PLC0415 - sqlite3 only where wanted
+
+        return Spool(
+            settings.spool,
+            base_url=settings.report_url.removesuffix("/report"),
+            api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+            delegate=self,
+            max_bytes=2 * settings.max_queue_bytes,
+        )
+
+    def submit(self, new: NewReport) -> None:
+        """Queue an admitted report, through the spool where there is one."""
+        if self.spool is not None:
+            self.spool.put(new)
+            process.hook_exit()
+        else:
+            self.threads.enqueue(new)
+        if process.exit_state().thread is not None:
+            process.deliver_during_exit(self)
+
+    def leave(self, owner: ReportOwner) -> None:
+        """Drop what an owner has pending after its shutdown; the last one closes the channel."""
+        if self.closed:
+            self.queue.close()
+            self.threads.drop_pending()
+            if self.spool is not None:
+                self.spool.close(SPOOL_TIMEOUT)
+        else:
+            self.sender.drop_pending("shutdown", owner)
+
+    # Called by the spool's thread, see `SpoolDelegate`.
+
+    def build(self, new: NewReport) -> PendingReport | None:
+        """Build the JSON of a submitted report; None if it is filtered out or dropped."""
+        with delivering():
+            pending = PendingReport(*new)
+            return pending if self.sender.build(pending) else None
+
+    def enqueue(self, pending: NewReport | PendingReport) -> None:
+        """Queue a report for the sender threads: a new one, or one that the spool has built."""
+        self.threads.enqueue(pending)
+
+    def room(self) -> tuple[int, int]:
+        """Return how many reports and bytes may be recovered: half of the room, to keep some."""
+        reports, size = self.budget.room
+        return (0, 0) if self.closed else (reports // 2, size // 2)
+
+    def recover(self, stored: SpooledReport) -> None:
+        """Queue a report that a dead process left in the spool; release it if there is no room."""
+        size = len(stored.body)
+        owner = next((owner for owner in list(self.owners) if not owner.closed), None)
+        epoch = None if owner is None else owner.accounting.try_admit(size, is_new=False)
+        if owner is None or epoch is None:
+            assert self.spool is not None  # noqa: S101 - it asks
+            self.spool.release(stored.key)
+            return
+        pending = PendingReport(None, size, epoch, owner, body=stored.body, key=stored.key)
+        pending.stored = True
+        self.enqueue(pending)
+
+    # What the exit and the forks of the process ask for, see `process.Participant`.
+
+    @property
+    def closed(self) -> bool:
+        """Whether every owner was shut down."""
+        return all(owner.closed for owner in list(self.owners))
+
+    @property
+    def exit_timeout(self) -> float:
+        """Seconds that it may hold the process at its exit."""
+        return max((owner.settings.exit_timeout for owner in list(self.owners)), default=0.0)
+
+    def sweep(self, *, at_exit: bool) -> None:
+        """Report the streams that are still open."""
+        for owner in list(self.owners):
+            owner.sweep(at_exit=at_exit)
+
+    def drain(self, deadline: float) -> None:
+        """Wait until what is pending was delivered or tried, or `deadline` (monotonic)."""
+        with delivering():
+            if self.spool is not None:
+                self.spool.sync(deadline - time.monotonic())
+            self.threads.drain(deadline)
+
+    def drop_remaining(self, deadline: float) -> None:
+        """Close the spool, within `deadline` (monotonic), and count as lost what is pending."""
+        left = max(0.0, deadline - time.monotonic())
+        self.sender.drop_remaining(0 if self.spool is None else self.spool.close(left))
+
+    def reset(self) -> None:
+        """Begin anew in a forked child: nothing queued, no thread, no connection."""
+        # The parent's connections and its spool are kept, unused: closing them could be felt at the
+        # other end. Its backlog is not.
+        self._inherited += [self.sender.transport, self.spool]
+        was_closed = self.queue.closed
+        self.queue.forget()
+        if self.spool is not None:
+            self.spool.forget()
+        if self.settings.http_client is not None:
+            self.settings = self.settings.model_copy(update={"http_client": None})
+            logger.warning(
+                "openpipe_report: a forked process cannot share the connections of http_client=; "
+                "it sends over its own. Make the Reporter after the fork to use a client there"
+            )
+        self._start()
+        if was_closed:
+            self.queue.close()
+        for owner in list(self.owners):
+            owner.reset()
+
+
+class _Channels:
+    """The channels of the process, by destination."""
+
+    def __init__(self) -> None:
+        self.by_destination: WeakValueDictionary[tuple[Any, ...], Channel] = WeakValueDictionary()
+        self.lock = threading.RLock()
+        """Guards the table, so that two threads make one. The lock of `process` comes after."""
+
+    def renew_lock(self) -> None:
+        """In a forked child: another thread of the parent may have held it."""
+        self.lock = threading.RLock()
+
+
+_channels = _Channels()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_channels.renew_lock)
+
+
+def channel_for(settings: Settings) -> Channel:
+    """Return the channel to a destination; make one if there is none, or it is closed."""
+    destination = (
+        id(settings.http_client),
+        *(getattr(settings, name) for name in _DESTINATION),
+    )
+    with _channels.lock:
+        channel = _channels.by_destination.get(destination)
+        if channel is None or channel.queue.closed:
+            channel = _channels.by_destination[destination] = Channel(settings)
+        return channel
+
+
+def channels(*, closed: bool = False) -> list[Channel]:
+    """Return every channel with an owner that is not shut down; with `closed`, the others too."""
+    return [each for each in process.participants(closed=closed) if isinstance(each, Channel)]
