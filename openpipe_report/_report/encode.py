@@ -8,16 +8,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._log import log_internal_error
-from openpipe_report._report.json_codec import (
-    MAX_DEPTH,
-    SHALLOW,
+from openpipe_report._report.json_codec import encode_json, sanitize, within_stack
+from openpipe_report._report.json_pieces import (
     SMALL,
     OverLimitError,
-    encode_json,
+    encode_in_pieces,
+    is_small,
 )
 from openpipe_report._report.model import Report
 from openpipe_report._report.sampling import failed_traces, is_sampled
-from openpipe_report._report.sanitizer import JsonSanitizer
 from openpipe_report._report.size_limit import cut_to_limit
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
     """Return the report's JSON, or why it is lost; empty if it is not wanted."""
     trace_id = source.trace_id
-    is_small = source.size <= SMALL and settings.before_report is None
+    at_once = source.size <= SMALL and settings.before_report is None
     sampled = is_sampled(trace_id, settings.sample_rate)
     try:
         if not sampled and source.discard_if_succeeded():
@@ -58,7 +57,7 @@ def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
             log_internal_error("before_report")
             return "before_report raised"
     try:
-        return fit(report, settings.max_report_bytes, is_small=is_small) or "too large"
+        return fit(report, settings.max_report_bytes, at_once=at_once) or "too large"
     except Exception:  # noqa: BLE001 - counted under its reason
         log_internal_error("encoding a report")
         return "could not be encoded"
@@ -75,24 +74,30 @@ def _with_labels(report: Report, labels: Mapping[str, Any]) -> Report:
     )
 
 
-def fit(report: Report, limit: int, *, is_small: bool = False) -> bytes | None:
+def fit(report: Report, limit: int, *, at_once: bool = False) -> bytes | None:
     """
     Encode a report; where it is over `limit` bytes, what is largest in it is cut and marked.
 
     Args:
         report: The report.
         limit: Bytes.
-        is_small: Whether it is known to be small.
+        at_once: Whether the report is known to be small, so that it need not be weighed.
 
     Returns:
         The JSON, or None if it is too large even so.
     """
     wire = report.to_wire()
-    with suppress(OverLimitError):
-        return encode_json(wire, limit, is_small=is_small)
-    for depth in (MAX_DEPTH, SHALLOW):
-        plain = JsonSanitizer(depth).sanitize(wire)
-        assert isinstance(plain, dict)  # noqa: S101 - as the wire is
-        with suppress(OverLimitError, RecursionError):
-            return encode_json(cut_to_limit(plain, limit), limit)
-    return None
+    if at_once or is_small(wire):
+        with suppress(OverLimitError):
+            return encode_json(wire, limit, at_once=True)
+
+    def encode_levels(depth: int) -> bytes:
+        tree = sanitize(wire, depth)
+        with suppress(OverLimitError):
+            return encode_in_pieces(tree, limit)
+        return encode_in_pieces(cut_to_limit(tree, limit), limit)
+
+    try:
+        return within_stack(encode_levels)
+    except OverLimitError:
+        return None

@@ -24,7 +24,7 @@ from openpipe_report._report.content_encoding import (
 from openpipe_report._report.failures import error_message, find_failure
 from openpipe_report._report.final_states import final_states
 from openpipe_report._report.folding import PIECE_OVERHEAD, join_around_gap, unfold
-from openpipe_report._report.json_codec import encode_json
+from openpipe_report._report.json_codec import copy_json, encode_json
 from openpipe_report._report.model import Report
 from openpipe_report._report.sampling import tells_no_failure
 from openpipe_report._report.stream_formats import assemble
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _OVERHEAD = 1024
 _PREFIX = 4096
+_SCALARS = {str, bool, int, float}
 
 SDK = "openpipe-report"
 
@@ -147,7 +148,7 @@ class Exchange:
         return tags
 
     def _request_payload(self) -> dict[str, Any]:
-        payload = decode_body(self.request) if self.request else self.request_options
+        payload = decode_body(self.request) if self.request else copy_json(self.request_options)[0]
         if isinstance(payload, str) and self.request and is_binary(self.request):
             payload = {"body": describe_binary(self.request, "", with_base64=False)}
         if self.polled_response_id is not None:
@@ -155,7 +156,12 @@ class Exchange:
         if not isinstance(payload, dict):
             payload = {"body": payload}
         own = payload.get("metadata")
-        merged = {**self.metadata, **own} if isinstance(own, dict) else {**self.metadata}
+        merged = {
+            key: value if value is None or type(value) in _SCALARS else copy_json(value)[0]
+            for key, value in self.metadata.items()
+        }
+        if isinstance(own, dict):
+            merged |= own
         if merged and (own is None or isinstance(own, dict)):
             payload = {**payload, "metadata": merged}
         return payload

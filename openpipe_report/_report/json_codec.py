@@ -1,18 +1,23 @@
-"""
-JSON as RFC 8259 allows it: decoding without NaN, encoding of any value.
-
-Text is ASCII-escaped on the wire, so that lone surrogates and NUL survive every transport and
-store (RFC 8259, section 7).
-"""
+"""JSON as RFC 8259 allows it: decoding without NaN, encoding and copying of any value."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from openpipe_report._report.python_values import name_of_type, open_value
-from openpipe_report._report.sanitizer import JsonSanitizer, name_of_key
+from openpipe_report._report.json_pieces import (
+    OverLimitError,
+    encode_at_once,
+    encode_in_pieces,
+    is_small,
+)
+from openpipe_report._report.sanitizer import JsonSanitizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 MAX_DEPTH = 500
 """
@@ -21,9 +26,6 @@ Levels of arrays and objects in a report, the report's own included.
 What is encoded here has no more, what is read here may have no more, and the receiver takes that
 many: so a report that was built is never refused. Each Python version can read it back.
 """
-
-SHALLOW = 50
-"""Levels that can be encoded even where the stack has little room left."""
 
 
 def parse_json(body: bytes | str) -> Any:
@@ -81,21 +83,9 @@ _HUGE_INT_DECODER = json.JSONDecoder(
     parse_constant=str, parse_float=_parse_float, parse_int=_parse_int
 )
 _CONTAINERS = (dict, list, tuple)
-_CONTAINER_TYPES = {dict, list, tuple}
-_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
-SMALL = 64 * 1024
-"""Bytes that are encoded at once: for about a millisecond, in which no other thread runs."""
-_CHUNK = 1024
-_NUMBERS = {int, float, bool, type(None)}
-
-
-class OverLimitError(Exception):
-    """The JSON is longer than it may be."""
-
-
-def encode_json(value: object, limit: int | None = None, *, is_small: bool = False) -> bytes:
+def encode_json(value: object, limit: int | None = None, *, at_once: bool = False) -> bytes:
     """
     Encode as JSON in ASCII, of no more than `MAX_DEPTH` levels.
 
@@ -106,32 +96,44 @@ def encode_json(value: object, limit: int | None = None, *, is_small: bool = Fal
     Args:
         value: Any value.
         limit: Bytes after which to stop.
-        is_small: Whether the value is known to be small.
+        at_once: Whether the value is known to be small, so that it need not be weighed.
 
     Raises:
         OverLimitError: There are more than `limit` bytes.
     """
-    try:
-        if is_small or weigh(value, SMALL) <= SMALL:
-            encoded = _encode_at_once(value, MAX_DEPTH)
-        else:
-            encoded = _PieceEncoder(limit).encode(value)
-    except OverLimitError:
-        raise
-    except Exception:  # noqa: BLE001 - the stack is short, or another thread changes the value
-        encoded = _encode_sanitized(value, MAX_DEPTH)
+    encoded = _encode_small(value) if at_once or is_small(value) else None
+    if encoded is None:
+        return within_stack(lambda depth: encode_in_pieces(sanitize(value, depth), limit))
     if limit is not None and len(encoded) > limit:
         raise OverLimitError
     return encoded
 
 
+def sanitize(value: object, depth: int = MAX_DEPTH) -> Any:
+    """Return a value as a tree that JSON can say, of no more than so many levels."""
+    return JsonSanitizer(depth).sanitize(value)
+
+
+def within_stack(work: Callable[[int], T]) -> T:
+    """
+    Do work with as many levels as the stack has room for: `MAX_DEPTH`, half of it, and so on.
+
+    Python 3.11 counts each level of JSON that its C code writes as a frame of the stack.
+    """
+    depth = MAX_DEPTH
+    while True:
+        try:
+            return work(depth)
+        except RecursionError:
+            if not depth:
+                raise
+            depth //= 2
+
+
 def copy_json(value: object) -> tuple[Any, int]:
     """Return what reading the value's JSON would give, and the bytes of memory that it takes."""
-    if weigh(value, SMALL) <= SMALL:
-        encoded = _encode_at_once(value, MAX_DEPTH)
-        return parse_json(encoded), len(encoded)
-    sanitizer = JsonSanitizer(MAX_DEPTH)
-    return sanitizer.sanitize(value), sanitizer.size
+    snapshot = Snapshot(value)
+    return snapshot.read(), snapshot.size
 
 
 class Snapshot:
@@ -140,170 +142,25 @@ class Snapshot:
     __slots__ = ("_copy", "_json", "size")
 
     def __init__(self, value: object) -> None:
-        self._json, self._copy = b"", None
-        if weigh(value, SMALL) <= SMALL:
-            self._json = _encode_at_once(value, MAX_DEPTH)
-            self.size = len(self._json)
+        self._copy: Any = None
+        self._json = _encode_small(value) if is_small(value) else None
+        if self._json is None:
+            sanitizer = JsonSanitizer(MAX_DEPTH)
+            self._copy, self.size = sanitizer.sanitize(value), sanitizer.size
         else:
-            self._copy, self.size = copy_json(value)
+            self.size = len(self._json)
 
     def read(self) -> Any:
         """Return the value as JSON has it."""
-        return parse_json(self._json) if self._json else self._copy
+        return self._copy if self._json is None else parse_json(self._json)
 
 
-def weigh(value: Any, limit: int) -> int:
-    """
-    Estimate the bytes of a value's JSON, as far as `limit`.
-
-    An object that has to be opened first counts as large: nobody knows what is in it.
-    """
-    total = 0
-    pending = [value]
-    while pending and total <= limit:
-        value = pending.pop()
-        kind = type(value)
-        if kind is str:
-            total += len(value) + 3
-        elif kind in _NUMBERS:
-            total += 8
-        elif kind in _CONTAINER_TYPES:
-            total += 2 + 4 * len(value)
-            if total > limit:
-                break
-            if kind is dict:
-                try:
-                    total += sum(map(len, value))
-                except Exception:  # noqa: BLE001 - a key that is no string
-                    return limit + 1
-                pending.extend(value.values())
-            else:
-                pending.extend(value)
-        else:
-            return limit + 1
-    return total
-
-
-def _encode_at_once(value: object, depth: int) -> bytes:
+def _encode_small(value: object) -> bytes | None:
+    """Encode a small value as it is; None if it has to be looked through."""
     try:
-        encoded = _ENCODER.encode(value).encode("ascii")
-        if encoded.count(b"[") + encoded.count(b"{") <= depth or not is_too_deep(value, depth):
-            return encoded
-    except Exception:  # noqa: BLE001, S110 - what it is not made for, and whatever its values do
-        pass
-    return _encode_sanitized(value, depth)
-
-
-def _encode_sanitized(value: object, depth: int) -> bytes:
-    for levels in (depth, min(depth, SHALLOW)):
-        try:
-            return _ENCODER.encode(JsonSanitizer(levels).sanitize(value)).encode("ascii")
-        except Exception:  # noqa: BLE001, S112 - a RecursionError
-            continue
-    return _ENCODER.encode(f"<{name_of_type(value)}>").encode("ascii")
-
-
-def _to_plain_container(value: Any) -> Any:
-    if isinstance(value, dict):
-        return dict(value.items())
-    return list(value) if isinstance(value, (list, tuple)) else value
-
-
-class _PieceEncoder:
-    """Encodes a large value in pieces that take a few milliseconds at the most."""
-
-    def __init__(self, limit: int | None) -> None:
-        self._left = limit
-        self._pieces: list[bytes] = []
-        self._path: set[int] = set()
-
-    def encode(self, value: object) -> bytes:
-        self._add(value)
-        return b"".join(self._pieces)
-
-    def _put(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        if self._left is not None:
-            self._left -= len(piece)
-            if self._left < 0:
-                raise OverLimitError
-
-    def _add(self, value: object) -> None:
-        depth = MAX_DEPTH - len(self._path)
-        if type(value) is str:
-            self._put(b'"')
-            for start in range(0, len(value), SMALL):
-                self._put(_ENCODER.encode(value[start : start + SMALL])[1:-1].encode("ascii"))
-            self._put(b'"')
-            return
-        me = id(value)
-        opened: Any = value
-        if me in self._path:
-            opened = "<circular>"
-        elif not depth:
-            opened = f"<{name_of_type(value)} nested deeper than {MAX_DEPTH}>"
-        elif type(value) not in _CONTAINER_TYPES:
-            try:
-                opened = _to_plain_container(open_value(value))
-            except Exception:  # noqa: BLE001 - its own methods
-                opened = f"<{name_of_type(value)}>"
-        self._path.add(me)
-        if type(opened) is dict:
-            self._add_members(opened)
-        elif type(opened) is list or type(opened) is tuple:
-            self._add_items(opened)
-        else:
-            self._put(_encode_at_once(opened, depth))
-        self._path.discard(me)
-
-    def _add_items(self, values: Any) -> None:
-        mark = b"["
-        for start in range(0, len(values), _CHUNK):
-            chunk = values[start : start + _CHUNK]
-            if set(map(type, chunk)) <= _NUMBERS:
-                mark = self._put_group(mark, list(chunk))
-                continue
-            group: list[Any] = []
-            weight = 0
-            for item in chunk:
-                weight += (added := weigh(item, SMALL))
-                if added <= SMALL:
-                    group.append(item)
-                if weight > SMALL:
-                    mark = self._put_group(mark, group)
-                    group, weight = [], 0
-                if added > SMALL:
-                    self._put(mark)
-                    mark = b","
-                    self._add(item)
-            mark = self._put_group(mark, group)
-        self._put(b"[]" if mark == b"[" else b"]")
-
-    def _add_members(self, values: dict[Any, Any]) -> None:
-        mark = b"{"
-        group: dict[Any, Any] = {}
-        weight = 0
-        for key, item in values.items():
-            weight += (added := weigh(item, SMALL)) + 8
-            if added <= SMALL:
-                group[key] = item
-            if weight > SMALL:
-                mark = self._put_group(mark, group)
-                group, weight = {}, 0
-            if added > SMALL:
-                self._put(mark + _ENCODER.encode(name_of_key(key)).encode("ascii") + b":")
-                mark = b","
-                self._add(item)
-        mark = self._put_group(mark, group)
-        self._put(b"{}" if mark == b"{" else b"}")
-
-    def _put_group(self, mark: bytes, group: Any) -> bytes:
-        """Put some items or members after the mark; return the mark for what follows."""
-        if not group:
-            return mark
-        encoded = _encode_at_once(group, MAX_DEPTH - len(self._path) + 1)
-        if encoded[:1] in {b"[", b"{"}:
-            self._put(mark + encoded[1:-1])
-        else:  # the group is named as a whole
-            self._put(mark + (b'"...":' if isinstance(group, dict) else b"") + encoded)
-        return b","
+        encoded = encode_at_once(value)
+    except Exception:  # noqa: BLE001 - what JSON cannot say, and whatever the value's methods do
+        return None
+    if encoded.count(b"[") + encoded.count(b"{") > MAX_DEPTH and is_too_deep(value):
+        return None
+    return encoded

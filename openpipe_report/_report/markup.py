@@ -71,6 +71,7 @@ def _texts_of(page: str) -> Iterator[tuple[str, str]]:
     """Yield each text of a page after the name of the tag before it; it begins with a tag."""
     # No regular expression or HTML parser: those take quadratic time on some broken pages.
     end = 0
+    name = ""
     while end < len(page):
         start = end
         if page.startswith("<!--", start):

@@ -384,6 +384,18 @@ def test_metadata_that_is_no_object(own):
     assert made.build().reqPayload == {"metadata": json.loads(own)}
 
 
+def test_labels_and_options_that_share_values():
+    """What a caller gives as Python values is bounded before it is encoded."""
+    value = []
+    for _ in range(40):
+        value = [value, value]
+    made = exchange(metadata={"a": value}, tags={"b": value}, request=None, request_options=value)
+    began = time.thread_time()
+    body = encode_report(Source(made), Settings(base_url="http://x"))
+    assert time.thread_time() - began < 5
+    assert body.count(b"<left out: repeated too often>") > 20
+
+
 def test_tags():
     """Tags are scalars, the SDK's own cannot be set, and anything else is its JSON."""
     made = exchange(tags={"a": 1, "b": [1], "$sdk": "x", 3: None}).build().tags

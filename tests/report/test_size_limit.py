@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import datetime as dt
 import enum
 import json
 import math
@@ -13,11 +14,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openpipe_report import Report
-from openpipe_report._report import json_codec
+from openpipe_report import Report, Reporter, span
+from openpipe_report._report import json_pieces
 from openpipe_report._report.encode import fit
-from openpipe_report._report.json_codec import OverLimitError, Snapshot, copy_json, encode_json
+from openpipe_report._report.json_codec import (
+    Snapshot,
+    copy_json,
+    encode_json,
+    parse_json,
+    sanitize,
+)
+from openpipe_report._report.json_pieces import (
+    OverLimitError,
+    encode_at_once,
+    encode_in_pieces,
+    split_into_pieces,
+)
 from openpipe_report.server.validation import parse_report
+from openpipe_report.testing import captured_reports
 
 
 @dataclasses.dataclass
@@ -50,30 +64,93 @@ LARGE = {
 
 
 @pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
-def test_pieces_are_the_whole(value, monkeypatch):
+def test_pieces_are_the_whole(value):
     """Encoded in pieces, a large value is what it is at once; a copy of it is what is read."""
     in_pieces = encode_json(value)
-    at_once = encode_json(value, is_small=True)
+    at_once = encode_at_once(sanitize(value))
     assert in_pieces == at_once
-    assert copy_json(value)[0] == Snapshot(value).read() == json_codec.parse_json(at_once)
+    assert copy_json(value)[0] == Snapshot(value).read() == parse_json(at_once)
 
 
 @pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
 def test_pieces_are_small(value):
     """No piece takes so long that other threads notice."""
-    encoder = json_codec._PieceEncoder(None)
-    encoder.encode(value)
-    assert max(map(len, encoder._pieces)) < 800_000
+    assert max(map(len, split_into_pieces(sanitize(value)))) < 800_000
 
 
-def test_encoding_stops_at_the_limit():
+def test_encoding_stops_at_the_limit(monkeypatch):
     """What is over the limit is not encoded to its end."""
     with pytest.raises(OverLimitError):
         encode_json(VECTORS, 1000)
-    encoder = json_codec._PieceEncoder(100_000)
+    sizes = []
+
+    def counted(value):
+        encoded = encode_at_once(value)
+        sizes.append(len(encoded))
+        return encoded
+
+    monkeypatch.setattr(json_pieces, "encode_at_once", counted)
     with pytest.raises(OverLimitError):
-        encoder.encode(VECTORS)
-    assert sum(map(len, encoder._pieces)) < 200_000
+        encode_in_pieces(VECTORS, 100_000)
+    assert 100_000 < sum(sizes) < 200_000
+
+
+def doubled(make):
+    """What is a tree of a million million values, in forty objects."""
+    value = make()
+    for _ in range(40):
+        value = make(value, value)
+    return value
+
+
+@dataclasses.dataclass
+class Pair:
+    left: object = None
+    right: object = None
+
+
+DOUBLED = {
+    "lists": lambda *inner: [*inner],
+    "tuples": lambda *inner: inner,
+    "dicts": lambda *inner: dict(zip("ab", inner, strict=False)),
+    "dataclasses": Pair,
+    "others": lambda *inner: [Pair(value) for value in inner],
+    "numbers": lambda *inner: [*inner] or [0.5] * 100_000,
+}
+
+
+@pytest.mark.parametrize("make", DOUBLED.values(), ids=DOUBLED)
+def test_shared_values_are_bounded(make):
+    """A value whose size doubles with each level takes a moment; its first part is kept."""
+    value = doubled(make)
+    began = time.thread_time()
+    copied, size = copy_json(value)
+    assert size < 32_000_000
+    assert time.thread_time() - began < 1
+    assert "<left out: repeated too often>" in repr(copied)
+    body = fit(Report(reqPayload=value), 100_000)
+    assert len(body) <= 100_000
+    parse_report(body)
+
+
+def test_shared_values_in_spans_and_reports():
+    """Spans and `report()` take such values, and so does JSON without a limit."""
+    value = doubled(DOUBLED["lists"])
+    assert b"left out" in Report(reqPayload=value).to_json()
+    with captured_reports() as reports:
+        with span("s", request=value) as work:
+            work.response = value
+        Reporter(base_url="http://x").report(respPayload=value)
+    assert len(reports) == 2
+
+
+def test_values_that_are_repeated_in_moderation():
+    """What several places share is whole in each of them; scalars may be shared at will."""
+    day = dt.date(2026, 1, 2)
+    turns = [[{"role": "user", "content": str(n)}] for n in range(100)]
+    value = [turns[:n] for n in range(100)] + [[day, (), [], {}, "text"] * 100_000]
+    assert copy_json(value)[0] == json.loads(encode_json(value))
+    assert b"left out" not in encode_json(value)
 
 
 def test_circles_in_large_values():
