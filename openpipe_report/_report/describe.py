@@ -7,6 +7,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from openpipe_report._report.shared_values import is_expandable
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -21,6 +23,8 @@ def describe_error(error: BaseException) -> str:
 def _tell(error: BaseException) -> str:
     name = type(error).__name__
     try:
+        if not is_expandable(error.args):
+            return name
         text = str(error)
     except Exception:  # noqa: BLE001 - somebody else's __str__
         return name

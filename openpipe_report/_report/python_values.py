@@ -20,6 +20,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from openpipe_report._report.describe import describe_error
+from openpipe_report._report.shared_values import is_expandable
 
 _MAPPINGS = (MappingProxyType, ChainMap, UserDict)
 _ADAPTED = frozenset({"ipaddress", "pydantic", "pathlib", "re", "zoneinfo"})
@@ -37,6 +38,8 @@ def open_value(value: Any) -> Any:
     if isinstance(value, (dict, list, tuple)):
         return value
     if isinstance(value, BaseModel):
+        if not is_expandable(value):  # its fields alone may be what its serializers hide
+            return f"<{name_of_type(value)}>"
         return value.model_dump(mode="python", warnings=False)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"<{name_of_type(value)}, {memoryview(value).nbytes} bytes>"

@@ -13,11 +13,10 @@ import math
 from typing import Any
 
 from openpipe_report._report.python_values import name_of_type, open_value
+from openpipe_report._report.shared_values import MAX_REPEATED
 
 MAX_NODES = 2_000_000
 """Values in one tree; with more, a report is larger than its default limit, 16 MiB."""
-MAX_REPEATED = 100_000
-"""Values in containers that were copied before, for another place: about 0.1 seconds of copying."""
 
 _REST = "<left out: too many values>"
 _REPEATED = "<left out: repeated too often>"

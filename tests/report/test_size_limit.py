@@ -10,6 +10,7 @@ import json
 import math
 import time
 
+import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,6 +132,25 @@ def test_shared_values_are_bounded(make):
     body = fit(Report(reqPayload=value), 100_000)
     assert len(body) <= 100_000
     parse_report(body)
+
+
+class Model(pydantic.BaseModel):
+    left: object = None
+    right: object = None
+
+
+def test_shared_values_in_models_and_errors():
+    """What can only be read as a whole is named where that takes too long."""
+    model = doubled(lambda *inner: Model(**dict(zip(("left", "right"), inner, strict=False))))
+    error = ValueError(doubled(DOUBLED["lists"]))
+    assert copy_json([model, model.left.left, Model(left=1), error])[0] == [
+        "<Model>",
+        "<Model>",
+        {"left": 1, "right": None},
+        "ValueError",
+    ]
+    models = [Model(left=Model(left=n)) for n in range(1000)]
+    assert copy_json(Model(left=models))[0]["left"][999]["left"]["left"] == 999
 
 
 def test_shared_values_in_spans_and_reports():
