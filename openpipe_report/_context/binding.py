@@ -7,11 +7,8 @@ generator is bound to the generator's frame: it is in force where that frame is 
 calls that run, in any thread, task or context, and nowhere else. Stacks are searched only while
 such a block is open somewhere in the process.
 
-The context variable is set all the same, for the tasks and threads that a generator starts. What
-this gives up: tasks that the consumer of an async generator starts between two steps cannot be told
-from the generator's own, and have the labels too; and tasks that a later step starts in another
-context than the first step's have none, unless `with_context()` carries them. A generator that is
-decorated with `@span(...)` has neither fault, since each of its steps is taken by us.
+Tasks and threads that a generator starts run in copies of the context, which are given the block's
+scope when they are made: see `copies`.
 """
 
 from __future__ import annotations
@@ -27,25 +24,7 @@ from weakref import KeyedRef, ref
 if TYPE_CHECKING:
     from types import FrameType
 
-_GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
-
-_ENTERING = frozenset(
-    {
-        "__enter__",
-        "__aenter__",
-        "enter_context",
-        "enter_async_context",
-        "call_fixture_func",  # pytest's
-        "_run_tests_and_fixtures",  # anyio's, in tests
-        "resolve_dependency",  # Litestar's
-        "async_next",  # the same
-    }
-)
-"""
-Functions that enter a block, or begin a generator as if it were one, for somebody else, by their
-names: contextlib's, those of classes like its own, and of tools that make fixtures and dependencies
-of generators.
-"""
+    from openpipe_report._context.entering import EnteredIn
 
 
 class _ThreadKey(threading.local):
@@ -89,6 +68,7 @@ class ScopeToken(Generic[_Scope]):
         "_task",
         "_thread",
         "frame",
+        "holds_outside",
         "inner",
         "outer",
         "over",
@@ -105,16 +85,20 @@ class ScopeToken(Generic[_Scope]):
         """The frame of the generator that the block is bound to, while it is open."""
         self.inner: _Scope | None = None
         """What a bound block has put in force."""
+        self.holds_outside = False
+        """Whether a bound block holds for the code that takes the generator's steps, too."""
         self._below: ScopeToken[_Scope] | None = None
         self._is_sync = False
 
-    def bind(self, frame: FrameType, inner: _Scope) -> None:
+    def bind(self, generator: EnteredIn, inner: _Scope) -> None:
         """Bind the block to a generator, within the blocks that it has open already."""
+        frame = generator.frame
         key = id(frame)
         below = open_blocks.get(key)
         self._below = None if below is None else below()
         self._is_sync = bool(frame.f_code.co_flags & inspect.CO_GENERATOR)
         self.frame, self.inner = frame, inner
+        self.holds_outside = not generator.is_certain
         open_blocks[key] = KeyedRef(self, _forget, key)
 
     def end(self) -> None:
@@ -193,25 +177,3 @@ def find_bound_blocks(frame: FrameType | None) -> BoundBlocks:
             report = report and token.inner.report
         frame = frame.f_back
     return BoundBlocks(innermost, report)
-
-
-def generator_of(frame: FrameType | None) -> FrameType | None:
-    """
-    Find the generator in which a block is entered, if it is one.
-
-    A generator that is entered as a context manager itself (`@contextmanager`, a fixture) is none:
-    its block is meant for the body of its caller's `with`, and so belongs to the caller's frame.
-
-    Args:
-        frame: The frame that called `__enter__`.
-    """
-    while frame is not None:
-        code = frame.f_code
-        is_generator = code.co_flags & _GENERATOR
-        if not is_generator and code.co_name not in _ENTERING:
-            return None
-        back = frame.f_back
-        if is_generator and (back is None or back.f_code.co_name not in _ENTERING):
-            return frame
-        frame = back
-    return None

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from openpipe_report._context.binding import (
     ScopeToken,
     find_bound_blocks,
-    generator_of,
     open_blocks,
 )
+from openpipe_report._context.copies import carry_into_copies
+from openpipe_report._context.entering import generator_of
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -119,7 +120,8 @@ def surroundings(frame: FrameType | None) -> Surroundings:
     innermost, report = find_bound_blocks(frame)
     held = variable = _drop_left_blocks(scope.get())
     while (token := held.token) is not None and token is not innermost:
-        if not (token.over or token.frame is not None) or not token.is_own():
+        is_elsewhere = token.frame is not None and not token.holds_outside
+        if not (token.over or is_elsewhere) or not token.is_own():
             break
         held = token.outer or Scope()
     within = held.token is innermost or held.under is innermost
@@ -167,7 +169,17 @@ def enter_scope(
         # Not a block of another generator: those may be entered one after the other without end.
         token.outer = around.held
         token.bind(generator, inner)
+        carry_into_copies(scope, _scope_for_copies)
     scope.set(inner)
+
+
+def _scope_for_copies(frame: FrameType) -> Scope | None:
+    """Find what is in force for copies of the context that a frame makes, if that is not set."""
+    around = surroundings(frame)
+    if around.under is None:
+        return None if around.scope is around.variable else around.scope
+    # A copy of it: the block that it is of may end before what runs in the context does.
+    return replace(around.scope, token=None, under=around.under)
 
 
 def exit_scope(token: ScopeToken[Scope]) -> None:
@@ -224,9 +236,9 @@ class metadata(AsyncableContextManager):  # noqa: N801 - used as a function: `wi
 
     The values join what outer blocks have set; an inner one wins. They follow the context
     variables: tasks that are started inside have them, threads only where their context is
-    carried over. In a generator they hold for what it does itself, whichever thread or task takes
-    its steps, and not for what its consumer does between the steps. Works as `with`,
-    `async with`, any number of times.
+    carried over. In a generator they apply to what it does itself and to the tasks it starts,
+    whichever thread or task runs its steps, and not to what its consumer does between the steps.
+    Works as `with` and `async with`, any number of times.
 
     Args:
         report: False keeps the calls inside from being reported at all.
