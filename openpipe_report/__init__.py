@@ -41,17 +41,15 @@ _SOURCES = {
     "mask_values": "._report.redaction",
     "metadata": "._context.scope",
     "shutdown": "._delivery.registry:shutdown_all",
-    "span": "._context.span",
+    "span": "._openai.decorators",
     "stats": "._delivery.registry:total_stats",
     "uninstrument": "._openai.instrument",
-    "with_context": "._context.decorators",
+    "with_context": "._openai.decorators",
 }
 """Where our names are; each is imported at its first use. All others are openai's."""
 
 if TYPE_CHECKING:  # "as" says that the name is public
-    from openpipe_report._context.decorators import with_context as with_context
     from openpipe_report._context.scope import metadata as metadata
-    from openpipe_report._context.span import span as span
     from openpipe_report._delivery import registry as _registry
     from openpipe_report._delivery.accounting import Flushed as Flushed
     from openpipe_report._delivery.accounting import Stats as Stats
@@ -60,6 +58,8 @@ if TYPE_CHECKING:  # "as" says that the name is public
     from openpipe_report._errors import OpenPipeError as OpenPipeError
     from openpipe_report._errors import SettingsError as SettingsError
     from openpipe_report._openai.call_options import CallOptions as CallOptions
+    from openpipe_report._openai.decorators import span as span
+    from openpipe_report._openai.decorators import with_context as with_context
     from openpipe_report._openai.instrument import instrument as instrument
     from openpipe_report._openai.instrument import uninstrument as uninstrument
     from openpipe_report._report.model import Report as Report

@@ -1,9 +1,10 @@
 """
 Work that a decorated function returns instead of doing it: it stays inside the function's run.
 
-A coroutine, generator or async generator is wrapped in another one of its kind; a future or task is
-given a callback; openai's streams are in `openai_streams`. Every other object is a result, and ends
-the run at once, for nothing tells whether an object of another class is work or what came of it.
+A coroutine, generator or async generator is wrapped in another one of its kind; a future or task
+is given a callback. For classes that another package knows, as `_openai` knows streams, it registers
+a function. Every other object is a result, and ends the run at once, since nothing tells whether an
+object of an unknown class is work or what came of it.
 """
 
 from __future__ import annotations
@@ -20,15 +21,30 @@ from openpipe_report._context.generators import (
     generator_in_run,
     named_as,
 )
-from openpipe_report._context.openai_streams import find_wrapper
 from openpipe_report._context.run import ActivatedScope, Run
 from openpipe_report._log import log_internal_error, run_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    KeepOpen = Callable[[Run, Any], None]
+    """Keeps a run open until the work of an object is done."""
+
+_finders: list[Callable[[type], KeepOpen | None]] = []
+
 NEVER_AWAITED = "never awaited"
 NEVER_ITERATED = "never iterated over"
+
+
+def register_classes(find: Callable[[type], KeepOpen | None]) -> None:
+    """
+    Keep runs open for objects of further classes.
+
+    Args:
+        find: Returns what keeps a run open for objects of a class; None for classes of others.
+    """
+    _finders.append(find)
+    _find_keeper.cache_clear()
 
 
 def finish_with(run: Run, result: Any) -> Any:
@@ -62,8 +78,11 @@ def _find_keeper(kind: type) -> Callable[[Run, Any], Any] | None:
         return _wrap_async_generator
     if issubclass(kind, (asyncio.Future, Future)):
         return _add_callback
-    wrap = find_wrapper(kind)
-    return None if wrap is None else functools.partial(_wrap_in_place, wrap)
+    for find in _finders:
+        keep_open = find(kind)
+        if keep_open is not None:
+            return functools.partial(_keep_open_in_place, keep_open)
+    return None
 
 
 def _wrap_coroutine(run: Run, coroutine: Any) -> Any:
@@ -94,8 +113,8 @@ def _wrap_async_generator(run: Run, generator: Any) -> Any:
     return async_generator_in_run(run, generator)
 
 
-def _wrap_in_place(wrap: Callable[[Run, Any], None], run: Run, result: Any) -> Any:
-    wrap(run, result)
+def _keep_open_in_place(keep_open: KeepOpen, run: Run, result: Any) -> Any:
+    keep_open(run, result)
     return result
 
 

@@ -8,6 +8,8 @@ import gc
 import inspect
 import logging
 import pickle
+import subprocess
+import sys
 import types
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -539,6 +541,19 @@ def test_stream_left_early(streaming, reports, end, begun):
     closed = "left before its end"
     assert report.errorMessage == (closed if begun or end != "collected" else "never read")
     assert len(report.respPayload or []) == begun
+
+
+@pytest.mark.parametrize("name", ["span", "with_context"])
+def test_streams_of_openais_own_clients(name):
+    """Streams are known to a program that imports none of our clients."""
+    script = f"""
+from openpipe_report import {name}
+from openai import OpenAI, Stream
+from openpipe_report._context.returned_work import _find_keeper
+assert _find_keeper(Stream) is not None
+assert _find_keeper(OpenAI) is None
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_stream_read_through_its_response(streaming, reports):
