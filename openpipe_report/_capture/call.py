@@ -10,15 +10,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from openpipe_report._capture.stream_buffer import StreamBuffer
-from openpipe_report._capture.stream_reader import StreamReader
-from openpipe_report._context.opentelemetry import parent_of
-from openpipe_report._delivery import process
-from openpipe_report._recording_stream import (
+from openpipe_report._capture.recording_stream import (
     CLOSED_EARLY,
     is_async_stream,
     record_stream,
 )
+from openpipe_report._capture.stream_buffer import StreamBuffer
+from openpipe_report._capture.stream_reader import StreamReader
+from openpipe_report._context.opentelemetry import parent_of
+from openpipe_report._delivery import process
 from openpipe_report._report.describe import describe_body, describe_error, describe_leaving
 from openpipe_report._report.exchange import Exchange
 from openpipe_report._version import VERSION

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 from openpipe_report._context.decorators import with_context
-from openpipe_report._context.openai_streams import find_wrapper
 from openpipe_report._context.returned_work import register_classes
 from openpipe_report._context.span import span
+from openpipe_report._openai.returned_streams import find_wrapper
 
 __all__ = ["span", "with_context"]
 

@@ -20,7 +20,7 @@ from support.shapes import (
 )
 
 import openpipe_report
-from openpipe_report import _recording_stream as recording_stream
+from openpipe_report._capture import recording_stream
 from openpipe_report.testing import captured_reports
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}], "stream": True}

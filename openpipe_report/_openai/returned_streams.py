@@ -13,6 +13,7 @@ import inspect
 from types import AsyncGeneratorType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from openpipe_report._capture.recording_stream import record_stream
 from openpipe_report._context.generators import (
     async_generator_in_run,
     generator_in_run,
@@ -20,7 +21,6 @@ from openpipe_report._context.generators import (
 )
 from openpipe_report._context.run import LEFT_EARLY, ActivatedScope, Run, UnfinishedError
 from openpipe_report._log import run_guarded
-from openpipe_report._recording_stream import record_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
