@@ -2,9 +2,9 @@
 Work that a decorated function returns instead of doing it: it stays inside the function's run.
 
 A coroutine, generator or async generator is wrapped in another one of its kind; a future or task
-is given a callback. For classes that another package knows, as `_openai` knows streams, it registers
-a function. Every other object is a result, and ends the run at once, since nothing tells whether an
-object of an unknown class is work or what came of it.
+is given a callback. A package that knows further classes registers a function for them, as
+`_openai` does for streams. Every other object is a result, and ends the run at once, since nothing
+tells whether an object of an unknown class is work or what came of it.
 """
 
 from __future__ import annotations

@@ -556,18 +556,20 @@ assert _find_keeper(OpenAI) is None
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_stream_read_through_its_response(streaming, reports):
+@pytest.mark.parametrize("method", ["iter_lines", "iter_bytes", "iter_text", "iter_raw"])
+def test_stream_read_through_its_response(streaming, reports, method):
     """A stream of which only the response is kept ends the span when the body was read."""
 
     async def consume(pending):
-        lines = (await maybe(pending)).response
+        response = (await maybe(pending)).response
         gc.collect()
         if hasattr(pending, "__await__"):
-            return [line async for line in lines.aiter_lines()]
-        return list(lines.iter_lines())
+            return [item async for item in getattr(response, f"a{method}")()]
+        return list(getattr(response, method)())
 
-    assert "data: [DONE]" in streaming(create_stream, consume)
-    assert span_of(reports).errorMessage is None
+    assert "[DONE]" in str(streaming(create_stream, consume)[-2:])
+    report = span_of(reports)
+    assert (report.statusCode, report.errorMessage) == (200, None)
 
 
 def test_stream_methods_taken_before_the_end(streaming, reports):
@@ -659,15 +661,19 @@ def test_stream_manager_left_early(streaming, reports):
     assert span_of(reports).errorMessage == "left before its end"
 
 
-def test_response_manager(streaming, reports):
+@pytest.mark.parametrize("method", ["iter_lines", "iter_bytes", "iter_text", "read"])
+@pytest.mark.parametrize("part", ["response", "stream"])
+def test_response_manager(streaming, reports, method, part):
     """A manager of `with_streaming_response` sends its request inside the span."""
 
     async def consume(manager):
         async with Entered(manager) as response:
-            lines = response.iter_lines()
-            if hasattr(lines, "__aiter__"):
-                return [line async for line in lines]
-            return list(lines)
+            if part == "stream":  # left alone: the response is read
+                await maybe(response.parse())
+            items = await maybe(getattr(response, method)())
+            read = [item async for item in items] if hasattr(items, "__aiter__") else list(items)
+            assert [span_of(reports).errorMessage] == [None]
+            return read
 
     assert streaming(make_response_manager, consume)
     report = span_of(reports)
