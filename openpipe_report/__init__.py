@@ -39,7 +39,7 @@ _SOURCES = {
     "instrument": "._openai.instrument",
     "mask_keys": "._report.redaction",
     "mask_values": "._report.redaction",
-    "metadata": "._context.scope",
+    "metadata": "._context.metadata",
     "shutdown": "._delivery.registry:shutdown_all",
     "span": "._openai.decorators",
     "stats": "._delivery.registry:total_stats",
@@ -49,7 +49,7 @@ _SOURCES = {
 """Where our names are; each is imported at its first use. All others are openai's."""
 
 if TYPE_CHECKING:  # "as" says that the name is public
-    from openpipe_report._context.scope import metadata as metadata
+    from openpipe_report._context.metadata import metadata as metadata
     from openpipe_report._delivery import registry as _registry
     from openpipe_report._delivery.accounting import Flushed as Flushed
     from openpipe_report._delivery.accounting import Stats as Stats

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from openpipe_report._context.binding import ScopeToken
 from openpipe_report._context.called import CalledReporters
 from openpipe_report._context.decorators import argument_binder, decorate
+from openpipe_report._context.metadata import AsyncableContextManager, check_values
 from openpipe_report._context.opentelemetry import parent_of
 from openpipe_report._context.run import OPEN_AT_EXIT, UnfinishedError, describe_end
 from openpipe_report._context.scope import (
-    AsyncableContextManager,
     MetadataValue,
     Scope,
     Surroundings,
-    check_values,
     child_scope,
     enter_scope,
     exit_scope,

@@ -1,0 +1,150 @@
+"""
+metadata(): labels the calls and spans inside a block, or keeps them from being reported.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from openpipe_report._context.binding import ScopeToken
+from openpipe_report._context.scope import (
+    MetadataValue,
+    Scope,
+    child_scope,
+    enter_scope,
+    exit_scope,
+    scope,
+    surroundings,
+)
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+    from typing_extensions import Self
+
+
+def check_values(what: str, values: Mapping[str, Any]) -> dict[str, MetadataValue]:
+    """
+    Copy metadata or tags, whose values are strings, finite numbers, booleans or None.
+
+    Raises:
+        TypeError: A value is of another kind; the message names its key, never the value.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{what} must be a mapping, got {type(values).__name__}")
+    for key, value in values.items():
+        if not isinstance(key, str):
+            raise TypeError(f"{what} must have strings as keys, got {key!r}")
+        if not (value is None or isinstance(value, (str, int, float))):
+            raise TypeError(
+                f"{what}[{key!r}] must be a string, number, boolean or None, "
+                f"got {type(value).__name__}"
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise TypeError(f"{what}[{key!r}] must be a finite number")
+    return dict(values)
+
+
+class AsyncableContextManager(ABC):
+    """What `metadata` and `span` share: `async with` is `with`, since neither waits."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+class metadata(AsyncableContextManager):  # noqa: N801 - used as a function: `with metadata(user="u1"):`
+    """
+    Label every call and span made inside the block.
+
+        with metadata(user="u1", feature="search"):
+            client.chat.completions.create(...)
+
+    The values join what outer blocks have set; an inner one wins. They follow the context
+    variables: tasks that are started inside have them, threads only where their context is
+    carried over. In a generator they apply to what it does itself and to the tasks it starts,
+    whichever thread or task runs its steps, and not to what its consumer does between the steps.
+    Works as `with` and `async with`, any number of times.
+
+    Args:
+        report: False keeps the calls inside from being reported at all.
+        values: Strings, finite numbers, booleans or None, by any name.
+
+    Raises:
+        TypeError: A value is of another kind, or `report` is neither True nor False.
+    """
+
+    __slots__ = ("_report", "_tokens", "_values")
+
+    def __init__(self, /, *, report: bool = True, **values: MetadataValue) -> None:
+        if not isinstance(report, bool):
+            raise TypeError(
+                f"metadata(report=...) takes True or False, got {type(report).__name__}; "
+                'a label of that name goes on the call: metadata={"report": ...}'
+            )
+        self._values = check_values("metadata", values)
+        self._report = report
+        self._tokens: list[ScopeToken[Scope]] = []
+
+    def __enter__(self) -> Self:
+        frame = sys._getframe(1)  # noqa: SLF001 - as above
+        around = surroundings(frame)
+        outer = around.scope
+        token: ScopeToken[Scope] = ScopeToken()
+        self._tokens.append(token)
+        joined = {**outer.metadata, **self._values}
+        report = outer.report and self._report
+        inner = child_scope(around, token, metadata=joined, report=report)
+        enter_scope(inner, token, around, frame)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        token = self._token_of(sys._getframe(1))  # noqa: SLF001 - as above
+        self._tokens.remove(token)
+        exit_scope(token)
+
+    def _token_of(self, frame: FrameType | None) -> ScopeToken[Scope]:
+        """Find the entering that ends here: the generator's or the context's, else the last."""
+        tokens = self._tokens
+        if len(tokens) == 1:
+            return tokens[0]
+        generators = {token.frame for token in tokens if token.frame is not None}
+        while generators and frame is not None:
+            if frame in generators:
+                return next(token for token in reversed(tokens) if token.frame is frame)
+            frame = frame.f_back
+        current: Scope | None = scope.get()
+        while current is not None and current.token is not None:
+            if current.token in tokens:
+                return current.token
+            current = current.token.outer
+        return tokens[-1]
