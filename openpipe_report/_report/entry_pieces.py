@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from openpipe_report._report.merge_rules import is_json_object, is_text
+from openpipe_report._report.object_scanner import ObjectScanner
 
 Json = dict[str, Any]
 
@@ -22,11 +23,11 @@ class EntryPieces:
         self.type: str | None = None
         self.name = ""
         self.arguments: list[str] = []
+        """JSON of a function's arguments. The input of a custom tool is any text, not JSON."""
         self.is_repeated = False
         """A piece repeats what cannot be cut, so that each piece is the entry as it then was."""
         self._sources: Json = {}
-        self._is_whole = False
-        self._looked_at = 0
+        self._scanner = ObjectScanner()
         self.add(piece)
 
     def add(self, piece: Json) -> None:
@@ -38,6 +39,7 @@ class EntryPieces:
         self.name = self.name or name
         if arguments:
             self.arguments.append(arguments)
+            self._scanner.add(arguments)
         for key, value in _sources_of(piece):
             self.is_repeated = self.is_repeated or key in self._sources
             self._sources[key] = value
@@ -47,11 +49,8 @@ class EntryPieces:
         return any(self._sources.get(key, value) != value for key, value in _sources_of(piece))
 
     def is_whole(self) -> bool:
-        """Whether the arguments so far are a whole JSON object; looked at once a state."""
-        if self._looked_at != len(self.arguments):
-            self._looked_at = len(self.arguments)
-            self._is_whole = is_json_object("".join(self.arguments))
-        return self._is_whole
+        """Return whether the arguments so far are a whole JSON object."""
+        return self._scanner.is_whole()
 
 
 def index_of(entry: Any) -> int | None:
@@ -96,7 +95,7 @@ def _read_call(piece: Json) -> tuple[str, str]:
     inner = piece.get("function") or piece.get("custom") or piece
     if not isinstance(inner, dict):
         return "", ""
-    name, arguments = inner.get("name"), inner.get("arguments") or inner.get("input")
+    name, arguments = inner.get("name"), inner.get("arguments")
     return (
         name if isinstance(name, str) else "",
         arguments if isinstance(arguments, str) else "",

@@ -197,16 +197,30 @@ LONG = {
 }
 
 
+def fastest(body):
+    taken = []
+    for _ in range(5):
+        begin = time.thread_time()
+        assemble(body)
+        taken.append(time.thread_time() - begin)
+    return min(taken)
+
+
 @pytest.mark.parametrize("chunk", LONG.values(), ids=LONG)
 def test_time_is_linear(chunk):
     """Four times the chunks take about four times as long: sixteen times would be quadratic."""
-
-    def fastest(body):
-        taken = []
-        for _ in range(5):
-            begin = time.thread_time()
-            assemble(body)
-            taken.append(time.thread_time() - begin)
-        return min(taken)
-
     assert fastest(repeated(chunk, 8_000)) < 9 * fastest(repeated(chunk, 2_000))
+
+
+def test_arguments_that_may_be_whole_after_each_piece():
+    """Whether they are is found out in linear time, where ids of their own raise the question."""
+
+    def body(count):
+        first, last = call(0, "a", "f", '{"k":{}'), call(0, None, None, "}")
+        more = [call(0, "a", None, ',"k":{}'), call(0, "b", None, "")] * count
+        chunks = [{"index": 0, "delta": {"tool_calls": [made]}} for made in [first, *more, last]]
+        return b"".join(repeated(chat_chunk(chunk), 1)[:-14] for chunk in chunks)
+
+    assert fastest(body(4_000)) < 9 * fastest(body(1_000))
+    [choice] = assemble(body(9)).value["choices"]
+    assert json.loads(choice["message"]["tool_calls"][0]["function"]["arguments"]) == {"k": {}}

@@ -291,6 +291,16 @@ def test_calls_without_ids_at_one_index():
     assert names == [{"name": name, "arguments": "{}"} for name in "ffg"]
 
 
+@pytest.mark.parametrize("name", [None, "c"])
+def test_input_of_a_custom_tool(name):
+    """The input of a custom tool is text: pieces that look like JSON objects are joined, too."""
+    first = {"index": 0, "id": "a", "type": "custom", "custom": {"name": "c", "input": "{}"}}
+    more = {"index": 0, "custom": {"input": "{}", **({"name": name} if name else {})}}
+    message = message_of({"tool_calls": [first]}, {"tool_calls": [more]}, {"tool_calls": [more]})
+    [made] = message["tool_calls"]
+    assert made["custom"] == {"name": "c", "input": "{}{}{}"}
+
+
 @pytest.mark.parametrize("pieces", TOOL_CALLS.values(), ids=TOOL_CALLS)
 def test_tool_calls(pieces):
     """Tool calls come apart as they were made, without the stream's index."""
