@@ -1,8 +1,8 @@
 """
-Call: one logical call of a client, seen from outside.
+Call: the record of one logical call of a client.
 
 It keeps references to bytes that exist already, the status and two headers, never the response.
-Nothing here decodes or waits; whoever calls a method here on a caller's thread guards it.
+Nothing here decodes or waits. The interception calls these methods guarded.
 """
 
 from __future__ import annotations
@@ -32,17 +32,18 @@ if TYPE_CHECKING:
     from openpipe_report._report.model import Report
 
 _RAW_BYTES = 64 * 1024 * 1024
-"""Bytes of a stream's raw form that are kept even where the queue is smaller: they are folded."""
-_SECRET = 8
+"""Raw bytes of a stream that are kept even if the queue is smaller, since they are folded."""
+_MIN_SECRET_LENGTH = 8
 """Shortest header or query value that is masked as a secret, in characters."""
 
 
 class Call:
     """
-    One logical call in the making: what it saw so far is its exchange.
+    One logical call: an exchange that is filled while the call goes on.
 
-    Its methods run on the caller's threads, one at a time, but for `end()`, which a finalizer or
-    `flush()` may call from any thread, and `build()`, which the reporter's thread calls last.
+    The methods run on the caller's threads, one at a time. The exceptions are `end()`, which a
+    finalizer or `flush()` may call from any thread, and `build()`, which a thread of the reporter
+    calls last.
     """
 
     __slots__ = (
@@ -78,18 +79,18 @@ class Call:
         self._recorded = self._ended = False
 
     def on_poll(self, response_id: str) -> None:
-        """Note that the call asks for the state of a background response."""
+        """Record that the call asks for the state of a background response."""
         self._exchange.polled_response_id = response_id
 
     @property
     def size(self) -> int:
-        """How many bytes of memory it holds, about."""
+        """The approximate number of bytes in memory."""
         return self._exchange.size
 
-    # The course of `request()`.
+    # Called during `request()`.
 
     def on_request(self, request: Any, options: Any) -> None:
-        """Take the body of an attempt; the last attempt's stays."""
+        """Record the request body of an attempt, in place of the previous attempt's."""
         self._sent = request
         try:
             self._exchange.request = request.content
@@ -98,12 +99,12 @@ class Call:
             self._exchange.request_options = describe_body(options)
 
     def on_response(self, response: Any, retries: int) -> None:
-        """Take the answer that counted: its bytes, or a recording of them as they come."""
+        """Record the final response: its bytes now, or each chunk when it is read."""
         self._exchange.retries = retries
         self._take(response)
 
     def on_error(self, error: BaseException, options: Any) -> None:
-        """Take the exception with which `request()` ends."""
+        """Record the exception that `request()` raises."""
         exchange = self._exchange
         if exchange.request is None and exchange.request_options is None:
             exchange.request_options = describe_body(options)
@@ -118,14 +119,14 @@ class Call:
             self.end(exchange.error)
 
     def _is_answer(self, response: Any) -> bool:
-        """Whether it answers what we sent; a callable of the user's may raise with another's."""
+        """Whether a response answers our request; user code may raise with one of another."""
         if response is None or self._sent is None:
             return False
         history = getattr(response, "history", ())
         return any(step.request is self._sent for step in (*history, response))
 
     def on_return(self) -> None:
-        """`request()` returns: all is there, unless a stream is still to be read."""
+        """End the call when `request()` returns, unless a stream is still to be read."""
         if not self._recorded:
             self._finish()
 
@@ -135,7 +136,7 @@ class Call:
         try:
             content: bytes = response.content
         except Exception:  # noqa: BLE001 - not read yet (ResponseNotRead of either httpx)
-            self._open(response)
+            self._record_stream(response)
             return
         if status >= 400:  # noqa: PLR2004 - some servers quote the key that they refuse
             for secret in self._secrets():
@@ -159,18 +160,18 @@ class Call:
 
     @property
     def trace_id(self) -> str | None:
-        """The trace that it belongs to."""
+        """The id of the trace."""
         return self._exchange.trace_id
 
     def discard_if_succeeded(self) -> bool:
-        """Where nothing can have failed, let go of the bytes undecoded, and return True."""
+        """Release the bytes undecoded and return True, if the call has certainly succeeded."""
         succeeded = self._exchange.surely_succeeded()
         if succeeded:
             self._release()
         return succeeded
 
     def build(self) -> Report | None:
-        """Build the report, and let go of the bytes: a stream the user keeps holds this call."""
+        """Build the report and release the bytes: a stream that the user keeps holds this call."""
         report = self._exchange.build()
         self._release()
         return report
@@ -180,9 +181,9 @@ class Call:
         exchange.request = exchange.request_options = exchange.content = None
         exchange.chunks = exchange.tail = None
 
-    # The course of a stream.
+    # Called while a stream is read.
 
-    def _open(self, response: Any) -> None:
+    def _record_stream(self, response: Any) -> None:
         if response.is_closed:
             return
         headers, exchange = response.headers, self._exchange
@@ -206,7 +207,7 @@ class Call:
         self._recorded = True
 
     def on_chunk(self, chunk: bytes) -> None:
-        """Take a chunk as it came over the network."""
+        """Record a chunk of the stream, as received."""
         if self._ended:
             return
         now = time.perf_counter() - self._started
@@ -221,9 +222,9 @@ class Call:
         End the stream, once: a second end changes nothing.
 
         Args:
-            reason: What stopped the reading; None if the bytes ran out by themselves.
+            reason: Why reading stopped; None if the stream was read to its end.
         """
-        # Called from a finalizer, too: takes no lock; the pop decides who was first.
+        # A finalizer may call this, so it takes no lock; only the first caller's pop returns it.
         if self._reporter.open_streams.pop(id(self), None) is None:
             return
         if self._buffer.tail is not None:
@@ -232,13 +233,13 @@ class Call:
         self._finish()
 
     def on_close(self) -> None:
-        """End the stream because it was closed: by hand, or by a `with` that an error left."""
+        """End the stream because it was closed, perhaps by an exception that left its `with`."""
         if id(self) in self._reporter.open_streams:
             self.end(describe_leaving() or CLOSED_EARLY)
 
     def on_stream_error(self, error: BaseException) -> None:
         """End the stream because reading it failed or was cancelled."""
-        # A cancellation, KeyboardInterrupt and their like are the caller's own.
+        # Cancellation, KeyboardInterrupt and the like come from the caller, not from the stream.
         self._exchange.is_broken_off = isinstance(error, Exception)
         self.end(self._describe(error))
 
@@ -257,21 +258,22 @@ class Call:
         return text
 
     def _secrets(self) -> Generator[str]:
-        """The keys that were sent."""
+        """Yield the keys in the request."""
         url = getattr(self._sent, "url", None)
         for name, value in url.params.items() if url is not None and url.query else ():
-            if len(value) >= _SECRET and name != "api-version":  # Azure's is in its answers, too
+            # Azure's answers contain its api-version.
+            if len(value) >= _MIN_SECRET_LENGTH and name != "api-version":
                 yield value
         headers = getattr(self._sent, "headers", {})
         for name in ("authorization", "api-key", "x-api-key"):
             for secret in headers.get(name, "").split():
-                if len(secret) >= _SECRET:
+                if len(secret) >= _MIN_SECRET_LENGTH:
                     yield secret
 
     def on_read(self) -> None:
-        """Note who asks for the next chunk."""
+        """Record the reader that asks for the next chunk."""
         self._reader.on_read()
 
     def is_abandoned(self) -> bool:
-        """Whether nobody but this thread or task can be reading the stream."""
+        """Whether the reader of the stream has ended."""
         return self._reader.is_gone()

@@ -23,7 +23,7 @@ CLOSED_EARLY = "stream closed before completion"
 
 
 class StreamObserver(Protocol):
-    """What is told of each chunk of a stream, and of its end. Every method is guarded here."""
+    """Receives each chunk of a stream, and its end. Its methods are called guarded."""
 
     def on_read(self) -> None:
         """The reader asks for the next chunk."""
@@ -55,7 +55,7 @@ def record_stream(response: Any, observer: StreamObserver) -> Any:
 
 
 def is_async_stream(stream: Any) -> bool:
-    """Whether a response's stream is read by `async for`; a body in memory can be read by both."""
+    """Whether a response's stream is read by `async for` only; a body in memory is read by both."""
     return hasattr(stream, "__aiter__") and not hasattr(stream, "__iter__")
 
 
@@ -71,7 +71,7 @@ def _stream_classes(response_type: type) -> tuple[type, type]:
                 type("SyncRecordingStream", (_SyncRecordingStream, sync_base), {}),
                 type("AsyncRecordingStream", (_AsyncRecordingStream, async_base), {}),
             )
-    raise TypeError(f"{response_type.__qualname__} is of no httpx that is known")
+    raise TypeError(f"no byte stream classes are known for {response_type.__qualname__}")
 
 
 class _RecordingStream:
@@ -81,12 +81,12 @@ class _RecordingStream:
         self._begun = False
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_stream":  # not there yet: copied without __init__
+        if name == "_stream":  # not set: a copy without __init__
             raise AttributeError(name)
         return getattr(self._stream, name)
 
     def __del__(self) -> None:
-        # A stream that was abandoned and collected. Runs anywhere, under any lock.
+        # The stream was abandoned. Called by the garbage collector, under any lock.
         observer = self.__dict__.get("_observer")
         if observer is not None:
             run_guarded("ending a stream", observer.end, CLOSED_EARLY)
@@ -95,16 +95,16 @@ class _RecordingStream:
         try:  # not run_guarded(): this is once a chunk
             self._observer.on_chunk(chunk)
         except Exception:  # noqa: BLE001 - the guard
-            log_internal_error("taking a chunk")
+            log_internal_error("recording a chunk")
 
     def _read(self) -> None:
         try:
             self._observer.on_read()
         except Exception:  # noqa: BLE001 - the guard
-            log_internal_error("noting a reader")
+            log_internal_error("recording a reader")
 
     def _end(self, error: BaseException | None = None) -> None:
-        """The iteration ends: by itself, by the stream's error, or by one thrown into it."""
+        """Report the end of the iteration: without an error, or with one, raised or thrown in."""
         if error is None:
             run_guarded("ending a stream", self._observer.end)
         elif isinstance(error, GeneratorExit):
@@ -163,7 +163,7 @@ class _AsyncRecordingStream(_RecordingStream):
         finally:
             aclose = getattr(source, "aclose", None)
             if aclose is not None:
-                # The event loop may be closing it already, as one of the generators it found.
+                # RuntimeError: the event loop is closing the generator already.
                 with suppress(RuntimeError):
                     await aclose()
         if first:

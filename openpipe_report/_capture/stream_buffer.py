@@ -1,9 +1,9 @@
 """
-The bytes of an open stream, within the memory that reports may take.
+The bytes of an open stream, within the memory limit of the reporter.
 
-Long streams are kept whole: their pieces are folded on the reporter's threads while the stream goes
-on. Where memory runs out all the same, the middle of the stream is given up: its beginning tells
-what was asked for, its end has the terminal event, the finish_reason and the usage.
+Long streams are kept whole: threads of the reporter fold (compress) their pieces while the stream
+continues. If memory runs out all the same, the middle of the stream is dropped. Its beginning has
+the model and the ids; its end has the terminal event, the finish_reason and the usage.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
     from openpipe_report._report.folding import Piece
 
 _STEP = 64 * 1024
-"""Memory is reserved in steps of so many bytes, so that few chunks pay for it."""
+"""Bytes of memory that are reserved at once, so that few chunks wait for a reservation."""
 _HEAD = 16 * 1024
-"""Bytes of the beginning that are kept where the middle is given up."""
+"""Bytes of the beginning that are kept if the middle is dropped."""
 _FOLD_AT = 1024 * 1024
-"""Bytes that have come since the last fold, at which another one is due."""
+"""Bytes received since the last fold, after which the next fold starts."""
 
 
 class StreamBuffer:
     """
-    Takes the chunks of one stream.
+    The chunks of one stream.
 
-    `append()` belongs to the stream's reader, `_fold()` to the reporter's threads, one at a time.
-    They share the list of pieces without a lock: one appends to its end, the other puts one piece
-    in the place of several before that, both in one step of the interpreter.
+    The stream's reader calls `append()`; threads of the reporter call `_fold()`, one at a time.
+    They share the list of pieces without a lock: the reader appends to its end, and the fold
+    replaces several pieces before that end by one. Both are atomic in CPython.
 
     Args:
         reservation: Memory for the pieces; the owner closes it.
-        run_soon: Runs a function on a thread of the reporter's.
-        overhead: Bytes that the report takes beside its pieces: the request's, above all.
-        max_bytes: Raw bytes that are kept at the most.
-        max_tail: Bytes of the stream's end that are kept where its middle is given up.
+        run_soon: Runs a function on a thread of the reporter.
+        overhead: Bytes that the report needs besides the pieces, mostly for the request.
+        max_bytes: Maximum of raw bytes to keep.
+        max_tail: Maximum of bytes to keep of the stream's end if its middle is dropped.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class StreamBuffer:
     ) -> None:
         self.pieces: list[Piece] = []
         self.tail: deque[bytes] | None = None
-        """The stream's last chunks, where its middle was given up."""
+        """The stream's last chunks if its middle was dropped, else None."""
         self._reservation = reservation
         self._run_soon = run_soon
         self._max_bytes = max_bytes
@@ -66,10 +66,10 @@ class StreamBuffer:
         self._since_fold = 0
         self._is_folding = False
         self._folded = 0
-        """How many pieces at the beginning are not looked at again."""
+        """Number of pieces at the beginning that are folded or cannot be."""
 
     def append(self, chunk: bytes) -> None:
-        """Keep a chunk, or what there is room for of the stream's end."""
+        """Keep a chunk; when memory has run out, keep as much of the stream's end as fits."""
         if self.tail is not None:
             self._append_to_tail(chunk)
             return
@@ -93,19 +93,19 @@ class StreamBuffer:
         return True
 
     def _begin_tail(self) -> None:
-        """Give up chunks before this one, for room for a long terminal event."""
+        """Drop the last chunks, to have room for a long terminal event."""
         self.tail = deque()
         room = min(self._max_tail, self._allowed - _HEAD)
         while self._tail_room < room and self.pieces[1:] and isinstance(self.pieces[-1], bytes):
             self._tail_room += len(self.pieces.pop()) + PIECE_OVERHEAD
 
     def _append_to_tail(self, chunk: bytes) -> None:
-        assert self.tail is not None  # noqa: S101 - asked by the caller
+        assert self.tail is not None  # noqa: S101 - checked by the caller
         self.tail.append(chunk)
         self._tail_size += len(chunk) + PIECE_OVERHEAD
         if self._tail_size > self._tail_room and self._tail_room < self._max_tail:
             step = max(_STEP, self._tail_size - self._tail_room)
-            if self._reservation.grow(step):  # others have given memory back meanwhile
+            if self._reservation.grow(step):  # other reports have released memory
                 self._tail_room += step
         while self._tail_size > self._tail_room and self.tail:
             self._tail_size -= len(self.tail.popleft()) + PIECE_OVERHEAD

@@ -1,9 +1,9 @@
 """
-Who reads a stream: `flush()` reports only those streams that nobody can read on.
+The reader of a stream: `flush()` reports only streams that have no reader any more.
 
-The reader is whoever asked for the last piece, not whoever opened the stream: it may have been
-opened in a task that `gather()` made, by a thread of a pool, or be read by a new task a step, as
-`wait_for()` does it.
+The reader is the thread or event loop that asked for the last chunk, not the one that opened the
+stream. A stream may be opened in a task of `gather()` or in a thread of a pool, and each chunk may
+be read in a task of its own, as by `wait_for()`.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ class StreamReader:
         self._is_async = is_async
         self._has_read = False
         self._loop: Any = None
-        self._note()
+        self._record()
 
     def on_read(self) -> None:
-        """Note that this thread or task asks for the next piece."""
+        """Record that this thread or task asks for the next chunk."""
         self._has_read = True
-        self._note()
+        self._record()
 
-    def _note(self) -> None:
+    def _record(self) -> None:
         self._thread = threading.get_ident()
         if not self._is_async:
             return
         try:
             self._loop = asyncio.get_running_loop()
-        except RuntimeError:  # another event loop than asyncio's is told by its thread alone
+        except RuntimeError:  # other event loops than asyncio's: the thread decides
             self._loop = None
 
     def is_gone(self) -> bool:
         """
-        Return whether nobody can read on: the last reader's thread or event loop has ended.
+        Return whether the thread or event loop of the last reader has ended.
 
-        A stream that was opened and never read may be on its way to somebody else. One that a
-        living thread has read may be read on in a moment, by that thread or another.
+        A stream that was opened and never read may still be handed to another thread. A stream that
+        a living thread has read may be read further by that thread or another.
         """
         if self._loop is not None:
             return bool(self._loop.is_closed())

@@ -1,5 +1,5 @@
 """
-The reporters of the calls that are made inside a span: it must not go past their policies.
+The reporters of the calls made inside a span, whose policies apply to the span as well.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 class CalledReporters:
     """
-    The reporters of the calls made inside a span, and inside the spans that it holds.
+    The reporters of the calls made inside a span and its inner spans.
 
-    Shared between threads without a lock: an entry that comes twice does no harm.
+    Threads share it without a lock, since a reporter that is listed twice does no harm.
 
     Args:
-        outer: Those of the enclosing span.
+        outer: The reporters of the enclosing span.
     """
 
     __slots__ = ("_outer", "is_withheld", "reporters")
@@ -26,17 +26,17 @@ class CalledReporters:
         self._outer = outer
         self.reporters: list[Reporter] = []
         self.is_withheld = False
-        """Whether a call inside is not to be reported: then its data must not be in the span."""
+        """Whether a call inside is not reported; the span must not contain its data either."""
 
     def add(self, reporter: Reporter) -> None:
-        """Note a call; where it is known here, the enclosing spans know it, too."""
+        """Record the reporter of a call, here and in the enclosing spans."""
         each: CalledReporters | None = self
         while each is not None and reporter not in each.reporters:
             each.reporters.append(reporter)
             each = each._outer  # noqa: SLF001 - its own kind
 
     def withhold(self) -> None:
-        """Note a call that is not to be reported; the enclosing spans know it, too."""
+        """Record a call that is not reported, here and in the enclosing spans."""
         each: CalledReporters | None = self
         while each is not None and not each.is_withheld:
             each.is_withheld = True

@@ -1,5 +1,5 @@
 """
-Running functions, coroutines and generators inside a scope, as decorators do.
+Decorators that run functions, coroutines and generators inside a scope; with_context().
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def decorate(
 
     Args:
         function: A function, coroutine function, generator function or async generator function.
-        begin: Makes the work of a run from its arguments.
+        begin: Makes the span, or the carried scope, of a run from the arguments of the call.
     """
     if not callable(function) or isinstance(function, (type, staticmethod, classmethod)):
         raise TypeError(
@@ -51,7 +51,7 @@ def decorate(
 
 
 def _is_awaited(function: Any) -> bool:
-    """Whether a generator function is of the kind that `@types.coroutine` makes."""
+    """Whether a generator function was made awaitable by `@types.coroutine`."""
     code = getattr(function, "__code__", None)
     return bool(code and code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
@@ -102,7 +102,7 @@ def _starter(function: Any, begin: Any) -> Any:
 def argument_binder(
     function: Callable[..., Any],
 ) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
-    """Return what gives the arguments of a call by name, but for `self` and `cls`."""
+    """Return a function that names the arguments of a call, without `self` and `cls`."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -111,7 +111,7 @@ def argument_binder(
     def name_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
             named = dict(signature.bind(*args, **kwargs).arguments)
-        except TypeError:  # the function will say so itself
+        except TypeError:  # the call will raise it, too
             return {"args": args, "kwargs": kwargs}
         if next(iter(named), None) in {"self", "cls"}:
             del named[next(iter(named))]
@@ -122,12 +122,12 @@ def argument_binder(
 
 def with_context(function: _Function) -> _Function:
     """
-    Carry the metadata and span that are in force here to wherever a function is called.
+    Apply the metadata and the span of this place to a function, wherever it is called.
 
         with span("answer"), ThreadPoolExecutor() as pool:
             pool.map(with_context(ask), questions)
 
-    Threads of a pool begin without them; tasks and `asyncio.to_thread` have them anyway.
+    Threads of a pool start without them; tasks and `asyncio.to_thread` have them anyway.
 
     Args:
         function: A function, coroutine function, generator or async generator function.
@@ -135,7 +135,7 @@ def with_context(function: _Function) -> _Function:
     Returns:
         A function of the same kind; any number of threads may call it at once.
     """
-    # A copy: it holds even when the block it is of is over.
+    # A copy without a token remains in force when the block has ended.
     carried = _Carried(replace(current_scope(), token=None))
     return decorate(function, lambda *_: carried)
 

@@ -1,8 +1,8 @@
 """
-Generators that run another generator inside a run.
+Generators that step another generator inside a run.
 
-The run's scope is in force while the generator runs, not while it waits for its next step: else it
-would apply to whoever iterates over it. `send()`, `throw()`, `close()` and results pass through.
+The run's scope is set during each step and not between the steps, where it would apply to the
+consumer. `send()`, `throw()`, `close()` and results pass through.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ if TYPE_CHECKING:
 
 def generator_function(start: Callable[[Any, Any], tuple[Run, Callable[[], Any]]]) -> Any:
     """
-    Make a generator function whose generators run another one inside a run.
+    Make a generator function whose generators step another generator inside a run.
 
     Args:
-        start: Gives the run, and what makes the other generator, from the arguments of a call.
+        start: Returns the run and a function that makes the other generator, for the arguments of a
+            call.
     """
 
     def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         this, make = start(args, kwargs)
-        within = ActivatedScope(this.scope)
+        activated = ActivatedScope(this.scope)
         items = this.items = []
         try:
-            with within:
+            with activated:
                 generator = make()
             step = functools.partial(next, generator)
             while True:
-                with within:
+                with activated:
                     item = step()
                 if len(items) < MAX_ITEMS:
                     items.append(item)
                 try:
                     sent = yield item
                 except GeneratorExit:
-                    with within:
+                    with activated:
                         generator.close()
                     raise
                 except BaseException as error:  # noqa: BLE001 - thrown in, so it goes in
@@ -62,21 +63,21 @@ def async_generator_function(start: Callable[[Any, Any], tuple[Run, Callable[[],
 
     async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         this, make = start(args, kwargs)
-        within = ActivatedScope(this.scope)
+        activated = ActivatedScope(this.scope)
         items = this.items = []
         try:
-            with within:
+            with activated:
                 generator = make()
             step = generator.__anext__
             while True:
-                with within:
+                with activated:
                     item = await step()
                 if len(items) < MAX_ITEMS:
                     items.append(item)
                 try:
                     sent = yield item
                 except GeneratorExit:
-                    with within:
+                    with activated:
                         await generator.aclose()
                     raise
                 except BaseException as error:  # noqa: BLE001 - as above
@@ -93,16 +94,16 @@ def async_generator_function(start: Callable[[Any, Any], tuple[Run, Callable[[],
 
 
 def generator_in_run(run: Run, generator: Any) -> Any:
-    """Wrap a generator that exists already; the run ends with it."""
+    """Wrap a generator that exists already; the run ends when the generator ends."""
     return named_as(generator, generator_function(lambda *_: (run, run.begin_pending))())
 
 
 def async_generator_in_run(run: Run, generator: Any) -> Any:
-    """Wrap an async generator that exists already; the run ends with it."""
+    """Wrap an async generator that exists already; the run ends when the generator ends."""
     return named_as(generator, async_generator_function(lambda *_: (run, run.begin_pending))())
 
 
 def named_as(original: Any, wrapper: Any) -> Any:
-    """Give the wrapper of a generator or coroutine the names of the original."""
+    """Give the wrapper of a generator or coroutine the original's names."""
     wrapper.__name__, wrapper.__qualname__ = original.__name__, original.__qualname__
     return wrapper

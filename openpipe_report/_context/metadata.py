@@ -17,8 +17,8 @@ from openpipe_report._context.scope import (
     child_scope,
     enter_scope,
     exit_scope,
+    look_up_scopes,
     scope,
-    surroundings,
 )
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def check_values(what: str, values: Mapping[str, Any]) -> dict[str, MetadataValu
 
 
 class AsyncableContextManager(ABC):
-    """What `metadata` and `span` share: `async with` is `with`, since neither waits."""
+    """The base of `metadata` and `span`: `async with` does what `with` does, without waiting."""
 
     __slots__ = ()
 
@@ -112,8 +112,8 @@ class metadata(AsyncableContextManager):  # noqa: N801 - used as a function: `wi
 
     def __enter__(self) -> Self:
         frame = sys._getframe(1)  # noqa: SLF001 - as above
-        around = surroundings(frame)
-        outer = around.scope
+        around = look_up_scopes(frame)
+        outer = around.in_force
         token: ScopeToken[Scope] = ScopeToken()
         self._tokens.append(token)
         joined = {**outer.metadata, **self._values}
@@ -133,7 +133,7 @@ class metadata(AsyncableContextManager):  # noqa: N801 - used as a function: `wi
         exit_scope(token)
 
     def _token_of(self, frame: FrameType | None) -> ScopeToken[Scope]:
-        """Find the entering that ends here: the generator's or the context's, else the last."""
+        """Find the entry that ends here: the generator's, else the context's, else the last."""
         tokens = self._tokens
         if len(tokens) == 1:
             return tokens[0]

@@ -1,7 +1,7 @@
 """
-Which trace a call or span belongs to: OpenTelemetry's, where that is loaded and a span is active.
+The trace of a call or span: OpenTelemetry's, if it is loaded and one of its spans is active.
 
-OpenTelemetry is looked for among the modules that are loaded already; nothing is imported.
+OpenTelemetry is used only if it is imported already.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Parent(NamedTuple):
-    """What a new call or span is a child of, its ids as W3C has them: lowercase hexadecimal."""
+    """The parent of a new call or span. The ids are lowercase hexadecimal, as W3C defines them."""
 
     trace_id: str | None
     span_id: str | None
@@ -24,10 +24,10 @@ class Parent(NamedTuple):
 
 def parent_of(scope: Scope) -> Parent:
     """
-    Find the parent of what begins here.
+    Find the parent of a call or span that begins here.
 
-    The innermost span counts: ours if OpenTelemetry's active one was active when ours began, else
-    that one.
+    It is the innermost span: ours if OpenTelemetry's active span was active when ours began, else
+    OpenTelemetry's.
     """
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
@@ -40,5 +40,5 @@ def parent_of(scope: Scope) -> Parent:
             return Parent(scope.trace_id, scope.span_id, context.span_id)
         ids = f"{context.trace_id:032x}", f"{context.span_id:016x}"
         return Parent(*ids, context.span_id)
-    except Exception:  # noqa: BLE001 - half imported, or somebody else's implementation
+    except Exception:  # noqa: BLE001 - half imported, or another implementation
         return Parent(scope.trace_id, scope.span_id, 0)

@@ -1,5 +1,5 @@
 """
-Work that a decorated function returns instead of doing it: it stays inside the function's run.
+Work that a decorated function returns instead of doing it, which stays inside the function's run.
 
 A coroutine, generator or async generator is wrapped in another one of its kind; a future or task
 is given a callback. A package that knows further classes registers a function for them, as
@@ -41,21 +41,21 @@ def register_classes(find: Callable[[type], KeepOpen | None]) -> None:
     Keep runs open for objects of further classes.
 
     Args:
-        find: Returns what keeps a run open for objects of a class; None for classes of others.
+        find: Returns the function that keeps a run open for objects of a class, or None.
     """
     _finders.append(find)
-    _find_keeper.cache_clear()
+    _find_keep_open.cache_clear()
 
 
 def finish_with(run: Run, result: Any) -> Any:
     """
-    End a run with its result; if that is work still to be done, when it is done.
+    End a run with its result. If the result is work still to be done, end the run after the work.
 
     Returns:
-        The result, or what stands for it.
+        The result, or the wrapper of a coroutine or generator.
     """
     kind: Any = type(result)
-    keep_open = _find_keeper(kind)
+    keep_open = _find_keep_open(kind)
     if keep_open is None:
         run.finish(None, result)
         return result
@@ -68,8 +68,8 @@ def finish_with(run: Run, result: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=512)
-def _find_keeper(kind: type) -> Callable[[Run, Any], Any] | None:
-    """Find what keeps a run open for results of a type; None if such a result is final."""
+def _find_keep_open(kind: type) -> Callable[[Run, Any], Any] | None:
+    """Find the function that keeps a run open for results of a type; None for final results."""
     if issubclass(kind, CoroutineType):
         return _wrap_coroutine
     if issubclass(kind, GeneratorType):
@@ -129,7 +129,7 @@ def _on_done(run: Run, future: Any) -> None:
     if future.cancelled():
         error = asyncio.CancelledError()
     else:
-        # Not by exception(): asyncio would take that for somebody who looks after the error.
+        # future.exception() would suppress asyncio's "exception was never retrieved".
         error = getattr(future, "_exception", None)
         result = future.result() if error is None else None
     run.finish(error, result)

@@ -1,5 +1,5 @@
 """
-One run of a decorated function: the scope that it has, and its end, which comes once.
+One run of a decorated function, from the call to the end of the work that the function returned.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from openpipe_report._context.binding import open_blocks
-from openpipe_report._context.scope import Scope, scope, surroundings
-from openpipe_report._context.unfinished import end_at_exit
+from openpipe_report._context.scope import Scope, look_up_scopes, scope
+from openpipe_report._context.unfinished import register_unfinished
 from openpipe_report._log import run_guarded
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 LEFT_EARLY = "left before its end"
-"""What is said of a generator or coroutine that was closed before it was done."""
+"""The error message of a generator or coroutine that was closed before its end."""
 
 OPEN_AT_EXIT = "still open at exit"
 
@@ -32,7 +32,7 @@ _numbers = itertools.count()
 
 
 class UnfinishedError(GeneratorExit):
-    """Recorded when returned work was never finished."""
+    """The error that is recorded for returned work that was never finished."""
 
 
 def describe_end(error: BaseException) -> str:
@@ -41,19 +41,23 @@ def describe_end(error: BaseException) -> str:
 
 
 class WrappedRun(Protocol):
-    """What goes on around one run of a decorated function."""
+    """The span, or the carried scope, of one run of a decorated function."""
 
     def start(self) -> Scope:
-        """Begin; return the scope for the run."""
+        """Begin the run and return its scope."""
         ...
 
     def finish(self, error: BaseException | None, result: Any) -> None:
-        """End, with the exception that left the run, and its result or what there is of it."""
+        """End the run with its exception or None, and with its result, which may be partial."""
         ...
 
 
 class ActivatedScope:
-    """Puts a scope in force for a block, any number of times; keeps what the block made of it."""
+    """
+    A context manager that sets a scope, for one step of work at a time.
+
+    If a step enters a block and leaves it open, the next step begins with the scope of that block.
+    """
 
     __slots__ = ("_active", "_inner", "_outer")
 
@@ -63,13 +67,13 @@ class ActivatedScope:
     def __enter__(self) -> Self:
         outer = self._outer = scope.get()
         inner = self._inner
-        under, report, token = None, outer.report, outer.token
-        if open_blocks or (token is not None and token.over):
-            around = surroundings(sys._getframe(1))  # noqa: SLF001 - the public ways are slow
-            under, report = around.under, around.scope.report
-        if inner.under is not under:
-            inner = self._inner = replace(inner, under=under)
-        if inner.report and not report:  # an opt-out of whoever takes this step
+        generator_block, report, token = None, outer.report, outer.token
+        if open_blocks or (token is not None and token.is_over):
+            around = look_up_scopes(sys._getframe(1))  # noqa: SLF001 - the public ways are slow
+            generator_block, report = around.generator_block, around.in_force.report
+        if inner.generator_block is not generator_block:
+            inner = self._inner = replace(inner, generator_block=generator_block)
+        if inner.report and not report:  # the caller of this step has opted out
             inner = replace(inner, report=False)
         self._active = inner
         scope.set(inner)
@@ -77,7 +81,7 @@ class ActivatedScope:
 
     def __exit__(self, *_: object) -> None:
         left = scope.get()
-        if left is not self._active:  # a block was entered, and stays open until the next step
+        if left is not self._active:  # a block that was entered is open until the next step
             self._inner = left
         scope.set(self._outer)
 
@@ -86,8 +90,8 @@ class Run:
     """
     One run of a decorated function, from its call to the end of the work that it returned.
 
-    It ends once: later ends change nothing. One that is collected before its end, because nobody
-    awaited, read or closed what the function returned, ends by that.
+    A run ends once; later ends change nothing. If nobody awaits, reads or closes the object that
+    the function returned, the run ends when it is collected.
     """
 
     __slots__ = (
@@ -103,54 +107,54 @@ class Run:
     )
 
     def __init__(self, work: WrappedRun) -> None:
-        self._is_over = True  # until it has begun
+        self._is_over = True  # until work.start() has succeeded
         self._pending: Any = None
         self._pid = os.getpid()
         self._reason = LEFT_EARLY
         self._work = work
         self.number = next(_numbers)
-        """Grows from run to run."""
+        """A number that increases from run to run."""
         self.items: list[Any] | None = None
-        """What a generator or stream has given so far."""
+        """The items that a generator or stream has yielded so far."""
         self.scope = work.start()
         self._is_over = False
-        end_at_exit(self)
+        register_unfinished(self)
 
     def finish(self, error: BaseException | None, result: Any) -> None:
-        """End the run, with the exception that left it, and its result or what there is of it."""
+        """End the run with its exception or None, and with its result, which may be partial."""
         if not self._is_over:
             self._is_over = True
             self._work.finish(error, result)
 
     def wait_for(self, pending: Any, reason: str) -> None:
         """
-        Hold what the function returned until it is begun.
+        Hold the work that the function returned until somebody begins it.
 
         Args:
             pending: A coroutine or generator.
-            reason: What is to be said if it is never begun.
+            reason: The error message for work that is never begun.
         """
         self._pending, self._reason = pending, reason
 
     def begin_pending(self) -> Any:
-        """Return what was held: somebody begins it."""
+        """Return the work that was held, since somebody begins it."""
         pending, self._pending, self._reason = self._pending, None, LEFT_EARLY
         return pending
 
     def end_at_exit(self) -> None:
-        """End the run, since the process ends."""
+        """End the run because the process ends."""
         self.finish(UnfinishedError(OPEN_AT_EXIT), self.items)
 
     def __del__(self) -> None:
-        # Runs wherever the garbage collector does.
+        # Called by the garbage collector, in any thread.
         self.abandon()
 
     def abandon(self) -> None:
-        """End the run, since nobody can finish its work; in a forked child the parent does."""
+        """End the run because nobody can finish its work; in a forked child, the parent does."""
         if not self._is_over and self._pid == os.getpid():
             run_guarded("ending a run", self._end_unfinished)
 
     def _end_unfinished(self) -> None:
         if inspect.iscoroutine(self._pending):
-            self._pending.close()  # that it was never awaited is said of its wrapper
+            self._pending.close()  # Python warns about its wrapper, which was never awaited
         self.finish(UnfinishedError(self._reason), self.items)

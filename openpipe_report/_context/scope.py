@@ -1,8 +1,8 @@
 """
 The context variables: the scope that is in force, and the call whose request is running.
 
-A scope is a value: entering makes a new one, leaving puts the old one back by value, never by
-`Token.reset`, which raises when a scope is left from another task than it was entered in.
+Scopes are values: entering a block sets a new scope, and leaving the block sets the previous one.
+`Token.reset()` is not used, since it raises if another task leaves the block than entered it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ MetadataValue = str | int | float | bool | None
 @dataclass(slots=True, eq=False)
 class Scope:
     """
-    What `metadata()` and `span()` have put in force; never changed, only replaced.
+    The labels, the span and the opt-out that apply to calls; never changed, only replaced.
 
-    Not frozen in name, for that trebles the time it takes to make one.
+    The dataclass is not frozen, because that triples the time of construction.
     """
 
     metadata: Mapping[str, MetadataValue] = field(default_factory=dict[str, MetadataValue])
@@ -48,9 +48,9 @@ class Scope:
     foreign_span: int = 0
     """OpenTelemetry's span that was active when the innermost span of ours began."""
     token: ScopeToken[Scope] | None = None
-    """The entering of a block that put it in force."""
-    under: ScopeToken[Scope] | None = None
-    """The innermost block of a generator that was in force where it was put in force."""
+    """The entry into the block that set the scope; None for a copy without a block."""
+    generator_block: ScopeToken[Scope] | None = None
+    """The innermost block of a running generator around the place where the scope was set."""
 
 
 scope: ContextVar[Scope] = ContextVar("openpipe_report_scope", default=Scope())  # noqa: B039
@@ -59,112 +59,114 @@ current_call: ContextVar[Any] = ContextVar("openpipe_report_call", default=None)
 """The call whose `request()` is running; None inside a request that is not reported."""
 
 
-class Surroundings(NamedTuple):
-    """What is in force in one place, and where it comes from."""
+class ScopeLookup(NamedTuple):
+    """The scopes that were found in one place."""
 
-    scope: Scope
-    variable: Scope
-    """What the context variable holds."""
-    held: Scope
-    """The same without the blocks of generators that do not run here."""
-    under: ScopeToken[Scope] | None
+    in_force: Scope
+    """The scope that applies to calls made here."""
+    in_variable: Scope
+    """The scope that the context variable holds."""
+    without_generators: Scope
+    """The same, or the scope around it if it is of a generator that does not run here."""
+    generator_block: ScopeToken[Scope] | None
     """The innermost block of a generator that runs here."""
 
 
 def current_scope() -> Scope:
     """
-    Return what is in force here.
+    Return the scope that applies to calls made here.
 
-    A block can exit in another task, or out of order with the blocks of a second generator. Its
-    scope then stays current here and is skipped, but not by the tasks that were started inside.
+    A block can exit in another task, or out of order with the blocks of a second generator. The
+    context variable then still holds its scope, which is skipped here, but not in tasks that were
+    started inside the block.
     """
     current = scope.get()
-    if not open_blocks and ((token := current.token) is None or not token.over):
+    if not open_blocks and ((token := current.token) is None or not token.is_over):
         return current
-    return surroundings(sys._getframe(1)).scope  # noqa: SLF001 - the public ways are slow
+    return look_up_scopes(sys._getframe(1)).in_force  # noqa: SLF001 - the public ways are slow
 
 
-def surroundings(frame: FrameType | None) -> Surroundings:
+def look_up_scopes(frame: FrameType | None) -> ScopeLookup:
     """
-    Find what is in force for the calls that a frame makes.
+    Find the scope that applies to the calls that a frame makes.
 
-    The innermost block of a generator on the stack wins over the context variable, unless that was
-    set by a block within it. An opt-out of either holds.
+    The innermost block of a generator on the stack has precedence over the context variable, unless
+    the variable was set inside that block. An opt-out of either applies.
     """
     innermost, report = find_bound_blocks(frame)
-    held = variable = _drop_left_blocks(scope.get())
+    held = in_variable = _drop_ended_blocks(scope.get())
     while (token := held.token) is not None and token is not innermost:
-        is_elsewhere = token.frame is not None and not token.holds_outside
-        if not (token.over or is_elsewhere) or not token.is_own():
+        is_bound = token.frame is not None and not token.holds_outside
+        if not (token.is_over or is_bound) or not token.is_entered_here():
             break
         held = token.outer or Scope()
-    within = held.token is innermost or held.under is innermost
-    if innermost is None or innermost.inner is None or within:
+    is_set_inside = held.token is innermost or held.generator_block is innermost
+    if innermost is None or innermost.inner is None or is_set_inside:
         found = held
     else:
         found = innermost.inner
         report = report and held.report
     if found.report and not report:
         found = replace(found, report=False)
-    return Surroundings(found, variable, held, innermost)
+    return ScopeLookup(found, in_variable, held, innermost)
 
 
-def _drop_left_blocks(current: Scope) -> Scope:
-    """Put the scopes of blocks that are over out of the context variable, where they are ours."""
-    left = current
-    while left.token is not None and left.token.over and left.token.is_own():
-        left = left.token.outer or Scope()
-    if left is not current:
-        scope.set(left)
-    return left
+def _drop_ended_blocks(current: Scope) -> Scope:
+    """Remove from the context variable the scopes of ended blocks that were entered here."""
+    remaining = current
+    while (token := remaining.token) is not None and token.is_over and token.is_entered_here():
+        remaining = token.outer or Scope()
+    if remaining is not current:
+        scope.set(remaining)
+    return remaining
 
 
-def child_scope(around: Surroundings, token: ScopeToken[Scope], **changes: Any) -> Scope:
-    """Return what is to be in force in a block: what is around it, but for the changes."""
-    return replace(around.scope, token=token, under=around.under, **changes)
+def child_scope(around: ScopeLookup, token: ScopeToken[Scope], **changes: Any) -> Scope:
+    """Return the scope of a block: the one around it, with changes."""
+    return replace(around.in_force, token=token, generator_block=around.generator_block, **changes)
 
 
 def enter_scope(
-    inner: Scope, token: ScopeToken[Scope], around: Surroundings, frame: FrameType | None
+    inner: Scope, token: ScopeToken[Scope], around: ScopeLookup, frame: FrameType | None
 ) -> None:
     """
-    Put a block's scope in force.
+    Set the scope of a block.
 
     Args:
         inner: The scope.
-        token: Its token.
-        around: What is in force around the block.
+        token: The entry into the block.
+        around: The scopes around the block.
         frame: The frame that called `__enter__`.
     """
     generator = generator_of(frame)
     if generator is None:
-        token.outer = around.variable
+        token.outer = around.in_variable
     else:
-        # Not a block of another generator: those may be entered one after the other without end.
-        token.outer = around.held
+        # Without other generators: their blocks could form a chain that grows with each of them.
+        token.outer = around.without_generators
         token.bind(generator, inner)
         carry_into_copies(scope, _scope_for_copies)
     scope.set(inner)
 
 
 def _scope_for_copies(frame: FrameType) -> Scope | None:
-    """Find what is in force for copies of the context that a frame makes, if that is not set."""
-    around = surroundings(frame)
-    if around.under is None:
-        return None if around.scope is around.variable else around.scope
-    # A copy of it: the block that it is of may end before what runs in the context does.
-    return replace(around.scope, token=None, under=around.under)
+    """Return the scope for a copy of the context that a frame makes; None if it is set already."""
+    around = look_up_scopes(frame)
+    if around.generator_block is None:
+        return None if around.in_force is around.in_variable else around.in_force
+    # Without a token: the work in the copied context may go on when the block has ended.
+    return replace(around.in_force, token=None, generator_block=around.generator_block)
 
 
 def exit_scope(token: ScopeToken[Scope]) -> None:
-    """Bring back what was in force before the block; where it is not the innermost, later."""
+    """Set the scope before the block again, or let the inner blocks set it when they exit."""
     token.end()
     current = scope.get()
     if current.token is token:
         scope.set(token.outer or Scope())
-        _drop_left_blocks(scope.get())
+        _drop_ended_blocks(scope.get())
         return
-    # Blocks of generators were entered since: what is started from now on must not find this one.
+    # Blocks of generators were entered meanwhile: take this block out of the chain below them.
     inner = current.token
     while inner is not None and inner.outer is not None:
         if inner.outer.token is token:

@@ -19,14 +19,14 @@ from openpipe_report._context.run import OPEN_AT_EXIT, UnfinishedError, describe
 from openpipe_report._context.scope import (
     MetadataValue,
     Scope,
-    Surroundings,
+    ScopeLookup,
     child_scope,
     enter_scope,
     exit_scope,
-    surroundings,
+    look_up_scopes,
 )
 from openpipe_report._context.span_policy import choose_reporter, further_hooks
-from openpipe_report._context.unfinished import end_at_exit
+from openpipe_report._context.unfinished import register_unfinished
 from openpipe_report._delivery import process
 from openpipe_report._log import run_guarded
 from openpipe_report._report.describe import describe_error
@@ -50,14 +50,14 @@ _WITHHELD = "<withheld: a call inside is not reported>"
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _SpanSource:
-    """What a span left behind; its payloads as they were, since their owner may change them."""
+    """The data of a finished span, with snapshots of its payloads: their owner may change them."""
 
     fields: dict[str, Any]
     request: Snapshot
     response: Snapshot
     trace_id: str
     hooks: tuple[Callable[[Any], Any], ...]
-    """Of clients that were called inside, and report elsewhere."""
+    """The `before_report` hooks of clients that were called inside and report elsewhere."""
 
     @property
     def size(self) -> int:
@@ -77,7 +77,7 @@ class _SpanSource:
 
 class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with span("rerank"):`
     """
-    Report a block of work, once, when it is left.
+    Report a block of work, once, when the block exits.
 
         with span("rerank", request={"q": query}, metadata={"k": 5}) as work:
             work.response = rerank(query)
@@ -164,9 +164,9 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
 
     def __enter__(self) -> Self:
         frame = sys._getframe(1)  # noqa: SLF001 - the public ways are slow
-        around = surroundings(frame)
+        around = look_up_scopes(frame)
         enter_scope(self._start(around), self._token, around, frame)
-        end_at_exit(self)
+        register_unfinished(self)
         return self
 
     def __exit__(
@@ -183,8 +183,8 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         Make each call of a function a span like this one.
 
         Raises:
-            TypeError: It is no function: put `@span(...)` below `@staticmethod`, `@classmethod`
-                and `@property`, and on methods, not on classes.
+            TypeError: The object is no function. Put `@span(...)` below `@staticmethod`,
+                `@classmethod` and `@property`, and on methods, not on classes.
         """
         name_arguments = argument_binder(function)
 
@@ -204,13 +204,13 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         return decorate(function, begin)
 
     def start(self) -> Scope:
-        """Begin, without putting anything in force; `with` does both."""
-        return self._start(surroundings(sys._getframe(1)))  # noqa: SLF001 - as above
+        """Begin the span without setting its scope; `with` does both."""
+        return self._start(look_up_scopes(sys._getframe(1)))  # noqa: SLF001 - as above
 
-    def _start(self, around: Surroundings) -> Scope:
+    def _start(self, around: ScopeLookup) -> Scope:
         if self._inner is not None:
             raise RuntimeError("a span serves one block; make another one")
-        outer = around.scope
+        outer = around.in_force
         parent = parent_of(outer)
         self.trace_id = parent.trace_id or os.urandom(16).hex()
         self.span_id = os.urandom(8).hex()
@@ -236,7 +236,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         return self._inner
 
     def finish(self, error: BaseException | None, result: Any) -> None:
-        """End, and report, once; `with` does it on leaving."""
+        """End the span and report it, once; `with` does this on exit."""
         if self._is_over:
             return
         self._is_over = True
@@ -244,7 +244,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
             run_guarded("reporting a span", self._submit, self._inner, error, result)
 
     def end_at_exit(self) -> None:
-        """End, since the process ends inside the block."""
+        """End the span because the process ends inside the block."""
         self.finish(UnfinishedError(OPEN_AT_EXIT), self.response)
 
     def _submit(self, inner: Scope, error: BaseException | None, result: Any) -> None:
@@ -273,7 +273,7 @@ class span(AsyncableContextManager):  # noqa: N801 - used as a function: `with s
         request, response = self._request_then, Snapshot(result)
         if error is not None:
             fields["errorMessage"] = describe_end(error) if left_early else describe_error(error)
-        if self._called.is_withheld:  # its data may be in all of these
+        if self._called.is_withheld:  # the data of that call may be in all of these
             request = response = Snapshot(_WITHHELD)
             if error is not None:
                 fields["errorMessage"] = type(error).__name__

@@ -1,5 +1,5 @@
 """
-Which reporter a span goes to, and by whose policy: never past that of a client called inside.
+The reporter of a span, and the policies that apply to it: those of the clients called inside.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 def choose_reporter(given: Reporter | None, called: CalledReporters) -> Reporter | None:
     """
-    Choose where a span goes.
+    Choose the reporter of a span.
 
     Args:
         given: The span's own reporter, or the enclosing span's.
         called: The reporters of the calls inside.
 
     Returns:
-        The given one, else the first that was called, else the environment's, else the only one
-        there is. None where there is none, which is said once, or where reporting is off.
+        The given reporter, else the first that was called, else the environment's, else the only
+        one that is live. None if none can be chosen, which is logged once, or if reporting is off.
     """
     if given is not None:
         return captured(given)

@@ -1,8 +1,8 @@
 """
-Spans and runs that may still be open when the process ends: its exit hook reports them.
+Spans and runs that may still be open when the process ends: the exit hook reports them.
 
-They are held weakly, since most end long before, some by being collected. No lock: each change of
-the dict is of one key, and a copy of its values is one step.
+They are held weakly, since most end long before, some by being collected. There is no lock: each
+change of the dict affects one key, and copying its values is atomic.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Unfinished(Protocol):
     """A span or run that has begun."""
 
     def end_at_exit(self) -> None:
-        """Report it, unless it is over."""
+        """Report the span or run, unless it has ended."""
         ...
 
 
 class _AtExit:
-    """Takes part in the exit and the forks of the process for all spans and runs."""
+    """The participant in the exit and forks of the process for all spans and runs."""
 
     closed = False
     exit_timeout = 0.0
@@ -43,7 +43,7 @@ class _AtExit:
     def drop_remaining(self, deadline: float) -> None: ...
 
     def reset(self) -> None:
-        _begun.clear()  # the parent reports what it has begun
+        _begun.clear()  # the parent process reports them
 
 
 _begun: dict[Hashable, KeyedRef[Hashable, Unfinished]] = {}
@@ -53,13 +53,13 @@ _at_exit = _AtExit()
 process.register(_at_exit)
 
 
-def end_at_exit(work: Unfinished) -> None:
-    """Have a span or run ended by the exit hook, if it is still open then."""
+def register_unfinished(work: Unfinished) -> None:
+    """Let the exit hook end a span or run that is still open then."""
     key = id(work)
     _begun[key] = KeyedRef(work, _forget, key)
 
 
 def _forget(reference: KeyedRef[Hashable, Unfinished]) -> None:
-    # Runs wherever the garbage collector does. Another object may have the same id already.
+    # Called by the garbage collector. Another object may have the same id already.
     if _begun.get(reference.key) is reference:
         del _begun[reference.key]

@@ -1,9 +1,9 @@
 """
-Streams of openai's that a decorated function returns, and managers that open them.
+openai's streams, and the managers that open them, where a decorated function returns them.
 
-Objects keep their classes. A stream is given a wrapped `_iterator`, and its response a recorded
-byte stream, which shows that the response was closed, or read without the stream. A manager is
-given a wrapped request function. Where openai has no such attribute, the object is a result.
+Objects keep their classes. A stream's `_iterator` is wrapped. The byte stream of its response is
+recorded, to see that the response was closed, or read without the stream. A manager's request
+function is wrapped. If openai has no such attribute, the object is a result.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RUN = "_openpipe_run"
 
 
 def find_wrapper(kind: type) -> Callable[[Run, Any], None] | None:
-    """Find what keeps a run open for objects of a class of openai's; None for other classes."""
+    """Find the function that keeps a run open for a class of openai's; None for other classes."""
     for base in kind.__mro__:
         if base.__module__.partition(".")[0] == "openai":
             if base.__name__.endswith(_MANAGERS):
@@ -46,13 +46,13 @@ def find_wrapper(kind: type) -> Callable[[Run, Any], None] | None:
 
 
 def wrap_stream(run: Run, stream: Any) -> None:
-    """Keep a run open until a stream was read or closed."""
+    """Keep a run open until a stream has been read or closed."""
     attributes = vars(stream)
     iterator, known = attributes.get("_iterator"), attributes.get(_RUN)
     if not isinstance(iterator, (GeneratorType, AsyncGeneratorType)):
         run.finish(None, stream)
         return
-    if known is not None and run.number > known.number:  # every call returns the same stream
+    if known is not None and run.number > known.number:  # the function returns one stream again
         run.finish(None, stream)
         return
     if isinstance(iterator, GeneratorType):
@@ -61,13 +61,13 @@ def wrap_stream(run: Run, stream: Any) -> None:
         wrapped = async_generator_in_run(run, iterator)
     run.wait_for(iterator, NEVER_READ)
     attributes[_RUN] = run
-    stream._iterator = wrapped  # noqa: SLF001 - what openai's own methods read
+    stream._iterator = wrapped  # noqa: SLF001 - openai's methods read it
     response = getattr(stream, "response", None) or getattr(stream, "_response", None)
-    run_guarded("watching a response", _watch_body, response, _Body(run, wrapped))
+    run_guarded("recording a response", _record_body, response, _BodyObserver(run, wrapped))
 
 
 def wrap_manager(run: Run, manager: Any) -> None:
-    """Send a manager's request inside a run, and keep that open until the answer was read."""
+    """Send a manager's request inside a run, and keep that open until the answer has been read."""
     for name, request in list(vars(manager).items()):
         if name.endswith("__api_request") or name in {"_request_func", "_api_request"}:
             run.wait_for(request, NEVER_ENTERED)
@@ -87,7 +87,7 @@ def _request_answer(run: Run, request: Callable[[], Any]) -> Any:
     except BaseException as error:
         run.finish(error, None)
         raise
-    run_guarded("watching an answer", _wrap_answer, run, answer)
+    run_guarded("recording a response", _wrap_answer, run, answer)
     return answer
 
 
@@ -99,7 +99,7 @@ async def _await_answer(run: Run) -> Any:
     except BaseException as error:
         run.finish(error, None)
         raise
-    run_guarded("watching an answer", _wrap_answer, run, answer)
+    run_guarded("recording a response", _wrap_answer, run, answer)
     return answer
 
 
@@ -107,21 +107,21 @@ def _wrap_answer(run: Run, answer: Any) -> None:
     if find_wrapper(type(answer)) is wrap_stream:
         wrap_stream(run, answer)
     else:
-        _watch_body(answer.http_response, _Body(run))
+        _record_body(answer.http_response, _BodyObserver(run))
 
 
-def _watch_body(response: Any, body: _Body) -> None:
-    response.stream = record_stream(response, body)
+def _record_body(response: Any, observer: _BodyObserver) -> None:
+    response.stream = record_stream(response, observer)
 
 
-class _Body:
+class _BodyObserver:
     """
-    Ends a run with the body of a response.
+    Ends a run when the body of a response ends.
 
     Args:
         run: The run.
-        iterator: The generator by which a stream reads the body. While it takes a step, the step
-            says how the run ends: openai's streams close the response before their own end.
+        iterator: The generator through which a stream reads the body. During one of its steps, the
+            generator ends the run itself: openai's streams close the response before their own end.
     """
 
     def __init__(self, run: Run, iterator: Any = None) -> None:
@@ -141,7 +141,7 @@ class _Body:
             self._run.abandon()
 
     def on_close(self) -> None:
-        # A response without a stream is closed by its `with`: how much of it was read is not known.
+        # The `with` of a response without a stream closes it, however much of it was read.
         self._finish(None if self._iterator is None else UnfinishedError(LEFT_EARLY))
 
     def on_stream_error(self, error: BaseException) -> None:

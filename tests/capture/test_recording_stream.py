@@ -376,7 +376,7 @@ def test_memory_is_given_back(caller, scripted, held):
 
 @pytest.mark.parametrize(
     "hook",
-    ["on_chunk", "end", "_open", "_finish", "_take"],
+    ["on_chunk", "end", "_record_stream", "_finish", "_take"],
 )
 def test_fault_of_ours(caller, scripted, monkeypatch, hook, caplog):
     """A fault in any of our hooks leaves the call as it is, and is counted."""
@@ -394,7 +394,7 @@ def test_fault_of_ours(caller, scripted, monkeypatch, hook, caplog):
 
 def test_unknown_response_class():
     """A response of an unknown library is not recorded."""
-    with pytest.raises(TypeError, match="no httpx"):
+    with pytest.raises(TypeError, match="no byte stream classes"):
         recording_stream._stream_classes(int)
 
 

@@ -549,9 +549,9 @@ def test_streams_of_openais_own_clients(name):
     script = f"""
 from openpipe_report import {name}
 from openai import OpenAI, Stream
-from openpipe_report._context.returned_work import _find_keeper
-assert _find_keeper(Stream) is not None
-assert _find_keeper(OpenAI) is None
+from openpipe_report._context.returned_work import _find_keep_open
+assert _find_keep_open(Stream) is not None
+assert _find_keep_open(OpenAI) is None
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 
