@@ -24,7 +24,7 @@ from openpipe_report._report.sse import describe_error_event
 Json = dict[str, Any]
 
 _ENVELOPE = ("id", "object", "usage", "error")
-"""Fields of which a chunk without choices has at least one; a ping has none."""
+"""A chunk without choices has at least one of these fields, a ping has none."""
 
 
 def assemble_chat(events: list[Json], n: int | None = None) -> tuple[Json, bool, str | None]:
@@ -33,10 +33,10 @@ def assemble_chat(events: list[Json], n: int | None = None) -> tuple[Json, bool,
 
     Args:
         events: The stream's events, up to the one that ended it.
-        n: How many choices were asked for; None if that is not known.
+        n: The number of requested choices; None if it is unknown.
 
     Returns:
-        The completion, whether every choice has been finished, and the error that was told.
+        The completion, whether every choice is finished, and the error in the stream.
     """
     value = merge_chunks(events)
     choices = value.get("choices", [])
@@ -75,13 +75,13 @@ def _has_choices(event: Json) -> bool:
 
 
 def _is_ping(event: Json) -> bool:
-    """Whether an event without choices only keeps the connection open."""
+    """Return whether an event without choices only keeps the connection open."""
     named = any(isinstance(event.get(key), str) for key in ("type", "event")) or "ping" in event
     return named and not any(key in event for key in _ENVELOPE) and event.get("type") != "error"
 
 
 def _without_type(event: Json) -> Json:
-    """Leave out what names an event; an error that has no object of its own gets one."""
+    """Remove the event's type; wrap an error that is not under a key of its own."""
     if "error" in (event.get("type"), event.get("object")) and not event.get("error"):
         return {"error": event}
     if "choices" in event or not isinstance(event.get("type"), str):
@@ -90,7 +90,7 @@ def _without_type(event: Json) -> Json:
 
 
 def _pick_object(names: list[Any]) -> Any:
-    """Return the completion's object; chunks of other kinds (`chat.reasoning`) do not name it."""
+    """Return the `object` of the completion, ignoring other kinds of chunks (`chat.reasoning`)."""
     if names.count(names[0]) != len(names):
         names = [name for name in names if isinstance(name, str) and name] or names
         names = [name for name in names if "completion" in str(name)] or names
@@ -142,7 +142,7 @@ def _merge_choice(choices: list[Json]) -> Json:
 
 
 def _to_unstreamed_choice(choice: Json, index: int) -> Json:
-    """Turn a merged choice into the one of an unstreamed answer: its delta is the message."""
+    """Convert a merged choice to the unstreamed form, where the delta is the message."""
     delta = choice.pop("delta", None)
     if delta is None or (not delta and "text" in choice):
         return {**choice, "index": index}

@@ -1,9 +1,9 @@
 """
-A body's bytes -> its value: undo Content-Encoding, then JSON, or else text.
+Decoding a body: its Content-Encoding, then its JSON or text.
 
-Codecs are the ones that httpx and httpx2 use when they are installed. Each gives its output in
-pieces, so that a small body that unpacks to any size takes no more memory than the limit. A stream
-that was cut gives what can be read of it.
+The codecs are those that httpx and httpx2 use if they are installed. Each yields its output in
+pieces, so that a body takes no more memory than the limit, whatever it unpacks to. Of a stream that
+was cut, the readable part is returned.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_DECODED = 64 * 1024 * 1024
-"""Bytes of a decoded body that are kept: a few hundred can unpack to any size."""
+"""Most bytes of a decoded body: a few hundred can unpack to any size."""
 
 _PIECE = 1024 * 1024
 """Bytes of output at once."""
@@ -32,11 +32,11 @@ _SMALL_SLICE = 16
 
 class UndecodableError(Exception):
     """
-    The body's encoding is one that this installation cannot decode, or the bytes are broken.
+    The body's encoding is not supported by this installation, or the bytes are broken.
 
     Args:
-        message: What is wrong.
-        decoded: What was read before.
+        message: A description of the problem.
+        decoded: The part that could be decoded.
     """
 
     def __init__(self, message: str, decoded: bytes = b"") -> None:
@@ -78,7 +78,7 @@ def decode_content(raw: bytes, encoding: str, limit: int = MAX_DECODED) -> bytes
 
 
 def decode_body(body: bytes, content_type: str = "") -> Any:
-    """Decode a body: JSON, or else its text; None if it is empty."""
+    """Return a body as JSON or else as text; None if it is empty."""
     if not body:
         return None
     try:
@@ -100,7 +100,7 @@ _BINARY_TYPES = re.compile(
 
 
 def is_binary(body: bytes, content_type: str = "") -> bool:
-    """Return whether a body that is not JSON is no text either: by its type, else by its bytes."""
+    """Return whether a body that is not JSON is binary, by its type or else by its bytes."""
     kind = content_type.strip().lower()
     if not body or _TEXT_TYPES.match(kind):
         return False
@@ -115,7 +115,7 @@ def is_binary(body: bytes, content_type: str = "") -> bool:
 
 
 def describe_binary(body: bytes, content_type: str, *, with_base64: bool) -> dict[str, Any]:
-    """Name a binary body by type and size: `{"content_type": "audio/mpeg", "size": 3072}`."""
+    """Return the type and size of a body: `{"content_type": "audio/mpeg", "size": 3072}`."""
     described: dict[str, Any] = {"content_type": content_type.partition(";")[0].strip()}
     if not described["content_type"]:
         del described["content_type"]

@@ -1,5 +1,5 @@
 """
-Words for the record: what an exception was, how a `with` is being left, what was to be sent.
+Descriptions for a report: of an exception, of the way a `with` block ends, of an unsent body.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def describe_error(error: BaseException) -> str:
-    """Name an exception, its text, and what caused it."""
-    told = _tell(error)
+    """Return the name and text of an exception, and those of its cause."""
+    text = _name_with_text(error)
     cause = error.__cause__
-    return told if cause is None else f"{told} ({_tell(cause)})"
+    return text if cause is None else f"{text} ({_name_with_text(cause)})"
 
 
-def _tell(error: BaseException) -> str:
+def _name_with_text(error: BaseException) -> str:
     name = type(error).__name__
     try:
         if not is_expandable(error.args):
@@ -32,8 +32,8 @@ def _tell(error: BaseException) -> str:
 
 
 def describe_leaving() -> str | None:
-    """Name the exception with which a `with` around the stream is being left, if so."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to see who closes
+    """Describe the exception that ends a `with` block around the stream; None without one."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way to find the caller of close()
     for _ in range(12):
         if frame is None:
             return None
@@ -48,7 +48,7 @@ def describe_leaving() -> str | None:
 
 
 def describe_body(options: Any) -> Any:
-    """Say what was to be sent, where there are no bytes to keep: JSON as given, or its kind."""
+    """Return the body of a request that was never built: its JSON as given, or its type."""
     body = options.json_data
     extra = options.extra_json
     content = getattr(options, "content", None)  # since openai 2

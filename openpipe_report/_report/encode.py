@@ -1,5 +1,5 @@
 """
-A source -> the JSON of its report: sampling, `before_report`, the size limit.
+Building and encoding a report: sampling, `before_report`, the size limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
-    """Return the report's JSON, or why it is lost; empty if it is not wanted."""
+    """Return the report's JSON, or the reason of its loss; empty if it is not to be sent."""
     trace_id = source.trace_id
     at_once = source.size <= SMALL and settings.before_report is None
     sampled = is_sampled(trace_id, settings.sample_rate)
@@ -64,7 +64,7 @@ def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
 
 
 def _with_labels(report: Report, labels: Mapping[str, Any]) -> Report:
-    """Put static labels under those that the report has."""
+    """Add static labels; the report's own labels take precedence."""
     payload = report.reqPayload
     own = payload.get("metadata") if isinstance(payload, dict) else 0
     if own is not None and not isinstance(own, dict):
@@ -76,7 +76,7 @@ def _with_labels(report: Report, labels: Mapping[str, Any]) -> Report:
 
 def fit(report: Report, limit: int, *, at_once: bool = False) -> bytes | None:
     """
-    Encode a report; where it is over `limit` bytes, what is largest in it is cut and marked.
+    Encode a report; if it has more than `limit` bytes, cut and mark its largest values.
 
     Args:
         report: The report.
@@ -84,7 +84,7 @@ def fit(report: Report, limit: int, *, at_once: bool = False) -> bytes | None:
         at_once: Whether the report is known to be small, so that it need not be weighed.
 
     Returns:
-        The JSON, or None if it is too large even so.
+        The JSON, or None if the report is still too large.
     """
     wire = report.to_wire()
     if at_once or is_small(wire):

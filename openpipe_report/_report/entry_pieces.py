@@ -1,4 +1,4 @@
-"""One entry of a delta's list, as its pieces come: what is known of it, and what a piece says."""
+"""One entry of a delta's list in pieces, and whether another piece belongs to it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from openpipe_report._report.object_scanner import ObjectScanner
 Json = dict[str, Any]
 
 _SOURCES = frozenset({"url", "uri", "title"})
-"""Last words of keys that come whole: with another value it is another entry, else the same."""
+"""Last words of keys that are never cut: another value means another entry."""
 
 
 class EntryPieces:
-    """The pieces of one entry, as far as they have come."""
+    """Collects the pieces of one entry."""
 
     def __init__(self, piece: Json) -> None:
         self.index = index_of(piece)
@@ -25,7 +25,7 @@ class EntryPieces:
         self.arguments: list[str] = []
         """JSON of a function's arguments. The input of a custom tool is any text, not JSON."""
         self.is_repeated = False
-        """A piece repeats what cannot be cut, so that each piece is the entry as it then was."""
+        """Whether a piece repeats a key that is never cut: each piece is then a snapshot."""
         self._sources: Json = {}
         self._scanner = ObjectScanner()
         self.add(piece)
@@ -45,7 +45,7 @@ class EntryPieces:
             self._sources[key] = value
 
     def has_other_source(self, piece: Json) -> bool:
-        """Whether a piece has another value where the entry's is known, and comes whole."""
+        """Return whether a piece has another value for a key that is never cut."""
         return any(self._sources.get(key, value) != value for key, value in _sources_of(piece))
 
     def is_whole(self) -> bool:
@@ -80,7 +80,7 @@ def _sources_of(entry: Json) -> list[tuple[str, Any]]:
 
 
 def is_text_part(entry: Json) -> bool:
-    """Whether an entry holds a text under its own type, as `{"type": "text", "text": ...}`."""
+    """Return whether the entry's type is the key of its text: `{"type": "text", "text": ...}`."""
     kind = entry.get("type")
     if not isinstance(kind, str):
         return False
@@ -91,7 +91,7 @@ def is_text_part(entry: Json) -> bool:
 
 
 def _read_call(piece: Json) -> tuple[str, str]:
-    """Return the name and the arguments in a piece of a call, "" for what is not there."""
+    """Return the name and the arguments in a piece of a call, "" for either if it is absent."""
     inner = piece.get("function") or piece.get("custom") or piece
     if not isinstance(inner, dict):
         return "", ""
@@ -104,7 +104,7 @@ def _read_call(piece: Json) -> tuple[str, str]:
 
 def begins_another_call(known: EntryPieces, piece: Json, call_id: str | int | None) -> bool:
     """
-    Whether a piece that stands where a known call does begins another call.
+    Return whether a piece at the place of a known call begins another call.
 
     Vendors give every call index 0, leave out ids, repeat the name in each piece, send the name in
     pieces, or give each piece an id of its own.

@@ -26,7 +26,7 @@ from openpipe_report._report.final_states import final_states
 from openpipe_report._report.folding import PIECE_OVERHEAD, join_around_gap, unfold
 from openpipe_report._report.json_codec import copy_json, encode_json
 from openpipe_report._report.model import Report
-from openpipe_report._report.sampling import tells_no_failure
+from openpipe_report._report.sampling import contains_no_error
 from openpipe_report._report.stream_formats import assemble
 
 if TYPE_CHECKING:
@@ -42,14 +42,14 @@ SDK = "openpipe-report"
 
 
 def trace_tags(trace_id: str, span_id: str, parent_span_id: str | None) -> dict[str, str]:
-    """Return the tags that say where a call or span belongs; labels stay the user's alone."""
+    """Return the tags that identify the trace and span of a report."""
     tags = {"$trace_id": trace_id, "$span_id": span_id}
     return tags if parent_span_id is None else {**tags, "$parent_span_id": parent_span_id}
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class Exchange:
-    """One logical call as it was seen on the wire. Times are in seconds."""
+    """One logical call as it was sent and received. Times are in seconds."""
 
     endpoint: str
     version: str
@@ -60,36 +60,36 @@ class Exchange:
     trace_id: str | None = None
     parent_span_id: str | None = None
     request: bytes | None = None
-    """The request's body; None when no request came to be, or its body cannot be read twice."""
+    """The request's body; None if no request was built, or its body can be read only once."""
     request_options: Any = None
-    """What was to be sent, in place of `request`."""
+    """The body as a Python value, where `request` is None."""
     status: int | None = None
     content: bytes | None = None
     """The answer's body, decoded."""
     chunks: list[Piece] | None = None
     """The answer's body as it came over the network, still encoded."""
     tail: list[bytes] | None = None
-    """The end of the body, where what is between it and `chunks` was too large to keep."""
+    """The end of the body, if its middle, after `chunks`, was too large to keep."""
     content_type: str = ""
     content_encoding: str = ""
     keeps_binary: bool = False
-    """Whether a binary answer is kept as base64, not only named."""
+    """Whether a binary answer is reported as base64, beside its type and size."""
     closed_early: str | None = None
-    """Why reading stopped before the bytes ran out; void if the terminal event had come."""
+    """Why reading stopped before the end; ignored if the terminal event was received."""
     is_broken_off: bool = False
-    """The network ended the stream, not its reader."""
+    """Whether the network ended the stream, not its reader."""
     error: str | None = None
     polled_response_id: str | None = None
-    """The id of the background response that the call polls, if it does."""
+    """The id of the background response that the call polls."""
     retries: int = 0
     seconds: float = 0.0
-    """From the beginning to the end."""
+    """Duration of the call."""
     seconds_to_last_byte: float | None = None
     seconds_to_first_byte: float | None = None
 
     @property
     def size(self) -> int:
-        """How many bytes of memory it holds, about."""
+        """Return about how many bytes of memory the exchange takes."""
         size = _OVERHEAD + len(self.request or b"") + len(self.content or b"")
         if self.chunks is not None:
             chunks = [*self.chunks, *(self.tail or ())]
@@ -97,7 +97,7 @@ class Exchange:
         return size
 
     def surely_succeeded(self) -> bool:
-        """Whether it can be told without decoding the answer that nothing failed."""
+        """Return whether the call is known to have succeeded, without decoding its answer."""
         if self.polled_response_id is not None or self.tail is not None:
             return False
         if self.error is not None or self.closed_early is not None or self.status != 200:  # noqa: PLR2004
@@ -105,7 +105,7 @@ class Exchange:
         body, problem = self._decode()
         if problem is not None:
             return False
-        return tells_no_failure(body, is_stream=not _looks_like_json(body))
+        return contains_no_error(body, is_stream=not _looks_like_json(body))
 
     def build(self) -> Report | None:
         """Build the report; None for a poll whose final state was already reported."""

@@ -1,5 +1,5 @@
 """
-What went wrong, in the upstream's own words: in an error's body, or in the body of a success.
+Finding the error message of an answer, in the body of an error status or of a success.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from openpipe_report._report.markup import is_page, read_body, replace_page
 
 
 def error_message(value: Any, status: int, content_type: str = "") -> str:
-    """Find the upstream's own words in an error's body, or the title of a page."""
+    """Return the message in the body of an error, or the title of an error page."""
     error: Any = value
     if isinstance(value, list) and value:
         error = value[0]
@@ -33,10 +33,10 @@ def _name_page(status: int) -> str:
 
 def find_failure(value: Any, status: int, content_type: str = "") -> str | None:
     """
-    Find the error that the body of a success tells.
+    Find an error in the body of an answer with a successful status.
 
-    A gateway that had sent its status before it knew, a response that failed or is incomplete for
-    an error, a choice that ends with one, a page in place of the API's answer.
+    A gateway may send the status before the error occurs; a response may have failed or be
+    incomplete; a choice may end with an error; a proxy may answer with a page.
 
     Args:
         value: The body, decoded.
@@ -45,7 +45,7 @@ def find_failure(value: Any, status: int, content_type: str = "") -> str | None:
     """
     if isinstance(value, str) and is_page(value, content_type):
         return f"the answer is a page: {error_message(value, status, content_type)}"
-    if isinstance(value, list):  # as Google's OpenAI-compatible endpoint has it
+    if isinstance(value, list):  # Google's OpenAI-compatible endpoint puts the error into a list
         failures = (find_failure(item, status) for item in value if isinstance(item, dict))
         return next(filter(None, failures), None)
     if not isinstance(value, dict):
@@ -56,7 +56,7 @@ def find_failure(value: Any, status: int, content_type: str = "") -> str | None:
             message = error_message({"error": part["error"]}, status)
             if message != f"HTTP status {status}":
                 return message
-            return encode_json(part["error"]).decode()[:500]  # it has no words
+            return encode_json(part["error"]).decode()[:500]  # it contains no message
     if value.get("object") == "error" or value.get("type") == "error":
         return error_message(value, status)
     if value.get("object") == "response" and value.get("status") == "failed":

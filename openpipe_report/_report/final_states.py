@@ -1,5 +1,5 @@
 """
-Which background responses have been reported in their final state: each of them once.
+Background responses whose final state was reported: each is reported once.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ _FINAL = ("completed", "failed", "incomplete", "cancelled")
 
 class FinalStates:
     """
-    The ids of background responses whose final state was reported, the newest of them.
+    The ids of the newest background responses whose final state was reported.
 
     Shared without a lock: `dict.setdefault` decides in one step which thread was the first.
 
     Args:
-        limit: How many ids are remembered.
+        limit: The number of ids that are kept.
     """
 
     def __init__(self, limit: int = 10_000) -> None:
@@ -27,7 +27,7 @@ class FinalStates:
         return len(self._claims)
 
     def claim(self, value: Any) -> bool:
-        """Return whether it is a final state that nobody has seen before."""
+        """Return whether a value is a final state that was not claimed before."""
         if not isinstance(value, dict) or not value.get("background"):
             return False
         response_id = value.get("id")
@@ -41,4 +41,4 @@ class FinalStates:
 
 
 final_states = FinalStates()
-"""Those of the process: several clients may poll one response."""
+"""The process has one set: several clients may poll one response."""

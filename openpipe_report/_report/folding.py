@@ -1,8 +1,8 @@
 """
-Pieces of a stream, kept small while the stream goes on: neighbours are compressed into one.
+Compression of the pieces of a stream while it is read: neighbouring pieces become one.
 
-The raw form of a stream takes about 350 bytes a token, most of them the same in each event. What
-was folded comes back byte for byte.
+A raw stream takes about 350 bytes a token, most of them the same in each event. Unfolding restores
+every byte.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import zlib
 from dataclasses import dataclass
 
 PIECE_OVERHEAD = 48
-"""Bytes of memory that a piece takes beside its own."""
+"""Bytes of memory that a piece takes beside its content."""
 _WORTHWHILE = 0.7
-"""A fold that saves less is not kept: what is compressed already stays as it is."""
+"""A compressed piece that saves less is discarded, as for an encoded stream."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Folded:
-    """Several pieces in one; its length is that of the memory it takes."""
+    """Several compressed pieces; `len()` is their size in memory."""
 
     compressed: bytes
 
@@ -30,7 +30,7 @@ Piece = bytes | Folded
 
 
 def fold(pieces: list[bytes]) -> Folded | None:
-    """Compress pieces into one, in pieces of their own size; None if that saves too little."""
+    """Compress pieces into one, piece by piece; None if that saves too little."""
     compressor = zlib.compressobj(level=1)
     compressed = b"".join([*map(compressor.compress, pieces), compressor.flush()])
     if len(compressed) > _WORTHWHILE * sum(map(len, pieces)):
@@ -39,7 +39,7 @@ def fold(pieces: list[bytes]) -> Folded | None:
 
 
 def unfold(pieces: list[Piece]) -> bytes:
-    """Join pieces, folded or not, as they came."""
+    """Join pieces, folded or not, in order."""
     return b"".join(
         zlib.decompress(piece.compressed) if isinstance(piece, Folded) else piece
         for piece in list(pieces)  # a copy: another thread may be about to fold some of them
@@ -47,7 +47,7 @@ def unfold(pieces: list[Piece]) -> bytes:
 
 
 def join_around_gap(head: bytes, tail: bytes) -> bytes:
-    """Join the whole events of both ends of a stream whose middle is missing."""
+    """Join the complete events of both ends of a stream without its middle."""
     begun = max(head.rfind(b"\n\n") + 2, head.rfind(b"\r\n\r\n") + 4)
     ends = [end for end in (tail.find(b"\n\n"), tail.find(b"\r\n\r\n")) if end >= 0]
     return head[:begun] + b"\n\n" + (tail[min(ends) :].lstrip() if ends else b"")

@@ -32,7 +32,7 @@ def gather_entries(lists: list[list[Any]], *, is_calls: bool) -> list[Any]:
         is_calls: The entries are tool calls, also those that have no name or arguments yet.
 
     Returns:
-        EntryPieces for an entry that came in pieces, the value itself for one that came whole.
+        EntryPieces for an entry in pieces, the value itself for a whole entry.
     """
     gathering = _Gathering(is_calls=is_calls)
     for entries in lists:
@@ -44,16 +44,16 @@ _Place = tuple["int | None", "str | None", "str | int | None"]
 
 
 class _Gathering:
-    """The entries of a list, as far as they have come."""
+    """Collects the entries of a list."""
 
     def __init__(self, *, is_calls: bool) -> None:
         self._is_calls = is_calls
         self._entries: list[Any] = []
-        """An EntryPieces for what comes in pieces, the value itself for what comes whole."""
+        """EntryPieces for entries in pieces, the values of whole entries."""
         self._latest: dict[_Place, EntryPieces] = {}
-        """By index, type and id, each of them null for any: the entry that came last."""
+        """The last entry by index, type and id; None in a place stands for any."""
         self._whole: list[Any] = []
-        """The entries that came whole."""
+        """The whole entries among them."""
         self._last_whole: list[Any] = []
 
     def add(self, entries: list[Any]) -> None:
@@ -90,7 +90,7 @@ class _Gathering:
             self._latest[place] = entry
 
     def in_order(self) -> list[Any]:
-        """Return the entries by their index, where they have one."""
+        """Return the entries, sorted by index if they have one."""
         indexes = [
             entry.index if isinstance(entry, EntryPieces) else None for entry in self._entries
         ]
@@ -115,7 +115,7 @@ class _Gathering:
         )
 
     def _find(self, piece: Json, last: Any) -> EntryPieces | None:
-        """Find the entry that a piece continues; None where it begins another."""
+        """Find the entry that a piece continues; None if the piece begins another entry."""
         if self._is_call(piece):
             return self._find_call(piece)
         index, kind, entry_id = index_of(piece), type_of(piece), id_of(piece)
@@ -143,7 +143,7 @@ class _Gathering:
         return known
 
     def _add_whole(self, entries: list[Any]) -> None:
-        """Append entries, unless the list repeats the ones before, or repeats and extends them."""
+        """Append whole entries, without those that repeat earlier ones."""
         size, before = len(entries), self._last_whole
         if not entries or entries == before or self._whole[:size] == entries:
             return
@@ -158,7 +158,7 @@ class _Gathering:
 
 
 def _extends(new: Any, old: Any) -> bool:
-    """Whether an entry repeats all of another one."""
+    """Return whether an entry contains all of another one."""
     if isinstance(new, dict) and isinstance(old, dict):
         return bool(old) and old.items() <= new.items()
     return bool(new == old)

@@ -1,8 +1,8 @@
 """
-What the name of a key, or the form of a value, says about how the values of a stream are merged.
+Rules for merging the values of a stream, by the name of a key or the form of a value.
 
-Rules go by the last word of a key (`text` for `output_text`), so that they hold for what vendors
-add, too.
+Most rules compare the last word of a key (`text` of `output_text`), so that they also cover keys
+that vendors add.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from openpipe_report._report.json_codec import parse_json
 
 PADDING = frozenset({"obfuscation", "p"})
-"""Fields that only hide the length of a chunk (OpenAI, Mistral); no unstreamed answer has them."""
+"""Fields that hide the length of a chunk (OpenAI, Mistral); an unstreamed answer lacks them."""
 
 _IDENTIFIERS = frozenset(
     {"id", "index", "type", "role", "object", "model", "format", "created", "fingerprint"}
@@ -31,12 +31,12 @@ _SEQUENCES = ("token_ids", "tokens", "logprobs")
 
 
 def is_identifier(key: str) -> bool:
-    """Whether the first value of a key counts."""
+    """Return whether the first value of a key counts."""
     return key.rpartition("_")[2] in _IDENTIFIERS
 
 
 def is_text(key: str) -> bool:
-    """Whether the strings of a key are pieces of a text."""
+    """Return whether the strings of a key are pieces of a text."""
     if key in _TEXTS:
         return True
     if is_identifier(key):
@@ -45,23 +45,23 @@ def is_text(key: str) -> bool:
 
 
 def is_state(key: str) -> bool:
-    """Whether the last string of a key counts."""
+    """Return whether the last string of a key counts."""
     return key.rpartition("_")[2] in _STATES
 
 
 def is_sequence(key: str) -> bool:
-    """Whether the lists of a key are pieces of a list, so that equal ones are no repetition."""
+    """Return whether the lists of a key are pieces of one list, even if they are equal."""
     return key.endswith(_SEQUENCES)
 
 
 def repeats_whole(pieces: list[str]) -> bool:
-    """Whether each string is a whole JSON object, so that together they are no text."""
+    """Return whether each of several strings is a whole JSON object, not a piece of a text."""
     pieces = [piece for piece in pieces if piece]
     return len(pieces) > 1 and all(map(is_json_object, pieces))
 
 
 def is_json_object(text: str) -> bool:
-    """Whether a string is one whole JSON object."""
+    """Return whether a string is one whole JSON object."""
     text = text.strip()
     if not (text.startswith("{") and text.endswith("}")):
         return False

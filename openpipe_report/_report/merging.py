@@ -1,10 +1,10 @@
 """
 How the values of one key are merged, by rule: what a vendor adds is kept.
 
-The values that a key had in the chunks of a stream are gathered first, in order (a column), and
-are merged at once, so that the time is linear in the bytes. A column is one of two kinds. The
-values of *deltas* add up: texts are joined, entries of lists are appended. *Snapshots* repeat what
-is known so far, as `usage` does: the last one counts.
+All values of a key in the chunks of a stream are collected first, in order (a column), and merged
+at once, so that the time is linear in the bytes. There are two kinds of columns. The values of
+*deltas* add up: texts are joined, entries of lists are appended. *Snapshots* repeat earlier values,
+as `usage` does: the last one counts.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ def column(objects: list[Json], key: str) -> list[Any]:
 
 
 def merge_deltas(deltas: list[Json]) -> Json:
-    """Merge objects that add up."""
+    """Merge the objects of deltas."""
     if len(deltas) == 1:
         return deltas[0]
     return {key: merge_delta_values(key, column(deltas, key)) for key in keys_of(deltas)}
 
 
 def merge_snapshots(snapshots: list[Json]) -> Json:
-    """Merge objects that repeat what is known so far."""
+    """Merge the objects of snapshots."""
     return {key: merge_snapshot_values(key, column(snapshots, key)) for key in keys_of(snapshots)}
 
 
@@ -93,7 +93,7 @@ def merge_snapshot_values(key: str, values: list[Any]) -> Any:
 
 
 def merge_logprobs(values: list[Any]) -> Any:
-    """Merge log probabilities: every list in them is a piece, its entries are never looked into."""
+    """Merge log probabilities: every list in them is a piece, and its entries are not merged."""
     present = [value for value in values if value is not None]
     if len(present) < 2 or not all(isinstance(value, dict) for value in present):  # noqa: PLR2004
         return present[-1] if present else None
@@ -136,7 +136,7 @@ def _merge_strings(key: str, strings: list[str]) -> str:
 
 
 def _first_or_last(key: str, values: list[Any]) -> Any:
-    """Return an identifier's first value that says something, of others the last."""
+    """Return the first value of an identifier that is not empty, the last value of other keys."""
     if is_identifier(key):
         return next((value for value in values if value), values[0])
     if isinstance(values[-1], str):
@@ -149,14 +149,14 @@ def _like_the_last(values: list[Any]) -> list[Any]:
 
 
 def _to_parts(content: Any) -> list[Any]:
-    """Read content that is a string in one chunk and a list of parts in another (Mistral)."""
+    """Convert content to a list of parts; in another chunk it is one (Mistral)."""
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
     return list(content)
 
 
 def _merge_list_snapshots(key: str, lists: list[list[Any]]) -> list[Any]:
-    """Merge lists that repeat what is known: entries that are the same by their labels are one."""
+    """Merge the lists of snapshots: entries with equal labels are one entry."""
     if is_sequence(key):
         return list(chain(*lists))
     if all(not isinstance(entry, (str, dict)) for entries in lists for entry in entries):
@@ -176,7 +176,7 @@ def _merge_list_snapshots(key: str, lists: list[list[Any]]) -> list[Any]:
 
 
 def _label_of(entry: Any) -> object:
-    """Return what tells an entry from the others of its list, and stays the same."""
+    """Return the constant values that distinguish an entry from others in its list."""
     if isinstance(entry, str):
         return entry
     if not isinstance(entry, dict):

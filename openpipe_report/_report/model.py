@@ -2,7 +2,7 @@
 The models of the `/report` API: seven fields, no others, every one optional.
 
 The API's numbers are JSON numbers: no string, no boolean, no NaN, and an integer stays one.
-Payloads are any JSON and are not looked into.
+Payloads are any JSON and are not validated.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ class Report(BaseModel):
     requestedAt: Annotated[Number | None, _NotNull] = None
     """When the call began: Unix time in milliseconds."""
     receivedAt: Annotated[Number | None, _NotNull] = None
-    """When its answer was complete, or had failed: Unix time in milliseconds."""
+    """When its answer was complete or its failure was known: Unix time in milliseconds."""
     reqPayload: Any = None
     """The request body; `metadata` in it holds your labels."""
     respPayload: Any = None
-    """The answer's body; of a stream, the object that the call would have returned unstreamed."""
+    """The answer's body; for a stream, the object of the same call without streaming."""
     statusCode: Annotated[Number | None, _NotNull] = None
-    """HTTP status of the answer; absent when no answer came."""
+    """HTTP status of the answer; absent if there was none."""
     errorMessage: Annotated[StrictStr | None, _NotNull] = None
-    """What went wrong, for people; absent when nothing did."""
+    """A description of the error; absent if the call succeeded."""
     tags: Annotated[dict[StrictStr, Tag] | None, _NotNull] = None
-    """What the client itself knows, under names that begin with `$`, and your own tags."""
+    """The client's own tags, whose names begin with `$`, and the user's."""
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        """Name the fields that are set, never their content: a repr ends up in logs."""
+        """Return the names of the fields, never their content: a repr may be logged."""
         return [("fields", sorted(self.model_fields_set))]
 
     def to_wire(self) -> dict[str, Any]:
@@ -71,29 +71,29 @@ class Report(BaseModel):
 
 
 class ReportSource(Protocol):
-    """What becomes a report on the reporter's thread: a call, a span, or one made by hand."""
+    """Builds a report on the reporter's thread, of a call, a span or given values."""
 
     @property
     def size(self) -> int:
-        """Bytes of memory that it holds, about."""
+        """About how many bytes of memory it takes."""
         ...
 
     @property
     def trace_id(self) -> str | None:
-        """The trace that it belongs to, 32 hexadecimal digits; sampling goes by it."""
+        """Its trace id, 32 hexadecimal digits, which decides sampling."""
         ...
 
     def discard_if_succeeded(self) -> bool:
-        """Where nothing can have failed, let go of everything unread, and return True."""
+        """If it is known to have succeeded, release its content unread, and return True."""
         ...
 
     def build(self) -> Report | None:
-        """Build the report, or None if there is none to send; if it raises, it is dropped."""
+        """Build the report; None if there is none to send. If it raises, the report is dropped."""
         ...
 
 
 class ReportFields(TypedDict, total=False):
-    """The fields of `Report` as arguments; one that is left out is absent, not null."""
+    """The fields of `Report` as arguments; a missing one is absent, not null."""
 
     requestedAt: int | float
     receivedAt: int | float

@@ -1,4 +1,4 @@
-"""Whether a text that comes in pieces is a whole JSON object, asked after any of them."""
+"""Recognition of a whole JSON object in a text that comes in pieces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ObjectScanner:
     """
     Finds the end of an object by its brackets, and only then parses the text, once.
 
-    So the time is linear in the text, however often and after however small pieces it is asked.
+    So the time is linear in the text, whatever the size of the pieces and the number of questions.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """
 One step from a Python value to JSON: its members, its items, or a scalar.
 
-Pydantic's serializer says what dates, UUIDs, decimals, paths and their like are. Containers are
-opened here, one level at a time, so that depth and number stay bounded and no iterator is used up.
+Pydantic's serializer encodes dates, UUIDs, decimals, paths and their like. Containers are opened
+here, one level at a time, so that depth and number are bounded and no iterator is consumed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def open_value(value: Any) -> Any:
     """
     Return the value's JSON form: a dict or list of any values, a scalar, or `<its type>`.
 
-    Raises whatever the value's own methods raise.
+    Exceptions of the value's own methods come out.
     """
     if isinstance(value, Enum):
         value = value.value
@@ -71,7 +71,7 @@ def _open_object(value: Any) -> Any:
 
 
 def name_of_type(value: Any) -> str:
-    """Return the name of a value's type, whatever its metaclass does."""
+    """Return the name of a value's type, without calling its metaclass."""
     name: str = type.__dict__["__name__"].__get__(type(value))
     return name
 
@@ -79,7 +79,7 @@ def name_of_type(value: Any) -> str:
 def _in_order(values: Any) -> list[Any]:
     try:
         return sorted(values)
-    except Exception:  # noqa: BLE001 - of different types, or of somebody else's
+    except Exception:  # noqa: BLE001 - values of different types, or a comparison that raises
         return list(values)
 
 
@@ -88,10 +88,10 @@ def _attributes(value: Any, names: list[str]) -> dict[str, Any]:
 
 
 def _open_array(value: Any, shape: tuple[int, ...]) -> Any:
-    """Name an array of numpy's or its like by shape and type; a scalar is its value."""
+    """Return the shape and type of an array (numpy and its like), or the value of a scalar."""
     kind = getattr(value, "dtype", "")
     if not shape and kind != "":
-        # An item of nanoseconds is a bare number.
+        # item() of nanoseconds is a plain integer.
         return str(value) if getattr(kind, "kind", "") in {"m", "M"} else value.item()
     return ", ".join(filter(None, [f"<{name_of_type(value)}", f"shape {shape}", str(kind)])) + ">"
 
@@ -99,7 +99,7 @@ def _open_array(value: Any, shape: tuple[int, ...]) -> Any:
 def _scalar(value: Any) -> Any:
     try:
         found = to_jsonable_python(value)
-    except Exception:  # noqa: BLE001 - a type that it does not know, or one with faults
+    except Exception:  # noqa: BLE001 - an unknown type, or a method that raises
         found = _by_adapter(value)
     return found if isinstance(found, (str, int, float)) else f"<{name_of_type(value)}>"
 
@@ -111,5 +111,5 @@ def _by_adapter(value: Any) -> Any:
         return None
     try:
         return TypeAdapter(kind).dump_python(value, mode="json", warnings=False)
-    except Exception:  # noqa: BLE001 - not one that has a JSON form
+    except Exception:  # noqa: BLE001 - the type has no JSON form
         return None

@@ -1,10 +1,10 @@
 """
-Ready-made `before_report` hooks: what they return is sent in place of the report.
+Ready-made `before_report` hooks. The report that a hook returns is sent in place of its argument.
 
     Reporter(before_report=chain(elide_media, mask_values, mask_keys("email", "ssn")))
 
-They make new payloads and leave those of the report they were given as they are. All of them may
-run on several threads at once.
+Hooks make new payloads and never change those of their argument. Several threads may call a hook at
+once.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MASK = "[masked]"
 
 _BASE64_FOLLOWS = re.compile(r";\s{0,8}base64,\s*", re.IGNORECASE)
 _BASE64_TEXT = re.compile(
-    # White space only within: where a line of base64 follows.
+    # White space is part of it only where another line of base64 follows.
     r"[a-z0-9+/_=%-]*(?:\s{1,2}[a-z0-9+/_=%-]{24,})*(?:\s{1,2}[a-z0-9+/_-]{1,22}={1,2})?",
     re.IGNORECASE,
 )
 _QUOTED = re.compile('"[^"]*"')
 _LONGEST_HEADER = 1024
-"""Characters between `data:` and `;base64,`."""
+"""Most characters that are searched for `data:` before `;base64,`."""
 _BASE64_LINE = re.compile("[A-Za-z0-9+/_-]+={0,2}")
 _SHORTEST_LINE = 40
 _SHORTEST = 64
@@ -50,11 +50,11 @@ _MEDIA_KEYS = frozenset(
 
 def elide_media(report: Report) -> Report:
     """
-    Replace base64 media - images, audio, files - by what it was, as `<image/png, 3072 bytes>`.
+    Replace base64 images, audio and files with their kind and size: `<image/png, 3072 bytes>`.
 
-    Data URLs are found in any string of the payloads; bare base64 (of 64 characters or more) under
-    the keys that OpenAI's API has it under: `b64_json`, `data`, `file_data`, `partial_image_b64`,
-    `result`, `audio`; and under the `base64` of a binary answer.
+    Data URLs are found in any string of the payloads. Bare base64 of 64 characters or more is found
+    under the keys that OpenAI's API uses for it: `b64_json`, `data`, `file_data`,
+    `partial_image_b64`, `result`, `audio`; and under the `base64` of a binary answer.
     """
     return _with_payloads(report, _without_media)
 
@@ -63,11 +63,11 @@ def mask_values(report: Report) -> Report:
     """
     Mask e-mail addresses, card numbers, bearer tokens and API keys in any text of the report.
 
-    `[email]`, `[card]`, `[token]` or `[api key]` stands in their place: in the strings of the
-    payloads, in tags and in the error's message. Keys of objects stay. JSON inside of strings is
-    JSON afterwards; a number that is masked in it becomes a string. A card number is one by its
-    check digit; a key by its vendor's prefix (`sk-`, `ghp_`, `AKIA`), or by the `api_key=` before
-    it. The time it takes is linear in the text.
+    They are replaced with `[email]`, `[card]`, `[token]` and `[api key]` in the strings of the
+    payloads, in tags and in the error message. Keys of objects are not changed. JSON inside of a
+    string remains valid JSON; a masked number in it becomes a string. A card number is recognised
+    by its check digit, a key by its vendor's prefix (`sk-`, `ghp_`, `AKIA`) or by an `api_key=`
+    before it. The time is linear in the length of the text.
     """
     masked = _with_payloads(report, _masked_text)
     update: dict[str, Any] = {}
@@ -80,10 +80,10 @@ def mask_values(report: Report) -> Report:
 
 def mask_keys(*names: str, pattern: str | None = None) -> Hook:
     """
-    Make a hook that replaces the values of certain keys by `[masked]`, at any depth.
+    Make a hook that replaces the values of certain keys with `[masked]`, at any depth.
 
-    Keys of the payloads, the labels in `reqPayload.metadata` among them, and of the tags. JSON
-    inside of strings (tool calls' `arguments`) is not looked into.
+    The keys of the payloads, including the labels in `reqPayload.metadata`, and of the tags are
+    compared. JSON inside of a string (a tool call's `arguments`) is not searched.
 
     Numbers of tokens are no secrets. A pattern that finds a key by its `token` alone leaves a
     number there if the key is one of counts: `max_tokens`, `promptTokenCount`. In the `usage` of
@@ -91,11 +91,11 @@ def mask_keys(*names: str, pattern: str | None = None) -> Hook:
     are always masked, and a name masks everything.
 
     Args:
-        names: Keys, in any case.
-        pattern: A regular expression that is looked for in each key.
+        names: Keys, compared without regard to case.
+        pattern: A regular expression that is searched for in each key.
 
     Raises:
-        re.error: The pattern is none.
+        re.error: The pattern is not a regular expression.
         ValueError: There is neither a name nor a pattern.
     """
     if not names and pattern is None:
@@ -142,7 +142,7 @@ def mask_keys(*names: str, pattern: str | None = None) -> Hook:
 
 
 def chain(*hooks: Hook) -> Hook:
-    """Make one hook of several: each gets what the one before returned, until one returns None."""
+    """Combine hooks: each gets the report that the previous one returned; None ends the chain."""
 
     def chained(report: Report) -> Report | None:
         current: Report | None = report
@@ -177,7 +177,7 @@ def _with_payloads(report: Report, change: Callable[[Any], Any]) -> Report:
 
 
 def _map_strings(value: Any, change: Callable[[str, str], str], key: str = "") -> Any:
-    """Make a copy with each string changed, given the key that it stands under."""
+    """Return a copy with each string replaced by `change(string, its key)`."""
     if isinstance(value, str):
         return change(value, key)
     if isinstance(value, dict):
@@ -227,7 +227,7 @@ def _elide_data_urls(text: str) -> str:
             parts.append(text[done:at])
         else:
             media = _BASE64_TEXT.match(text, at)
-            assert media is not None  # noqa: S101 - it matches nothing, too
+            assert media is not None  # noqa: S101 - it also matches an empty string
             parts.append(text[done : found.start() - len(header) + begin])
             parts.append(f"<{kind.strip() or 'data'}, {_size(media[0])} bytes>")
             at = media.end()
@@ -236,5 +236,5 @@ def _elide_data_urls(text: str) -> str:
 
 
 def _size(base64: str) -> int:
-    """How many bytes base64 stands for."""
+    """Return the number of bytes that base64 encodes."""
     return len("".join(base64.split()).rstrip("=")) * 3 // 4

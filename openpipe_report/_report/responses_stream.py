@@ -1,9 +1,9 @@
 """
 Events of the Responses API -> the response.
 
-The terminal event carries it whole, so that one is looked for first. A stream that was cut has what
-`response.created` and the items finished and begun since add up to; where a delta belongs is read
-off its event's type and indexes, so that item kinds to come are merged by the same few lines.
+The terminal event contains the whole response, so it is looked for first. The response of a stream
+that was cut is made of `response.created` and the later items. The type and indexes of an event say
+where its delta belongs, so that future kinds of items are merged by the same rules.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from openpipe_report._report.sse import describe_error_event, parse_event
 Json = dict[str, Any]
 
 _MAX_GAP = 16
-"""Parts that may be missing before one: an index without measure must not take memory."""
+"""Most parts that may be missing before one, so that a huge index takes no memory."""
 
 _TERMINAL = ("completed", "incomplete", "failed", "cancelled")
 
 
 def is_response_event(event: Json) -> bool:
-    """Whether an event is one of the Responses API."""
+    """Return whether an event belongs to the Responses API."""
     kind = event.get("type")
     return isinstance(kind, str) and kind.startswith("response.")
 
@@ -50,7 +50,7 @@ def find_whole_response(texts: list[str]) -> tuple[Json, str | None] | None:
 
 
 def assemble_response(events: list[Json]) -> tuple[Json, str | None]:
-    """Build the response, and the error that the stream told, from its events."""
+    """Build the response from its events; return it and the error in the stream."""
     response: Json = {}
     items = _Items()
     error: str | None = None
@@ -73,15 +73,15 @@ def _error_of(response: Json) -> str | None:
 
 
 class _Items:
-    """The output of a response, as far as it has come."""
+    """Collects the output items of a response."""
 
     def __init__(self) -> None:
         self._items: dict[int, Json] = {}
         self._texts: dict[tuple[int, str], tuple[Json, list[str]]] = {}
-        """By part and field: the pieces of a text that is not done yet. Joined once, at the end."""
+        """The pieces of each unfinished text, by part and field; joined once, at the end."""
 
     def apply(self, index: int, kind: str, event: Json) -> None:
-        """Apply an event to the item it belongs to: `<thing>.<verb>`, as `output_text.delta`."""
+        """Apply an event to its item. Its kind is `<thing>.<verb>`, such as `output_text.delta`."""
         thing, _, verb = kind.rpartition(".")
         if isinstance(event.get("item"), dict):
             self._items[index] = event["item"]
@@ -124,7 +124,7 @@ class _Items:
 
 
 def _find_part(item: Json, event: Json) -> Json:
-    """Find the part of an item that an event speaks of; the item itself if it names none."""
+    """Find the part of an item that an event belongs to; the item itself if it has no index."""
     for key, field in (("summary_index", "summary"), ("content_index", "content")):
         index = event.get(key)
         if isinstance(index, int) and index >= 0:

@@ -1,9 +1,9 @@
 """
-Which reports are sent: a trace is sent whole or not at all, failures always are.
+Sampling by trace: a trace is sent as a whole or not at all; failures are always sent.
 
-The trace id decides, so that the calls and spans of one trace share one decision wherever they are
-made. A failure keeps the rest of its trace: the reports that are built after it, its parents among
-them. A report that belongs to no trace is decided by itself.
+The trace id decides, so that the calls and spans of one trace share the decision in every process.
+After a failure the rest of its trace is sent too, including its parents. A report without a trace
+is sampled by itself.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ _FAILURE = re.compile(
     rb'|"(?:type|object)"\s*:\s*"error"'
     rb'|"status"\s*:\s*"(?:failed|incomplete|cancelled)"'
 )
-"""What a failure told in the body of a 200 has in it; the same inside of a text is escaped."""
+"""Signs of an error in the body of a 200; inside of a text, quotes are escaped."""
 
 _COMPLETE = (b"data: [DONE]", b"data:[DONE]", b'"response.completed"')
 _TAIL = 64 * 1024
 
 
 class FailedTraces:
-    """The traces in which something failed, the newest of them. Shared without a lock."""
+    """The newest traces with a failure. Shared without a lock."""
 
     def __init__(self, limit: int = _MAX_FAILED) -> None:
         self._limit = limit
         self._ids: OrderedDict[str, None] = OrderedDict()
 
     def add(self, trace_id: str) -> None:
-        """Remember a trace; the oldest is forgotten where there are too many."""
+        """Add a trace; drop the oldest ones beyond the limit."""
         self._ids[trace_id] = None
         while len(self._ids) > self._limit:
             try:
@@ -49,11 +49,11 @@ class FailedTraces:
 
 
 failed_traces = FailedTraces()
-"""Of the whole process: the calls and spans of a trace may go through several reporters."""
+"""The process has one set: the calls of a trace may go through several reporters."""
 
 
 def is_sampled(trace_id: str | None, rate: float) -> bool:
-    """Return whether a report is sent although nothing is known to have failed."""
+    """Return whether a report without a failure is sent."""
     if rate >= 1:
         return True
     if trace_id is None:
@@ -64,11 +64,11 @@ def is_sampled(trace_id: str | None, rate: float) -> bool:
     return share < rate
 
 
-def tells_no_failure(body: bytes, *, is_stream: bool) -> bool:
+def contains_no_error(body: bytes, *, is_stream: bool) -> bool:
     """
-    Return whether the body of an answer with status 200 surely tells no failure.
+    Return whether the body of an answer with status 200 is known to contain no error.
 
-    It is looked for without decoding anything: False means that the answer has to be read.
+    The bytes are searched without decoding; False means that the answer has to be decoded.
     """
     if is_stream and not any(sign in body[-_TAIL:] for sign in _COMPLETE):
         return False

@@ -21,13 +21,13 @@ MAX_NODES = 2_000_000
 _REST = "<left out: too many values>"
 _REPEATED = "<left out: repeated too often>"
 _HUGE = 2**2000
-"""Shorter integers are read by every Python, whatever `sys.set_int_max_str_digits()` was told."""
+"""Every Python reads shorter integers, whatever `sys.set_int_max_str_digits()` is set to."""
 _NUMBERS = {int, float}
 _MANY = 16
 
 
 class JsonSanitizer:
-    """Makes a JSON value of any value, and raises nothing of its methods' making."""
+    """Makes a JSON value of any value; exceptions of its methods never come out."""
 
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
@@ -41,11 +41,11 @@ class JsonSanitizer:
 
     @property
     def size(self) -> int:
-        """Bytes of memory that the values hold, about."""
+        """Return about how many bytes of memory the values take."""
         return self._characters + 32 * (MAX_NODES - self._left)
 
     def sanitize(self, value: object) -> object:  # noqa: PLR0912 - one frame a level
-        """Return a JSON value; takes one frame of the stack for each level."""
+        """Return a JSON value. Each level takes one frame of the stack."""
         self._left -= 1
         kind = type(value)
         if kind is str:
@@ -97,7 +97,7 @@ class JsonSanitizer:
             self._path.discard(me)
 
     def _numbers(self, values: list[object] | tuple[object, ...]) -> list[object] | None:
-        """Copy a list of nothing but finite numbers; None if it is another."""
+        """Copy a list of finite numbers; None if it contains other values."""
         if not set(map(type, values)) <= _NUMBERS or len(values) > self._left:
             return None
         if not all(map(math.isfinite, values)):  # type: ignore[arg-type]
@@ -115,12 +115,12 @@ def sanitize_scalar(value: object) -> object:
         return value if math.isfinite(value) else _name_of(value)
     if issubclass(type(value), str):
         return value
-    opened = open_value(value)  # what stood for it is no JSON either: an Enum of dates
+    opened = open_value(value)  # the opened value is not JSON either, as with an Enum of dates
     return opened if isinstance(opened, str) else f"<{name_of_type(value)}>"
 
 
 def name_of_key(key: Any) -> str:
-    """Name a member as `json` does; where that has no name, by its value."""
+    """Return the name of a member as `json` does, or the JSON form of its key."""
     if issubclass(type(key), str):
         return str.__str__(key)
     try:

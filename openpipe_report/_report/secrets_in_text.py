@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     Find = Callable[[re.Match[str]], Edit | None]
 
 _WINDOW = 64 * 1024
-"""Characters in which matches are looked for at once: for one or two milliseconds."""
+"""Characters that are searched at once: for one or two milliseconds."""
 _MARGIN = 16 * 1024
-"""Characters that are searched beyond a window, so that no match that starts in it is missed."""
+"""Characters that are searched after a window, for matches that begin in it."""
 _CONTEXT = 32
-"""Characters before a match that can say what it is."""
+"""Characters before a match that are compared to tell its kind."""
 
 _ESCAPED_LETTER = re.compile(
     r"\\{1,32}u(?!0022|005[cC]|007[fF])(00[2-7a-fA-F][0-9a-fA-F]|0[1-4][0-9a-fA-F]{2})"
@@ -34,7 +34,7 @@ _ESCAPED_LETTER = re.compile(
 
 
 def _edge(after: str) -> str:
-    """Make a pattern for what has an edge of a word, or the end of an escape, before it."""
+    """Make a pattern that matches after an edge of a word or after an escape."""
     return (
         rf"(?:(?<![A-Za-z0-9_-]{after})|(?<=\\[bfnrt]{after})|(?<=\\u[0-9A-Fa-f]{{4}}{after})"
         rf"|(?<=%[0-9A-Fa-f]{{2}}{after})|(?<=%25[0-9A-Fa-f]{{2}}{after}))"
@@ -55,7 +55,7 @@ _USER_CHARACTERS = "".join(
 )
 _LONGEST_USER = 128
 _CARD = re.compile(
-    # It matches the first group of the digits alone: another card may begin at the second.
+    # The match is the first group of digits alone: another card may begin at the second.
     r"[2-6](?:(?<![0-9].)(?<![0-9]\..)(?<!\\u.)|(?<=\\u[0-9A-Fa-f]{4}.)|(?<=%[0-9A-Fa-f]{2}.))"
     r"(?=([0-9]{3}(?:(?:[ \u00a0-]|%20)?[0-9]){8,15})(?![0-9]))[0-9]+"
 )
@@ -79,13 +79,13 @@ _OWN_ISSUER = re.compile("[3-6]|2[2-7]")
 """How the numbers of cards begin (ISO/IEC 7812): 3 to 6, or 22 to 27."""
 _JSON_MEMBER = re.compile(r"(\\{0,16}\")\s{0,4}:\s{0,4}\Z")
 _DOUBLED = bytes(2 * digit - 9 * (digit > 4) for digit in range(10)).ljust(256, b"\0")  # noqa: PLR2004
-"""What Luhn's check adds for each digit in every second place."""
+"""The value that Luhn's check adds for a digit in every second place."""
 _DIGITS = bytes(range(10))
 _FROM_ASCII = bytes(48) + _DIGITS + bytes(198)
 
 
 def mask_secrets(text: str) -> str:
-    """Replace e-mail addresses, card numbers, bearer tokens and API keys by what they were."""
+    """Replace e-mail addresses, card numbers, bearer tokens and API keys with their kind."""
     read = text
     if "\\u" in text:
         read = _ESCAPED_LETTER.sub(lambda match: chr(int(match[1], 16)), text)
@@ -100,7 +100,7 @@ def mask_secrets(text: str) -> str:
 
 
 def mask_named_value(name: str, value: str) -> str:
-    """Mask a value that the name before it (`x-api-key`, `Authorization`) makes a secret."""
+    """Mask a value whose name (`x-api-key`, `Authorization`) says that it is a secret."""
     begin = 0
     if name[-16:].casefold().endswith("authorization"):
         found = _CREDENTIALS.match(value)
@@ -118,7 +118,7 @@ def mask_named_value(name: str, value: str) -> str:
 
 
 def _replace(pattern: re.Pattern[str], find: Find, text: str) -> str:
-    """Make the edits that `find` makes of a pattern's matches, window by window."""
+    """Apply the edits that `find` returns for matches of a pattern, window by window."""
     parts: list[str] = []
     done = at = 0
     while at < len(text):
@@ -139,7 +139,7 @@ def _replace(pattern: re.Pattern[str], find: Find, text: str) -> str:
 
 
 def _edit(match: re.Match[str], mask: str, begin: int | None = None) -> Edit:
-    """Mask a match, but for the end of an escape at its beginning."""
+    """Return the edit that masks a match, without the rest of an escape at its beginning."""
     begin = match.start() if begin is None else begin
     escape = _REST_OF_ESCAPE.match(match.string, begin)
     return min(escape.end() if escape else begin, match.end()), match.end(), mask
@@ -150,7 +150,7 @@ def _before(text: str, at: int) -> str:
 
 
 def _is_random(text: str) -> bool:
-    """Whether it looks like a key, not like words: with a digit, or long and in one piece."""
+    """Return whether a text looks like a key, not like words: it has a digit or a long part."""
     return any("0" <= char <= "9" for char in text) or max(map(len, re.split("[-_./]", text))) >= 16  # noqa: PLR2004
 
 
@@ -173,7 +173,7 @@ def _find_credentials(match: re.Match[str]) -> Edit | None:
 
 
 def _is_user_and_password(text: str) -> bool:
-    """Whether it is base64 of a name, a colon and a password (RFC 7617)."""
+    """Return whether a text is base64 of a name, a colon and a password (RFC 7617)."""
     base64 = re.split("[^A-Za-z0-9+/]", text[:1024], maxsplit=1)[0]
     return b":" in b64decode(base64[: len(base64) // 4 * 4])
 
@@ -193,7 +193,7 @@ def _find_api_key(match: re.Match[str]) -> Edit | None:
 
 
 def _find_card(match: re.Match[str]) -> Edit | None:
-    """Find the longest card that begins with a group of digits; dates or codes may follow it."""
+    """Find the longest card number at a group of digits; a date or code may follow it."""
     groups = _CARD_SEPARATOR.split(match[0][0] + match[1])
     while len(digits := "".join(groups[::2])) >= 12:  # noqa: PLR2004 - ISO/IEC 7812
         if _is_card(digits):

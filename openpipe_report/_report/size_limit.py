@@ -1,9 +1,9 @@
 """
-Cutting a report to a limit: weighed once, then cut in one pass.
+Cutting a report to a size limit: its values are weighed once and cut in one pass.
 
-Every value has a share of the limit. What needs less than an equal share keeps all of it, and what
-is left goes to the larger ones: so one long string is cut where the rest is short, and of a list of
-vectors each is. Whatever is cut says so, and how much of it there was.
+Every value has a share of the limit. A value that needs less than an equal share is kept whole, and
+the rest of its share goes to larger values: a single long string is cut beside short ones, and of a
+list of vectors each is cut. A mark in each cut value gives its original size.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import json
 from typing import Any
 
 _SMALLEST_SHARE = 96
-"""Bytes with which a value can still say something; with less, members are left out."""
+"""Least bytes for a useful value; with less, members are left out."""
 _MARK = 64
-"""Bytes for the mark of a cut."""
+"""Bytes for the mark of a cut value."""
 _PIECE = 64 * 1024
 
 _encode_string = json.encoder.encode_basestring_ascii
@@ -22,13 +22,13 @@ _encode_string = json.encoder.encode_basestring_ascii
 
 def cut_to_limit(fields: dict[str, Any], limit: int) -> dict[str, Any]:
     """
-    Cut what is too large in a report's fields, so that their JSON has about `limit` bytes.
+    Cut the largest values of a report's fields, so that their JSON has about `limit` bytes.
 
     Args:
-        fields: Plain JSON values by name; all of the names stay.
+        fields: JSON values by name; all names are kept.
         limit: Bytes.
     """
-    scale = _Scale()
+    scale = _Weigher()
     weights = {name: scale.weigh(value) for name, value in fields.items()}
     room = limit - 2 - sum(len(name) + 4 for name in fields)
     level = _level(list(weights.values()), room)
@@ -36,7 +36,7 @@ def cut_to_limit(fields: dict[str, Any], limit: int) -> dict[str, Any]:
 
 
 def _level(weights: list[int], room: int) -> int:
-    """Return the largest share that all can have who need it, where others need less."""
+    """Return the largest share that every value can have, if smaller values take what they need."""
     left = len(weights)
     for weight in sorted(weights):
         if weight * left > room:
@@ -46,14 +46,14 @@ def _level(weights: list[int], room: int) -> int:
     return max(weights, default=0)
 
 
-class _Scale:
-    """Knows the bytes of each container and string that it has weighed."""
+class _Weigher:
+    """Weighs values and cuts them; it keeps the weight of each container and long string."""
 
     def __init__(self) -> None:
         self._weights: dict[int, int] = {}
 
     def weigh(self, value: Any) -> int:
-        """Return the bytes of a value's JSON, or a few more."""
+        """Return the size of a value's JSON, rounded up."""
         if isinstance(value, str):
             if len(value) < _MARK:
                 return len(_encode_string(value))
@@ -79,7 +79,7 @@ class _Scale:
         return self.weigh(value) if found is None else found
 
     def cut(self, value: Any, share: int) -> Any:
-        """Return the value, or as much of it as its share has room for, and a mark."""
+        """Return the value, or the part of it that fits into its share, and a mark."""
         if not isinstance(value, (str, dict, list)) or self._known(value) <= share:
             return value
         if isinstance(value, str):
@@ -118,7 +118,7 @@ class _Scale:
 
 
 def _first_that_fit(weights: list[int], room: int) -> tuple[int, int]:
-    """Return how many from the first on have room, and the share that a large one has of it."""
+    """Return how many values fit, from the first one, and the share of a large one."""
     level = max(_SMALLEST_SHARE, room // 8)
     count = 0
     for weight in weights:

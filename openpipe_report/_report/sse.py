@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 DONE = "[DONE]"
-"""What OpenAI and most others send as the data of the last event."""
+"""The data of the last event, at OpenAI and most others."""
 
 
 def split_events(body: bytes) -> tuple[list[str], bool]:
@@ -47,7 +47,7 @@ def split_events(body: bytes) -> tuple[list[str], bool]:
             texts.append(found)
     if DONE in texts:
         return texts[: texts.index(DONE)], True
-    if DONE in text:  # with more after it, or in a text of the answer
+    if DONE in text:  # followed by other text, or inside of the answer's text
         for position, event in enumerate(texts):
             if event.startswith(DONE):
                 return texts[:position], True
@@ -63,7 +63,7 @@ def _split_plain(text: str) -> list[str] | None:
 
 
 def _read_block(block: str) -> str:
-    """Return the data of one event; an error that only its field names tell becomes an object."""
+    """Return the data of one event; an error named by the event's fields becomes an object."""
     if block.startswith("data:") and "\n" not in block:
         return block[5:].removeprefix(" ")
     lines: list[str] = []
@@ -109,7 +109,7 @@ def parse_event(text: str) -> Any:
 
 
 def has_infinity(value: Any) -> bool:
-    """Whether a number in it is out of a float's range: `parse_json` keeps it as it was written."""
+    """Return whether a number is out of range; `parse_json` would return it as a string."""
     stack = [value]
     while stack:
         value = stack.pop()
@@ -123,7 +123,7 @@ def has_infinity(value: Any) -> bool:
 
 
 def describe_error_event(error: Any) -> str:
-    """Return the message of an error that a stream told, in the upstream's own words if any."""
+    """Return the message of an error in a stream, or a general one."""
     for _ in range(3):  # some wrap the error's object once more
         if not isinstance(error, dict):
             break

@@ -1,8 +1,8 @@
 """
 A stream's bytes -> the object that the same call would have returned unstreamed.
 
-What a stream holds is told by its events: `FORMATS` lists what can be recognised, the first one
-that fits is taken. Pure functions over bytes and JSON values.
+The events of a stream tell its format: the first of `FORMATS` that recognises them is used. All
+functions are pure, over bytes and JSON values.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 BATCH_SIZE = 256
-"""Events that are parsed together: one that is odd makes only its own batch slow."""
+"""Events that are parsed together; a broken event slows down its own batch only."""
 
 _TERMINAL = frozenset(
     {
@@ -43,25 +43,25 @@ _TERMINAL = frozenset(
     }
 )
 _ENDINGS = ("completed", "done", "failed", "incomplete", "cancelled", "error", "message_stop")
-"""How the types of last events end, at endpoints that are not known."""
+"""Ends of the types of terminal events, at unknown endpoints."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AssembledStream:
-    """What a stream assembles to."""
+    """The answer that a stream was assembled to."""
 
     value: Any
-    """The answer; of a stream that was cut, as far as it had come."""
+    """The answer, or the received part of it."""
     complete: bool
-    """Whether all of the answer came: its terminal event, or the end of every choice."""
+    """Whether the terminal event, or the end of every choice, was received."""
     error: str | None = None
-    """The error that the stream told."""
+    """The error in the stream."""
     ended: bool = False
-    """Whether the terminal event came. Without it, usage may be missing from a complete answer."""
+    """Whether the terminal event was received; without it, usage may be missing."""
     has_known_end: bool = True
-    """Whether its format says how it ends: what is of a vendor's own shape just ends."""
+    """Whether the format defines a terminal event; a vendor's own format may not."""
     is_whole: bool = False
-    """Whether the terminal event carried all of the answer, so that nothing else matters."""
+    """Whether the terminal event contained the whole answer."""
 
 
 class StreamFormat(NamedTuple):
@@ -69,7 +69,7 @@ class StreamFormat(NamedTuple):
 
     recognises: Callable[[list[Json]], bool]
     assembles: Callable[[list[Json], int | None], tuple[Any, bool, str | None]]
-    """From events and the number of choices that were asked for: value, complete, error."""
+    """Takes the events and the number of requested choices; returns value, complete, error."""
 
 
 def assemble(
@@ -78,11 +78,12 @@ def assemble(
     """
     Assemble the body of an event stream.
 
-    What follows the terminal event (`[DONE]`, `response.completed` and kin, an error) is ignored.
+    Events after the terminal event (`[DONE]`, `response.completed` and its like, an error) are
+    ignored.
 
     Args:
-        body: The stream, as far as it came.
-        n: How many choices were asked for; None if that is not known.
+        body: The received part of the stream.
+        n: The number of requested choices; None if it is unknown.
         batch_size: How many events are parsed together.
 
     Returns:
@@ -128,7 +129,7 @@ def _assemble_events(
 
 
 def is_terminal(event: Json) -> bool:
-    """Whether nothing of the answer can follow this event."""
+    """Return whether an event is the last one of its stream."""
     kind = event.get("type")
     return (isinstance(kind, str) and kind in _TERMINAL) or bool(event.get("error"))
 
@@ -147,7 +148,7 @@ def _is_typed(events: list[Json]) -> bool:
 
 
 def _keep_typed(events: list[Json], _n: int | None) -> tuple[Any, bool, str | None]:
-    """Keep the events of other endpoints as they came."""
+    """Return the events of other endpoints unchanged."""
     last = events[-1]
     error = last.get("error") or (last if last.get("type") == "error" else None)
     finished = str(last["type"]).endswith(_ENDINGS)
@@ -159,4 +160,4 @@ FORMATS = (
     StreamFormat(_is_typed, _keep_typed),
     StreamFormat(lambda _events: True, assemble_chat),
 )
-"""Every kind of stream that can be recognised, in the order in which it is tried."""
+"""Every known format, in the order in which they are tried."""

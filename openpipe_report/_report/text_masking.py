@@ -1,9 +1,9 @@
 """
 Masking text so that JSON in it stays JSON.
 
-In JSON - the whole text, or a part of it - each string is masked by what it says, not by how it is
-escaped, and JSON inside of such a string likewise. A number becomes a string. Nothing is written
-anew but what is masked.
+The whole text, or a part of it, may be JSON. Each string in it is decoded, masked and encoded
+again, and so is JSON inside of such a string. A masked number becomes a string. All other text is
+kept byte for byte.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _CHARACTERS = re.compile(r"(?:[^\\]|\\(?:u.{4}|.)?){1,16384}", re.DOTALL)
 
 def mask_text(text: str, name: str = "") -> str:
     """
-    Replace e-mail addresses, card numbers, bearer tokens and API keys by what they were.
+    Replace e-mail addresses, card numbers, bearer tokens and API keys with their kind.
 
     Args:
-        text: Any text; what is JSON in it is JSON afterwards.
-        name: The key under which the text stands.
+        text: Any text; JSON in it remains valid JSON.
+        name: The key of the text.
     """
     text = mask_named_value(name, text) if name else text
     masked = mask_secrets(text)
@@ -56,9 +56,9 @@ def mask_text(text: str, name: str = "") -> str:
 
 class _JsonMasker:
     """
-    Masks the JSON value that begins at a place in a text, as far as it is JSON.
+    Masks the JSON value at an index of a text.
 
-    What is no JSON from some member on ends before that member.
+    If the text stops being JSON in the middle of a value, its last complete member is the end.
     """
 
     def __init__(self, text: str, start: int) -> None:
@@ -67,9 +67,9 @@ class _JsonMasker:
         self._done = start
         self._name = ""
         self.stopped = start
-        """Where reading stopped, for the end of the value or an error."""
+        """Index of the value's end, or of the first error."""
         self.end = self._read(start)
-        """Where the part that is JSON ends."""
+        """Index after the part that is JSON."""
         self.is_masked = bool(self._parts)
         self.masked = "".join([*self._parts, text[self._done : self.end]])
         """That part, masked."""
@@ -160,10 +160,10 @@ def _end_of_string(text: str, begin: int) -> int:
 
 def _decode(raw: str) -> str:
     """
-    Return what the inside of a JSON string says.
+    Return the text of the inside of a JSON string.
 
     Raises:
-        ValueError: It has an escape that JSON does not know.
+        ValueError: It contains an unknown escape.
     """
     if "\\" not in raw:
         return raw

@@ -1,9 +1,8 @@
 """
-Runs of chunks that differ in their texts alone, merged before the rest of the stream is read.
+Runs of chunks that differ only in their texts, merged before the rest of the stream is parsed.
 
-A long stream is mostly such runs. To keep every one of its chunks until the end takes a kilobyte a
-token, and the garbage collector's time. This changes no result: what is not surely a run is left
-to the rules of `merging`.
+A long stream consists mostly of such runs. All of its chunks would take a kilobyte a token and the
+garbage collector's time. No result changes: other chunks are left to the rules of `merging`.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ Json = dict[str, Any]
 
 
 class _NotARunError(Exception):
-    """The chunks differ in more than their texts."""
+    """The chunks differ in other values than their texts."""
 
 
 def merge_run(chunks: list[Any]) -> Json | None:
-    """Merge chunks that differ in the texts of their deltas alone; None if they differ in more."""
+    """Merge chunks that differ only in the texts of their deltas; None for other chunks."""
     first = chunks[0]
     if not isinstance(first, dict) or "choices" not in first or "type" in first or "error" in first:
         return None
@@ -80,7 +79,7 @@ def _join(values: list[Any]) -> str:
 
 
 def _constant(values: list[Any]) -> Any:
-    """Return the value that all are; a list may be a piece of one, even if it is the same."""
+    """Return the one value of a column. Lists are refused: equal ones may be pieces."""
     if values.count(values[0]) != len(values) or _has_list(values[0]):
         raise _NotARunError
     return values[-1]

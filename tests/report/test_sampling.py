@@ -12,7 +12,7 @@ from support.backend import HANG_GUARD, Backend
 from support.shapes import api_error, chat_chunks, chat_completion, response
 
 from openpipe_report import Reporter, span
-from openpipe_report._report.sampling import FailedTraces, is_sampled, tells_no_failure
+from openpipe_report._report.sampling import FailedTraces, contains_no_error, is_sampled
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -85,8 +85,8 @@ def test_a_failure_keeps_its_trace(make_caller, scripted, backend):
 )
 def test_failure_in_a_200(body):
     """A failure that is told in the body of a 200 is seen without decoding it."""
-    assert not tells_no_failure(json.dumps(body).encode(), is_stream=False)
-    assert not tells_no_failure(json.dumps(body, indent=2).encode(), is_stream=False)
+    assert not contains_no_error(json.dumps(body).encode(), is_stream=False)
+    assert not contains_no_error(json.dumps(body, indent=2).encode(), is_stream=False)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_failure_in_a_200(body):
 )
 def test_signs(body, is_stream, expected):
     """Null is no failure, nor is a text about one; a stream without its end has to be read."""
-    assert tells_no_failure(body, is_stream=is_stream) is expected
+    assert contains_no_error(body, is_stream=is_stream) is expected
 
 
 def test_share():
