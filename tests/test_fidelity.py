@@ -429,7 +429,7 @@ HOOKS = {
     "request": (call_module.Call, "on_request"),
     "response": (call_module.Call, "on_response"),
     "taking": (call_module.Call, "_take"),
-    "opening": (call_module.Call, "_open"),
+    "opening": (call_module.Call, "_record_stream"),
     "recording": (call_module, "record_stream"),
     "chunk": (call_module.Call, "on_chunk"),
     "reading": (call_module.Call, "on_read"),
