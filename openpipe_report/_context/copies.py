@@ -40,7 +40,7 @@ def carry_into_copies(variable: contextvars.ContextVar[Any], find: Find) -> None
         find: Returns its value for copies that a frame makes; None if that is what it holds.
     """
     if contextvars.copy_context is _copy_context:
-        _replace_copy_context(_ContextCopier(variable, find))
+        _replace_copy_context(_make_copier(variable, find))
     loop = asyncio._get_running_loop()  # noqa: SLF001 - one of asyncio.__all__
     if loop is not None:
         factory = loop.get_task_factory()
@@ -55,20 +55,20 @@ def _replace_copy_context(copy_context: Any) -> None:
             names["copy_context"] = copy_context
 
 
-class _ContextCopier:
-    """Stands for `contextvars.copy_context()`."""
+def _make_copier(variable: contextvars.ContextVar[Any], find: Find) -> Any:
+    """Make a function that stands for `contextvars.copy_context()`."""
 
-    def __init__(self, variable: contextvars.ContextVar[Any], find: Find) -> None:
-        self._variable = variable
-        self._find = find
-
-    def __call__(self) -> contextvars.Context:
+    def copy_context() -> contextvars.Context:
         context = _copy_context()
         if open_blocks:
-            value = _find_guarded(self._find, sys._getframe(1))  # noqa: SLF001 - the public ways are slow
+            value = _find_guarded(find, sys._getframe(1))  # noqa: SLF001 - the public ways are slow
             if value is not None:
-                context.run(self._variable.set, value)
+                context.run(variable.set, value)
         return context
+
+    copy_context.__module__ = _copy_context.__module__
+    copy_context.__qualname__ = _copy_context.__qualname__
+    return copy_context
 
 
 class _TaskFactory:

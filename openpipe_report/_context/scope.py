@@ -19,6 +19,7 @@ from openpipe_report._context.binding import (
 )
 from openpipe_report._context.copies import carry_into_copies
 from openpipe_report._context.entering import generator_of
+from openpipe_report._log import run_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,7 +146,7 @@ def enter_scope(
         # Without other generators: their blocks could form a chain that grows with each of them.
         token.outer = around.without_generators
         token.bind(generator, inner)
-        carry_into_copies(scope, _scope_for_copies)
+        run_guarded("preparing copies of contexts", carry_into_copies, scope, _scope_for_copies)
     scope.set(inner)
 
 

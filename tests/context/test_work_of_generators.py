@@ -231,6 +231,50 @@ async def test_task_factory():
     assert len(made) == 5
 
 
+def test_loop_without_task_factories(caplog):
+    """An event loop that knows no task factories does not fail the program's block."""
+
+    class Loop(asyncio.SelectorEventLoop):
+        def get_task_factory(self):
+            raise NotImplementedError
+
+    async def work():
+        with opt_out():
+            for _ in range(2):
+                yield await asyncio.to_thread(labels)
+
+    async def main():
+        stream = work()
+        for _ in range(2):
+            assert await in_a_task(stream) == OPTED_OUT
+        await stream.aclose()
+
+    loop = Loop()
+    try:
+        loop.run_until_complete(main())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
+    assert [line for line in caplog.messages if "NotImplementedError" in line]
+
+
+async def test_work_of_a_generator_that_is_closed():
+    """Tasks that the cleanup of an async generator starts are in the block."""
+    found = []
+
+    async def work():
+        with opt_out():
+            try:
+                yield
+            finally:
+                found.append(await by_gather())
+
+    stream = work()
+    await in_a_task(stream)
+    await asyncio.create_task(stream.aclose())
+    assert found == [OPTED_OUT]
+
+
 # Work that a step of a plain generator starts.
 
 
