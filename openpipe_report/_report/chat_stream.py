@@ -12,8 +12,7 @@ from typing import Any
 
 from openpipe_report._report.merge_rules import PADDING
 from openpipe_report._report.merging import (
-    column,
-    keys_of,
+    columns_of,
     merge_delta_values,
     merge_deltas,
     merge_logprobs,
@@ -59,14 +58,14 @@ def merge_chunks(events: list[Json]) -> Json:
         for event in events
         if "choices" in event or not _is_ping(event)
     ]
+    columns = columns_of(chunks)
+    choices = columns.pop("choices")
     whole = {
-        key: _pick_object(column(chunks, key))
-        if key == "object"
-        else merge_snapshot_values(key, column(chunks, key))
-        for key in keys_of(chunks)
-        if key not in PADDING and key != "choices"
+        key: _pick_object(values) if key == "object" else merge_snapshot_values(key, values)
+        for key, values in columns.items()
+        if key not in PADDING
     }
-    whole["choices"] = _merge_choices(column(chunks, "choices"))
+    whole["choices"] = _merge_choices(choices)
     return whole
 
 
@@ -126,8 +125,7 @@ def _merge_choices_apart(lists: list[Any]) -> list[Json]:
 
 def _merge_choice(choices: list[Json]) -> Json:
     merged: Json = {}
-    for key in keys_of(choices):
-        values = column(choices, key)
+    for key, values in columns_of(choices).items():
         if key == "delta":
             merged[key] = merge_deltas(
                 [value for value in values if isinstance(value, dict)] or [{}]

@@ -26,11 +26,6 @@ from openpipe_report._report.merge_rules import (
 Json = dict[str, Any]
 
 
-def keys_of(objects: list[Json]) -> list[str]:
-    """Return every key of the objects, in the order of their first appearance."""
-    return list(dict.fromkeys(chain.from_iterable(objects)))
-
-
 def column(objects: list[Json], key: str) -> list[Any]:
     """Return the values of a key, of the objects that have it."""
     try:
@@ -39,16 +34,28 @@ def column(objects: list[Json], key: str) -> list[Any]:
         return [value[key] for value in objects if key in value]
 
 
+def columns_of(objects: list[Json]) -> dict[str, list[Any]]:
+    """Return the column of every key of the objects, in the order of their first appearance."""
+    keys = dict.fromkeys(chain.from_iterable(objects))
+    if len(keys) * len(objects) <= 4 * sum(map(len, objects)):
+        return {key: column(objects, key) for key in keys}
+    columns: dict[str, list[Any]] = {key: [] for key in keys}
+    for value in objects:
+        for key, item in value.items():
+            columns[key].append(item)
+    return columns
+
+
 def merge_deltas(deltas: list[Json]) -> Json:
     """Merge the objects of deltas."""
     if len(deltas) == 1:
         return deltas[0]
-    return {key: merge_delta_values(key, column(deltas, key)) for key in keys_of(deltas)}
+    return {key: merge_delta_values(key, values) for key, values in columns_of(deltas).items()}
 
 
 def merge_snapshots(snapshots: list[Json]) -> Json:
     """Merge the objects of snapshots."""
-    return {key: merge_snapshot_values(key, column(snapshots, key)) for key in keys_of(snapshots)}
+    return {key: merge_snapshot_values(key, found) for key, found in columns_of(snapshots).items()}
 
 
 def merge_delta_values(key: str, values: list[Any]) -> Any:
@@ -98,8 +105,7 @@ def merge_logprobs(values: list[Any]) -> Any:
     if len(present) < 2 or not all(isinstance(value, dict) for value in present):  # noqa: PLR2004
         return present[-1] if present else None
     merged: Json = {}
-    for key in keys_of(present):
-        found = column(present, key)
+    for key, found in columns_of(present).items():
         lists = [value for value in found if isinstance(value, list)]
         merged[key] = list(chain(*lists)) if lists else merge_snapshot_values(key, found)
     return merged

@@ -212,6 +212,28 @@ def test_time_is_linear(chunk):
     assert fastest(repeated(chunk, 8_000)) < 9 * fastest(repeated(chunk, 2_000))
 
 
+@pytest.mark.parametrize("place", ["envelope", "delta", "choice"])
+def test_keys_that_differ_in_each_chunk(place):
+    """Any number of keys is merged in linear time, wherever they are."""
+
+    def body(count):
+        chunks = [text_chunk("x") for _ in range(count)]
+        for number, chunk in enumerate(chunks):
+            [choice] = chunk["choices"]
+            objects = {"envelope": chunk, "delta": choice["delta"], "choice": choice}
+            objects[place][f"key_{number}"] = number
+        return b"".join(repeated(chunk, 1)[:-14] for chunk in chunks)
+
+    assert fastest(body(4_000)) < 9 * fastest(body(1_000))
+    whole = assemble(body(300)).value
+    objects = {
+        "envelope": whole,
+        "delta": whole["choices"][0]["message"],
+        "choice": whole["choices"][0],
+    }
+    assert all(objects[place][f"key_{number}"] == number for number in range(300))
+
+
 def test_arguments_that_may_be_whole_after_each_piece():
     """Whether they are is found out in linear time, where ids of their own raise the question."""
 
