@@ -48,9 +48,10 @@ class JsonSanitizer:
         """Return a JSON value. Each level takes one frame of the stack."""
         self._left -= 1
         kind = type(value)
-        if kind is str:
-            self._characters += len(value)  # type: ignore[arg-type]
-            return value
+        if issubclass(kind, str):
+            text = str.__str__(value)  # without a subclass's methods
+            self._characters += len(text)
+            return text
         if value is None or kind is bool or (kind is float and math.isfinite(value)):  # type: ignore[arg-type]
             return value
         if kind is int and -_HUGE < value < _HUGE:  # type: ignore[operator]
@@ -60,7 +61,7 @@ class JsonSanitizer:
             return "<circular>"
         self._path.add(me)
         try:
-            if issubclass(kind, (str, int, float)):  # a mock says that it is anything
+            if issubclass(kind, (int, float)):  # a mock says that it is anything
                 return sanitize_scalar(value)
             if len(self._path) > self._max_depth:
                 return f"<{name_of_type(value)} nested deeper than {self._max_depth}>"
@@ -100,7 +101,10 @@ class JsonSanitizer:
         """Copy a list of finite numbers; None if it contains other values."""
         if not set(map(type, values)) <= _NUMBERS or len(values) > self._left:
             return None
-        if not all(map(math.isfinite, values)):  # type: ignore[arg-type]
+        try:
+            if not all(map(math.isfinite, values)):  # type: ignore[arg-type]
+                return None
+        except OverflowError:  # an integer out of a float's range
             return None
         self._left -= len(values)
         return list(values)
@@ -114,7 +118,7 @@ def sanitize_scalar(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else _name_of(value)
     if issubclass(type(value), str):
-        return value
+        return str.__str__(value)
     opened = open_value(value)  # the opened value is not JSON either, as with an Enum of dates
     return opened if isinstance(opened, str) else f"<{name_of_type(value)}>"
 

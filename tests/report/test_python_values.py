@@ -260,6 +260,15 @@ class HostileList(list):
         raise RuntimeError
 
 
+class HostileText(str):
+    __slots__ = ()
+
+    def __len__(self):
+        raise RuntimeError
+
+    __getitem__ = __str__ = encode = __len__
+
+
 @dataclasses.dataclass
 class Unset:
     x: int = dataclasses.field(init=False)
@@ -277,6 +286,8 @@ HOSTILE = {  # pytest looks at parameters, so each is made in its test
     "dict": [HostileDict, {"a": {1}}],
     "list": [HostileList, [{1}]],
     "model": [HostileModel],
+    "text": [HostileText, "text"],
+    "long text": [HostileText, "text" * 50_000],
     "key": [lambda: {Hostile(): 1}],
     "member": [lambda: {"a": Hostile(), "b": {1}}],
     "field": [lambda: Hit("a", more=Hostile())],
@@ -298,6 +309,13 @@ def test_hostile_values(make):
             work.response = value
         assert Reporter(base_url="http://x").report(reqPayload=value)
     assert len(reports) == 2
+
+
+def test_numbers_out_of_range_in_long_lists():
+    """A list of numbers is whole, also if one of them has no float."""
+    values = [*range(20_000), 10**400]
+    assert json.loads(encode_json(values)) == values
+    assert json.loads(encode_json([HostileText("text"), values]))[0] == "text"
 
 
 def test_attribute_that_is_missing():
