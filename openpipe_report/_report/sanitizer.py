@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openpipe_report._report.python_values import name_of_type, open_value
 from openpipe_report._report.shared_values import MAX_REPEATED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_NODES = 2_000_000
 """Values in one tree; with more, a report is larger than its default limit, 16 MiB."""
@@ -23,6 +26,8 @@ _REPEATED = "<left out: repeated too often>"
 _HUGE = 2**2000
 """Every Python reads shorter integers, whatever `sys.set_int_max_str_digits()` is set to."""
 _NUMBERS = {int, float}
+_plain_text: Callable[[Any], str] = str.__str__
+"""Returns the text of a string, without calling methods of its class."""
 _MANY = 16
 
 
@@ -49,7 +54,7 @@ class JsonSanitizer:
         self._left -= 1
         kind = type(value)
         if issubclass(kind, str):
-            text = str.__str__(value)  # without a subclass's methods
+            text = _plain_text(value)
             self._characters += len(text)
             return text
         if value is None or kind is bool or (kind is float and math.isfinite(value)):  # type: ignore[arg-type]
@@ -118,7 +123,7 @@ def sanitize_scalar(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else _name_of(value)
     if issubclass(type(value), str):
-        return str.__str__(value)
+        return _plain_text(value)
     opened = open_value(value)  # the opened value is not JSON either, as with an Enum of dates
     return opened if isinstance(opened, str) else f"<{name_of_type(value)}>"
 
