@@ -22,7 +22,7 @@ from loopback import CHUNKS, chat_answer, chat_events, loopback_server, text_of
 from pairs import compare, gc_frozen, measure
 
 from openpipe_report import Reporter
-from openpipe_report._delivery.response import Delivered
+from openpipe_report._delivery.outcome import Delivered
 from openpipe_report._delivery.transport import Transport
 from openpipe_report._report.encode import encode_report
 from openpipe_report._report.exchange import Exchange

@@ -31,7 +31,7 @@ _SOURCES = {
     "Settings": "._settings",
     "SettingsArguments": "._delivery.arguments",
     "SettingsError": "._errors",
-    "Stats": "._delivery.accounting",
+    "Stats": "._delivery.stats",
     "aflush": "._delivery.registry:aflush_all",
     "chain": "._report.redaction",
     "elide_media": "._report.redaction",
@@ -52,9 +52,9 @@ if TYPE_CHECKING:  # "as" says that the name is public
     from openpipe_report._context.metadata import metadata as metadata
     from openpipe_report._delivery import registry as _registry
     from openpipe_report._delivery.accounting import Flushed as Flushed
-    from openpipe_report._delivery.accounting import Stats as Stats
     from openpipe_report._delivery.arguments import SettingsArguments as SettingsArguments
     from openpipe_report._delivery.reporter import Reporter as Reporter
+    from openpipe_report._delivery.stats import Stats as Stats
     from openpipe_report._errors import OpenPipeError as OpenPipeError
     from openpipe_report._errors import SettingsError as SettingsError
     from openpipe_report._openai.call_options import CallOptions as CallOptions

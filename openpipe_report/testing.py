@@ -22,7 +22,7 @@ from openpipe_report._report.model import Report
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from openpipe_report._delivery.accounting import Reservation
+    from openpipe_report._delivery.budget import Reservation
     from openpipe_report._report.model import ReportSource
     from openpipe_report._settings import Settings
 

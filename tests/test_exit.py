@@ -45,8 +45,8 @@ def test_backlog_is_delivered(ending, code):
         "reporter.submit(Made(1)); reporter.flush(); atexit.register(reporter.submit, Made(2))",
         "atexit.register(lambda: (reporter.submit(Made(1)), reporter.submit(Made(2))))",
         """
-import openpipe_report._delivery.workers
-openpipe_report._delivery.workers._IDLE = 0.0
+from support.timing import idle_for, timed_reporter
+reporter = timed_reporter(idle_for(0.0), base_url=sys.argv[1])
 reporter.submit(Made(1))
 while reporter.stats().threads:
     pass
@@ -66,9 +66,8 @@ def test_reported_in_an_atexit_callback(script):
 def test_what_waits_gets_a_last_attempt():
     """At exit what waits for another attempt is tried once more at once."""
     script = """
-import tenacity
-import openpipe_report._delivery.retry as backoff
-backoff.wait_random_exponential = lambda **_: tenacity.wait_fixed(300)
+from support.timing import NEVER, timed_reporter
+reporter = timed_reporter(NEVER, base_url=sys.argv[1])
 reporter.submit(Made(1))
 while not reporter.channel.queue.waiting:
     pass

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     from openpipe_report._context.scope import Scope
-    from openpipe_report._delivery.accounting import Reservation
+    from openpipe_report._delivery.budget import Reservation
     from openpipe_report._delivery.reporter import Reporter
     from openpipe_report._report.model import Report
 

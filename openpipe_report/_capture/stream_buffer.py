@@ -17,7 +17,7 @@ from openpipe_report._report.folding import PIECE_OVERHEAD, fold
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openpipe_report._delivery.accounting import Reservation
+    from openpipe_report._delivery.budget import Reservation
     from openpipe_report._report.folding import Piece
 
 _STEP = 64 * 1024

@@ -10,21 +10,21 @@ Event.wait().
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from openpipe_report._delivery.budget import Reservation
+from openpipe_report._delivery.stats import Stats
 from openpipe_report._log import internal_error_count
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
-_MAX_PARTS = 100
-"""How many stats of reporters that are gone are kept apart."""
+    from openpipe_report._delivery.budget import Budget
 
 _LONGEST_INTERVAL = 0.05
 """Seconds at the most between two looks of `Accounting.wait_async()`."""
@@ -62,91 +62,6 @@ class FlushEpoch:
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
-    """
-    What became of the reports of one reporter, or of all, since this process began.
-
-    Every report is in exactly one of `delivered`, `rejected`, `dropped`, `spooled`, `sampled_out`
-    and `pending`. One that this process took over from a dead one counts as its own.
-    """
-
-    delivered: int = 0
-    """The server acknowledged them."""
-    rejected: int = 0
-    """The server refused them for good."""
-    dropped: dict[str, int] = field(default_factory=dict[str, int])
-    """Lost, by reason: "queue full", "too large", "gave up", "exit", "shutdown", ..."""
-    spooled: int = 0
-    """Left in the spool: for the next process that opens it, or given up, as dead letters."""
-    sampled_out: int = 0
-    """Left out because of `sample_rate`, or by `before_report` returning None."""
-    pending: int = 0
-    """Waiting to be sent, or for another attempt."""
-    pending_bytes: int = 0
-    """The memory that these and the open streams hold."""
-    open_streams: int = 0
-    """Streamed answers that are still being read."""
-    threads: int = 0
-    """Threads that send; they end when there is nothing to do."""
-    faults: int = 0
-    """Errors inside this package that were kept from your calls, in the whole process."""
-
-
-def sum_stats(parts: Iterable[Stats]) -> Stats:
-    """Add up the stats of several reporters."""
-    parts = list(parts)
-    added: dict[str, Any] = {
-        each.name: sum(getattr(part, each.name) for part in parts)
-        for each in fields(Stats)
-        if each.name not in {"dropped", "faults"}
-    }
-    dropped: Counter[str] = sum((Counter(part.dropped) for part in parts), Counter())
-    return Stats(**added, dropped=dict(dropped), faults=internal_error_count())
-
-
-class PastStats:
-    """The stats of the reporters of this process that are gone; a forked child begins anew."""
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin anew, as in a forked child."""
-        self._parts: list[Stats] = []
-        self._lock = threading.RLock()
-        """Held while the parts are added up."""
-
-    def add(self, stats: Stats) -> None:
-        """Keep the stats of a reporter that ends. Called from finalizers: waits for no lock."""
-        self._parts.append(stats)
-        if len(self._parts) > _MAX_PARTS and self._lock.acquire(blocking=False):
-            try:
-                self._add_up()
-            finally:
-                self._lock.release()
-
-    def total(self) -> Stats:
-        """Add up what all of them have counted."""
-        with self._lock:
-            return self._add_up()
-
-    def _add_up(self) -> Stats:
-        parts = []
-        with suppress(IndexError):
-            while True:
-                parts.append(self._parts.pop())
-        total = sum_stats(parts)
-        self._parts.append(total)
-        return total
-
-
-past_stats = PastStats()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=past_stats.reset)
-
-
-@dataclass(frozen=True, slots=True)
 class Flushed:
     """
     What `flush()` found; true exactly if every report queued before it was delivered.
@@ -161,75 +76,6 @@ class Flushed:
 
     def __bool__(self) -> bool:
         return not (self.pending or self.lost)
-
-
-class Reservation:
-    """
-    The memory that one open stream is charged for; nothing once it is closed.
-
-    The stream's reader lets it grow, a sender thread lets it shrink, whoever ends the stream closes
-    it: each in one step, under the accounting's lock.
-    """
-
-    __slots__ = ("_accounting", "_is_closed", "_size")
-
-    def __init__(self, accounting: Accounting) -> None:
-        self._accounting = accounting
-        self._size = 0
-        self._is_closed = False
-
-    def grow(self, size: int) -> bool:
-        """Charge so many bytes more; False when there is no room for them."""
-        with self._accounting.lock:
-            if self._is_closed or not self._accounting.try_charge(size):
-                return False
-            self._size += size
-            return True
-
-    def shrink(self, size: int) -> None:
-        """Give so many bytes back."""
-        with self._accounting.lock:
-            size = min(size, self._size)
-            self._size -= size
-            self._accounting.charge(-size)
-
-    def close(self) -> None:
-        """Give all of it back, for good."""
-        with self._accounting.lock:
-            self.shrink(self._size)
-            self._is_closed = True
-
-
-class Budget:
-    """
-    What all reporters of one channel may hold together.
-
-    Args:
-        max_reports: How many reports may be pending.
-        max_bytes: How much memory they and the open streams may take.
-    """
-
-    def __init__(self, max_reports: int, max_bytes: int) -> None:
-        self._max_reports = max_reports
-        self._max_bytes = max_bytes
-        self.lock = threading.RLock()
-        """Guards these counts and those of each reporter's accounting."""
-        self.pending = 0
-        self.bytes = 0
-
-    @property
-    def room(self) -> tuple[int, int]:
-        """How many more reports and bytes there is room for."""
-        return self._max_reports - self.pending, self._max_bytes - self.bytes
-
-    def has_room(self, size: int, reports: int = 0) -> bool:
-        """Whether so many bytes, and so many more reports, fit in."""
-        return self.pending + reports <= self._max_reports and self.bytes + size <= self._max_bytes
-
-    @property
-    def over_limit(self) -> bool:
-        """Whether reports became larger in the building than there is room for."""
-        return self.bytes > self._max_bytes
 
 
 class Accounting:
@@ -292,6 +138,7 @@ class Accounting:
     def _count_drop(self, reason: str) -> None:
         self._dropped[reason] += 1
         self._unlogged[reason] += 1
+        self._budget.has_unlogged_drops = True
         self._epoch.lost[reason] += 1
 
     def pop_unlogged_drops(self) -> Counter[str]:

@@ -11,19 +11,20 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, WeakValueDictionary
 
 from openpipe_report._delivery import process
-from openpipe_report._delivery.accounting import Budget
-from openpipe_report._delivery.queue import PendingReport, ReportQueue
+from openpipe_report._delivery.queue import PendingReport
+from openpipe_report._delivery.retry import DEFAULT_RETRY_TIMING, RetryTiming
 from openpipe_report._delivery.sender import Sender
-from openpipe_report._delivery.workers import SenderThreads, delivering
+from openpipe_report._delivery.workers import IDLE_SECONDS, SenderThreads, delivering
 from openpipe_report._log import logger
 
 if TYPE_CHECKING:
+    from openpipe_report._delivery.lazy_transport import LazyTransport
     from openpipe_report._delivery.queue import NewReport, ReportOwner
-    from openpipe_report._delivery.transport import Transport
     from openpipe_report._settings import Settings
     from openpipe_report._spool.client import Spool
     from openpipe_report._spool.rows import SpooledReport
@@ -44,28 +45,40 @@ _DESTINATION = (
 )
 
 
+@dataclass(frozen=True)
+class Timing:
+    """How long a channel waits where no setting says so; tests give their own."""
+
+    retry: RetryTiming = DEFAULT_RETRY_TIMING
+    idle: float = IDLE_SECONDS
+
+
+DEFAULT_TIMING = Timing()
+
+
 class Channel:
     """
     Delivers the reports of its owners to one destination.
 
     Args:
         settings: Say where reports go; what they say of a policy is not looked at.
+        timing: How long to wait.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, timing: Timing) -> None:
         self.settings = settings
+        self._timing = timing
         self.owners: WeakSet[ReportOwner] = WeakSet()
-        self._inherited: list[Transport | Spool[NewReport, PendingReport] | None] = []
+        self._inherited: list[LazyTransport | Spool[NewReport, PendingReport] | None] = []
         self._start()
         process.register(self)
 
     def _start(self) -> None:
         settings = self.settings
-        self.budget = Budget(settings.max_queue_reports, settings.max_queue_bytes)
-        self.queue = ReportQueue()
-        self.sender = Sender(settings, self.budget, self.queue, self.owners)
+        self.sender = Sender(settings, self._timing.retry, self.owners)
+        self.budget, self.queue = self.sender.budget, self.sender.queue
         self.spool = self.sender.spool = self._make_spool()
-        self.threads = SenderThreads(settings.senders, self.budget, self.queue, self.sender, self)
+        self.threads = SenderThreads(self.sender, settings.senders, self, self._timing.idle)
 
     def _make_spool(self) -> Spool[NewReport, PendingReport] | None:
         settings = self.settings
@@ -127,7 +140,8 @@ class Channel:
             assert self.spool is not None  # noqa: S101 - it asks
             self.spool.release(stored.key)
             return
-        pending = PendingReport(None, size, epoch, owner, body=stored.body, key=stored.key)
+        pending = PendingReport(None, size, epoch, owner, body=stored.body)
+        pending.idempotency_key = stored.key
         pending.stored = True
         self.enqueue(pending)
 
@@ -201,16 +215,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_channels.renew_lock)
 
 
-def channel_for(settings: Settings) -> Channel:
+def channel_for(settings: Settings, timing: Timing) -> Channel:
     """Return the channel to a destination; make one if there is none, or it is closed."""
     destination = (
+        timing,
         id(settings.http_client),
         *(getattr(settings, name) for name in _DESTINATION),
     )
     with _channels.lock:
         channel = _channels.by_destination.get(destination)
         if channel is None or channel.queue.closed:
-            channel = _channels.by_destination[destination] = Channel(settings)
+            channel = _channels.by_destination[destination] = Channel(settings, timing)
         return channel
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -19,25 +20,37 @@ from openpipe_report._delivery.proxy import proxy_for
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     import httpcore
 
 _KEEP_ALIVE = 5.0
 """Seconds that an idle connection is kept."""
 
+AT_ONCE = 0.001
+"""Seconds: an attempt that takes longer keeps its thread waiting, so that another may send."""
+
 
 class CannotConnectError(Exception):
     """The environment's proxy or certificates cannot be used; the text is for users."""
 
 
-class Deadline:
-    """The time (monotonic) by which the attempt of one connection has to be over."""
+class Attempt:
+    """The attempt that one connection is at."""
 
-    at = float("inf")
+    ends_at = float("inf")
+    """The time (monotonic) by which it has to be over."""
+    on_wait: Callable[[], object] = staticmethod(lambda: None)
+    """Called, once or more, when the network keeps it waiting."""
+    is_answered_at_once = True
+    """
+    Whether the last one was. Not so where the server is far, and where other threads compute: this
+    one waits for the interpreter's lock then.
+    """
 
     def limit(self, timeout: float | None, error: type[Exception]) -> float:
         """Return the seconds that one step may take; raise an error where none are left."""
-        left = self.at - time.monotonic()
+        left = self.ends_at - time.monotonic()
         if left <= 0:
             raise error("the answer takes too long")
         return left if timeout is None else min(timeout, left)
@@ -73,10 +86,10 @@ class Connections:
         """Every pool, so that a forked child closes none: that could be felt at its other end."""
         self.mine()  # what cannot be used is said now
 
-    def mine(self) -> tuple[httpcore.ConnectionPool, Deadline]:
-        """Return this thread's connection, as a pool of one, and the deadline of its attempts."""
+    def mine(self) -> tuple[httpcore.ConnectionPool, Attempt]:
+        """Return this thread's connection, as a pool of one, and what it knows of its attempts."""
         try:
-            found: tuple[httpcore.ConnectionPool, Deadline] = self._mine.pool
+            found: tuple[httpcore.ConnectionPool, Attempt] = self._mine.pool
         except AttributeError:
             found = self._mine.pool = self._open_pool()
             self._open.add(found[0])
@@ -94,18 +107,18 @@ class Connections:
         for pool in list(self._open):
             pool.close()
 
-    def _open_pool(self) -> tuple[httpcore.ConnectionPool, Deadline]:
+    def _open_pool(self) -> tuple[httpcore.ConnectionPool, Attempt]:
         import httpcore  # noqa: PLC0415 - httpx imports it late, too
 
-        deadline = Deadline()
+        attempt = Attempt()
         options: dict[str, Any] = {
             "ssl_context": self._ssl_context,
             "max_connections": 1,
             "keepalive_expiry": _KEEP_ALIVE,
-            "network_backend": _timed_backend(deadline),
+            "network_backend": _timed_backend(attempt),
         }
         if self._proxy is None:
-            return httpcore.ConnectionPool(**options), deadline
+            return httpcore.ConnectionPool(**options), attempt
         url = self._proxy.url
         options["proxy_url"] = httpcore.URL(
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
@@ -113,16 +126,16 @@ class Connections:
         options["proxy_auth"] = self._proxy.raw_auth
         if url.scheme in {"http", "https"}:
             options["proxy_headers"] = self._proxy.headers.raw
-            return httpcore.HTTPProxy(**options), deadline
+            return httpcore.HTTPProxy(**options), attempt
         try:
-            return httpcore.SOCKSProxy(**options), deadline
+            return httpcore.SOCKSProxy(**options), attempt
         except (ImportError, RuntimeError):
             raise CannotConnectError(
                 "a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'"
             ) from None
 
 
-def _timed_backend(deadline: Deadline) -> httpcore.NetworkBackend:
+def _timed_backend(attempt: Attempt) -> httpcore.NetworkBackend:
     """Make a network backend whose every step ends by the deadline, headers drop by drop too."""
     import httpcore  # noqa: PLC0415
 
@@ -133,10 +146,16 @@ def _timed_backend(deadline: Deadline) -> httpcore.NetworkBackend:
             self.get_extra_info = stream.get_extra_info  # type: ignore[method-assign]
 
         def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-            return self._stream.read(max_bytes, deadline.limit(timeout, httpcore.ReadTimeout))
+            if attempt.is_answered_at_once:
+                with suppress(httpcore.ReadTimeout):
+                    return self._stream.read(
+                        max_bytes, attempt.limit(AT_ONCE, httpcore.ReadTimeout)
+                    )
+                attempt.on_wait()
+            return self._stream.read(max_bytes, attempt.limit(timeout, httpcore.ReadTimeout))
 
         def write(self, buffer: bytes, timeout: float | None = None) -> None:
-            self._stream.write(buffer, deadline.limit(timeout, httpcore.WriteTimeout))
+            self._stream.write(buffer, attempt.limit(timeout, httpcore.WriteTimeout))
 
         def start_tls(
             self,
@@ -144,14 +163,15 @@ def _timed_backend(deadline: Deadline) -> httpcore.NetworkBackend:
             server_hostname: str | None = None,
             timeout: float | None = None,
         ) -> httpcore.NetworkStream:
-            limit = deadline.limit(timeout, httpcore.ConnectTimeout)
+            limit = attempt.limit(timeout, httpcore.ConnectTimeout)
             return TimedStream(self._stream.start_tls(ssl_context, server_hostname, limit))
 
     class TimedBackend(httpcore.SyncBackend):
         def connect_tcp(
             self, host: str, port: int, timeout: float | None = None, *args: Any, **kwargs: Any
         ) -> httpcore.NetworkStream:
-            limit = deadline.limit(timeout, httpcore.ConnectTimeout)
+            limit = attempt.limit(timeout, httpcore.ConnectTimeout)
+            attempt.on_wait()
             return TimedStream(super().connect_tcp(host, port, limit, *args, **kwargs))
 
     return TimedBackend()

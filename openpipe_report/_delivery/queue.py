@@ -1,15 +1,14 @@
 """
-The reports to be sent: new ones in a queue, scheduled retries in a heap by due time.
+The reports of one channel that wait: new ones in an inlet, built ones in a heap by due time.
 """
 
 from __future__ import annotations
 
 import heapq
-import threading
 import time
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -57,20 +56,15 @@ class PendingReport:
     owner: ReportOwner
     """The reporter whose policy holds for it, and which counts it."""
     body: bytes = b""
-    key: str = ""
-    """The Idempotency-Key, one for all attempts."""
+    idempotency_key: str = ""
+    """One for all attempts."""
     attempts: int = 0
     begun: float = 0.0
     """When it was first tried (monotonic)."""
-    due: float = 0.0
     reason: str = ""
     """Why it waits."""
     stored: bool = False
     """Whether the spool has it."""
-
-    def __lt__(self, other: PendingReport) -> bool:
-        # Of those that are due at once, the one tried least often: it is the better probe.
-        return (self.due, self.attempts) < (other.due, other.attempts)
 
 
 NewReport: TypeAlias = "tuple[ReportSource, int, FlushEpoch, ReportOwner]"
@@ -79,137 +73,128 @@ NewReport: TypeAlias = "tuple[ReportSource, int, FlushEpoch, ReportOwner]"
 
 class ReportQueue:
     """
-    Hands out reports when they may be tried.
+    Hands out reports when they may be built or tried.
 
-    `put()` may be called from a finalizer: it waits for no lock. Everything else belongs to the
-    sending threads. Each of them sleeps on a lock of its own: with several consumers, a timed get
-    of CPython's SimpleQueue may sleep for ever (seen on 3.11 and 3.12).
+    It has no lock: each step is one call into C. So any thread may call any method, a finalizer or
+    a signal handler in the midst of another one included, but for `take()`: of that, one call at a
+    time. With several consumers, a timed get of CPython's SimpleQueue may sleep for ever (seen on
+    3.11 and 3.12).
     """
 
     def __init__(self) -> None:
-        self._new: SimpleQueue[NewReport | PendingReport] = SimpleQueue()
-        self._waiting: list[PendingReport] = []
-        self._lock = threading.Lock()
-        self._sleepers: deque[threading.Lock] = deque()
-        self._state = object()
-        """Another one whenever what waits may be due earlier than it was."""
+        self._inlet: SimpleQueue[NewReport | PendingReport | None] = SimpleQueue()
+        """New reports, and None for whoever sleeps in `take()` to look again."""
+        self._heap: list[tuple[float, int, int, PendingReport]] = []
+        """By due time; of those due at once, the one tried least often is the better probe."""
+        self._numbers = count()
+        self._prefers_new = False
         self.closed = False
-        """Whether the reporter was shut down."""
+        """Whether every owner was shut down."""
 
     def put(self, new: NewReport | PendingReport) -> None:
         """Add a new report, or one that the spool has built."""
-        self._new.put(new)
-        if self._sleepers:
-            self._wake_one()
-
-    def wake(self, threads: int) -> None:
-        """Let so many threads look again at what is due."""
-        self._state = object()
-        for _ in range(min(threads, len(self._sleepers))):
-            self._wake_one()
-
-    def close(self) -> None:
-        """Mark the queue closed and wake every thread, so that it exits."""
-        self.closed = True
-        self.wake(len(self._sleepers))
-
-    def _wake_one(self) -> None:
-        with suppress(IndexError):
-            self._sleepers.pop().release()
-
-    def _sleep(self, seconds: float, state: object) -> None:
-        """Wait to be woken, unless there is something new, or another state."""
-        sleeper = threading.Lock()
-        sleeper.acquire()
-        self._sleepers.append(sleeper)
-        if self._state is state and self._new.empty() and not self.closed:
-            sleeper.acquire(timeout=max(0.0, seconds))
-        with suppress(ValueError):
-            self._sleepers.remove(sleeper)
+        self._inlet.put(new)
 
     def schedule(self, pending: PendingReport, due: float) -> None:
         """Keep a report until `due` (monotonic)."""
-        pending.due = due
-        with self._lock:
-            heapq.heappush(self._waiting, pending)
-            is_next = self._waiting[0] is pending
-        if is_next:  # a thread may be asleep until a later one is due
-            self.wake(1)
+        entry = (due, pending.attempts, next(self._numbers), pending)
+        heapq.heappush(self._heap, entry)
+        if self._next() is entry:  # a thread may be asleep until a later one is due
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the thread that sleeps in `take()` look again."""
+        self._inlet.put(None)
+
+    def close(self) -> None:
+        """Mark the queue closed, so that the threads end."""
+        self.closed = True
+        self.wake()
 
     def take(
-        self, *, waiting_first: bool, idle: float, not_before: Callable[[], float]
-    ) -> PendingReport | None:
+        self, timeout: float, not_before: Callable[[], float]
+    ) -> NewReport | PendingReport | None:
         """
-        Take a report that may be tried now; None when there was none, or by `wake()`.
+        Take a report that may be tried now, or a new one; they take turns.
 
         Args:
-            waiting_first: Whether a due one goes before a new one; callers take turns.
-            idle: Seconds to wait for one.
-            not_before: Says the monotonic time before which none of the waiting ones is due.
-        """
-        state = self._state  # before anything that it stands for
-        if not waiting_first and (new := self._take_new()) is not None:
-            return new
-        with self._lock:
-            if self._waiting:
-                left = max(self._waiting[0].due, not_before()) - time.monotonic()
-                if left <= 0:
-                    return heapq.heappop(self._waiting)
-                idle = min(idle, left)
-        if (new := self._take_new()) is None:
-            self._sleep(idle, state)
-            new = self._take_new()
-        return new
+            timeout: Seconds to wait for one.
+            not_before: Says the monotonic time before which nothing may be tried.
 
-    def _take_new(self) -> PendingReport | None:
+        Returns:
+            A report; None when there was none, or by `wake()`.
+        """
+        self._prefers_new = not self._prefers_new
+        if self._prefers_new and (new := self._take_new(0.0)) is not None:
+            return new
+        entry = self._next()
+        if entry is not None:
+            left = max(entry[0], not_before()) - time.monotonic()
+            if left <= 0:
+                return self._pop()
+            timeout = min(timeout, left)
+        return self._take_new(timeout)
+
+    def _take_new(self, timeout: float) -> NewReport | PendingReport | None:
         try:
-            new = self._new.get_nowait()
+            return self._inlet.get(timeout > 0, timeout)
         except Empty:
             return None
-        return new if isinstance(new, PendingReport) else PendingReport(*new)
+
+    def _next(self) -> tuple[float, int, int, PendingReport] | None:
+        with suppress(IndexError):
+            return self._heap[0]
+        return None
+
+    def _pop(self) -> PendingReport | None:
+        with suppress(IndexError):
+            return heapq.heappop(self._heap)[-1]
+        return None
 
     def expire_delays(self) -> None:
         """Make every scheduled retry due now."""
-        with self._lock:
-            for pending in self._waiting:
-                pending.due = 0.0
-            heapq.heapify(self._waiting)
+        for pending in self._pop_all():
+            self.schedule(pending, 0.0)
+        self.wake()
+
+    def _pop_all(self) -> list[PendingReport]:
+        popped = []
+        while (pending := self._pop()) is not None:
+            popped.append(pending)
+        return popped
 
     def clear(self, owner: ReportOwner | None = None) -> list[PendingReport]:
         """Take out everything, or all that one owner has."""
-        with self._lock:
-            taken, self._waiting = self._waiting, []
-        while (new := self._take_new()) is not None:
-            taken.append(new)
-        if owner is None:
-            return taken
+        taken = self._pop_all()
+        for _ in range(self._inlet.qsize()):
+            if (new := self._take_new(0.0)) is not None:
+                taken.append(new if isinstance(new, PendingReport) else PendingReport(*new))
         for other in taken:
-            if other.owner is not owner:
-                self.schedule(other, other.due)
-        return [pending for pending in taken if pending.owner is owner]
+            if owner is not None and other.owner is not owner:
+                self.put(other)
+        return [pending for pending in taken if owner is None or pending.owner is owner]
 
     def forget(self) -> None:
-        """
-        Let go of all reports, in a forked child: the parent delivers them.
+        """Let go of all reports, in a forked child: frames of the parent's threads hold this."""
+        self._inlet = SimpleQueue()
+        self._heap = []
 
-        Frames of the parent's threads still hold the queue, and one of them may have held its lock.
-        No lock is taken: nobody else runs.
-        """
-        self._new = SimpleQueue()
-        self._waiting = []
+    def is_empty(self) -> bool:
+        """Whether there is nothing, not even what waits for another attempt."""
+        return not self._heap and self._inlet.empty()
 
     def is_idle(self, not_before: float) -> bool:
-        """Whether nothing is new and nothing is due."""
-        with self._lock:
-            next_due = max(self._waiting[0].due, not_before) if self._waiting else float("inf")
-        return self._new.empty() and next_due > time.monotonic()
+        """Whether nothing is new and nothing may be tried now."""
+        entry = self._next()
+        next_due = float("inf") if entry is None else max(entry[0], not_before)
+        return self._inlet.empty() and next_due > time.monotonic()
 
     def last_error(self) -> str:
         """Return the last error of the next scheduled retry."""
-        with self._lock:
-            return self._waiting[0].reason if self._waiting else ""
+        entry = self._next()
+        return "" if entry is None else entry[-1].reason
 
     @property
     def waiting(self) -> int:
         """How many wait for another attempt."""
-        return len(self._waiting)
+        return len(self._heap)

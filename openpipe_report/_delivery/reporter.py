@@ -14,16 +14,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from openpipe_report._delivery.accounting import (
-    Accounting,
-    Flushed,
-    Reservation,
-    Stats,
-    past_stats,
-)
-from openpipe_report._delivery.channel import channel_for
+from openpipe_report._delivery.accounting import Accounting, Flushed
+from openpipe_report._delivery.channel import DEFAULT_TIMING, channel_for
 from openpipe_report._delivery.drop_log import DropLog
 from openpipe_report._delivery.event_loop import find_sleep
+from openpipe_report._delivery.stats import Stats, past_stats
 from openpipe_report._delivery.workers import is_delivering
 from openpipe_report._environment import load_settings
 from openpipe_report._errors import SettingsError
@@ -37,6 +32,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from openpipe_report._delivery.arguments import SettingsArguments
+    from openpipe_report._delivery.budget import Reservation
+    from openpipe_report._delivery.channel import Timing
     from openpipe_report._report.model import ReportFields, ReportSource
     from openpipe_report._settings import Settings
 
@@ -97,21 +94,21 @@ class Reporter:
                 "or api_key (or OPENPIPE_API_KEY) for OpenPipe's hosted API"
             )
         self.is_opted_out = settings.get("enabled") is not None and not loaded.enabled
-        self._begin(loaded)
+        self._begin(loaded, DEFAULT_TIMING)
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Reporter:
+    def from_settings(cls, settings: Settings, timing: Timing = DEFAULT_TIMING) -> Reporter:
         """Make a reporter of settings that were loaded already."""
         reporter = cls.__new__(cls)
         reporter.is_opted_out = False
-        reporter._begin(settings)  # noqa: SLF001 - its own
+        reporter._begin(settings, timing)  # noqa: SLF001 - its own
         return reporter
 
-    def _begin(self, settings: Settings) -> None:
+    def _begin(self, settings: Settings, timing: Timing) -> None:
         self.settings = settings
         self._closed = False
         self.drop_log = DropLog(urlsplit(settings.report_url).netloc, settings.on_drop)
-        self.channel = channel_for(settings)
+        self.channel = channel_for(settings, timing)
         self.reset()
         self.channel.owners.add(self)
 

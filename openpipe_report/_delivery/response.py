@@ -1,51 +1,25 @@
 """
-The outcome of one attempt to deliver a report: a value, read from the server's answer.
+Reads the outcome of an attempt from the server's answer.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from openpipe_report._delivery.outcome import Delivered, Rejected, Retryable
+from openpipe_report._delivery.retry import may_pass
 from openpipe_report._report.model import ReportResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-RETRYABLE = frozenset({408, 409, 425, 429})
-"""Beside every 5xx; any other status but 200 says that the report itself is refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """The server has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """The server does not want it; trying again would not help."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Retryable:
-    """It may work later."""
-
-    reason: str
-    got_response: bool
-    """Whether any HTTP answer came."""
-    retry_after: float | None = None
-    """Seconds that the server asked us to wait."""
-
-
-Outcome = Delivered | Rejected | Retryable
+    from openpipe_report._delivery.outcome import Outcome
 
 
 def classify_response(
@@ -71,7 +45,7 @@ def classify_response(
             return Delivered()
         return Rejected(f'HTTP 200 {{"status": "error"}}{_explain(body, secret)}')
     reason = f"HTTP {status}{_explain(body, secret)}"
-    if status in RETRYABLE or status >= 500:  # noqa: PLR2004 - every server error
+    if may_pass(status):
         return Retryable(reason, got_response=True, retry_after=retry_after(headers))
     if 300 <= status < 400:  # noqa: PLR2004 - the redirects
         reason = f"HTTP {status}, a redirect, which is not followed; is base_url right?"

@@ -1,16 +1,32 @@
 """
-Two rules: each report's own exponential backoff, and a circuit breaker shared by all reports.
+Every rule about attempts: which failures pass, and when a report may be tried again.
+
+- A connection error, a timeout, HTTP 408, 409, 425, 429 and 5xx, and a 200 that is not the API's
+  may pass. Anything else refuses the report for good.
+- A report waits by its own backoff: full jitter, 0.5 s doubling to 5 s, for `retry_for` seconds
+  from its first attempt. One that was never tried is not given up.
+- A `Retry-After` stops all attempts to the server, for an hour at the most.
+- The circuit breaker stops all attempts but one probe at a time.
+- A kept connection that turns out to be closed is replaced at once, see `transport`.
 
 tenacity's wait and stop say when; nobody sleeps here.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tenacity import RetryCallState, stop_before_delay, wait_random_exponential
 
-from openpipe_report._log import logger, run_guarded
+if TYPE_CHECKING:
+    from tenacity.wait import wait_base
+
+    from openpipe_report._delivery.outcome import Retryable
+    from openpipe_report._delivery.queue import PendingReport
+
+LONGEST_PAUSE = 3600.0
+"""Seconds that a `Retry-After` is honoured at the most: a mistaken one must not end reporting."""
 
 LONGEST_BACKOFF = 5.0
 """Seconds between two attempts at the most, unless the server asks for more."""
@@ -18,18 +34,37 @@ LONGEST_BACKOFF = 5.0
 FEWEST_FAILURES = 16
 """Reports that may fail in a row without opening the circuit breaker, however few senders."""
 
-_SHORTEST_PROBE = 0.5
-"""Seconds between two probes at the least."""
 
-_SAID_AFTER = 10.0
-"""Seconds of failures alone after which the log says so."""
+def may_pass(status: int) -> bool:
+    """Whether a report that was answered with an HTTP status other than 200 is tried again."""
+    return status in {408, 409, 425, 429} or status >= 500  # noqa: PLR2004 - every server error
+
+
+_FULL_JITTER = wait_random_exponential(multiplier=0.5, max=LONGEST_BACKOFF)
+
+
+@dataclass(frozen=True)
+class RetryTiming:
+    """How long to wait where no setting says so; tests give their own."""
+
+    wait: wait_base = _FULL_JITTER
+    """Seconds after so many attempts of one report."""
+    probe_wait: wait_base = _FULL_JITTER
+    """Seconds after so many probes."""
+    shortest_probe: float = 0.5
+    """Seconds between two probes at the least."""
+    probe_lasts: float = LONGEST_BACKOFF
+    """Seconds for which a probe that is under way holds back the next one."""
+
+
+DEFAULT_RETRY_TIMING = RetryTiming()
 
 
 class Backoff:
-    """When a report is tried again: full jitter, 0.5 s doubling to 5 s, for `retry_for` seconds."""
+    """When one report is tried again."""
 
-    def __init__(self, retry_for: float) -> None:
-        self._wait = wait_random_exponential(multiplier=0.5, max=LONGEST_BACKOFF)
+    def __init__(self, retry_for: float, timing: RetryTiming) -> None:
+        self._wait = timing.wait
         self._stop = stop_before_delay(retry_for)
 
     def next_wait(self, attempts: int, since_first: float, at_least: float) -> float | None:
@@ -46,10 +81,6 @@ class Backoff:
         state.upcoming_sleep = max(self._wait(state), at_least)
         return None if self._stop(state) else state.upcoming_sleep
 
-    def wait(self, attempts: int) -> float:
-        """Seconds to wait after so many attempts have failed."""
-        return self._wait(_after(attempts))
-
 
 class CircuitBreaker:
     """
@@ -63,12 +94,12 @@ class CircuitBreaker:
 
     Args:
         senders: How many attempts can be in flight at once.
-        backoff: Says how long to wait between two probes.
+        timing: Says how long to wait between two probes.
     """
 
-    def __init__(self, senders: int, backoff: Backoff) -> None:
+    def __init__(self, senders: int, timing: RetryTiming) -> None:
         self._limit = max(senders, FEWEST_FAILURES)
-        self._backoff = backoff
+        self._timing = timing
         self._failed: set[str] = set()
         self._probes = 0
         self.next_probe = 0.0
@@ -84,7 +115,7 @@ class CircuitBreaker:
     def begin_probe(self, now: float) -> None:
         """Note that an attempt begins: while open, it has some time before the next one."""
         if self.is_open:
-            self.next_probe = now + LONGEST_BACKOFF
+            self.next_probe = now + self._timing.probe_lasts
 
     def record_failure(self, key: str, now: float, reason: str) -> None:
         """
@@ -100,7 +131,8 @@ class CircuitBreaker:
         if self.is_open:
             self._probes += 1
             self.reason = reason
-            self.next_probe = now + max(_SHORTEST_PROBE, self._backoff.wait(self._probes))
+            wait = self._timing.probe_wait(_after(self._probes))
+            self.next_probe = now + max(self._timing.shortest_probe, wait)
             if not self.is_open:  # another thread's success has come meanwhile
                 self.next_probe = 0.0
 
@@ -113,51 +145,68 @@ class CircuitBreaker:
         return was_open
 
 
-class OutageLog:
+class Retries:
     """
-    Says that a server takes no reports, after ten seconds, and once that it takes them again.
+    The rules of one channel, and what they depend on: the state of its server.
+
+    Threads share it without a lock, like its breaker.
 
     Args:
-        host: The server, as the lines name it.
-        retry_for: Seconds for which a report is tried again.
+        retry_for: Seconds for which a report is tried again after its first attempt.
+        senders: How many attempts can be in flight at once.
+        timing: How long to wait.
     """
 
-    def __init__(self, host: str, retry_for: float) -> None:
-        self._host = host
+    def __init__(self, retry_for: float, senders: int, timing: RetryTiming) -> None:
         self._retry_for = retry_for
-        self._since: float | None = None
-        self._is_said = False
+        self._backoff = Backoff(retry_for, timing)
+        self.breaker = CircuitBreaker(senders, timing)
+        self.paused_until = 0.0
+        """The monotonic time before which the server asked not to be called (`Retry-After`)."""
 
-    def record_failure(self, now: float, reason: str, pending: int) -> None:
-        """Note a failure, with how many reports are pending."""
-        if self._since is None:
-            self._since = now
-        if self._is_said or now - self._since < _SAID_AFTER:
-            return
-        self._is_said = True
-        run_guarded(
-            "logging an outage",
-            logger.warning,
-            "openpipe_report: %s has taken no report for %.0f s (%s). %d are pending; each is "
-            "tried again for %.0f s after its first attempt",
-            self._host,
-            now - self._since,
-            reason,
-            pending,
-            self._retry_for,
-        )
+    def not_before(self) -> float:
+        """
+        Return the monotonic time before which nothing may be tried.
 
-    def record_success(self) -> None:
-        """Note that a report was taken."""
-        self._since = None
-        if self._is_said:
-            self._is_said = False
-            run_guarded(
-                "logging an outage",
-                logger.info,
-                "openpipe_report: %s takes reports again",
-                self._host,
-            )
+        Together with the due time of each report in the queue, this is all that holds one back.
+        """
+        return max(self.paused_until, self.breaker.next_probe)
+
+    def hold_back(self, pending: PendingReport, now: float) -> float | None:
+        """Return when a report that may not be tried now (monotonic) is due; None to give up."""
+        if now < self.paused_until:
+            pending.reason = pending.reason or "the server asked to wait (Retry-After)"
+            waited = self.paused_until - pending.begun if pending.attempts else 0.0
+            return None if waited > self._retry_for and not pending.stored else self.paused_until
+        pending.reason = pending.reason or self.breaker.reason
+        # Probe with a report never sent before: one that failed may be the cause.
+        return now if pending.attempts else 0.0
+
+    def after_failure(self, pending: PendingReport, failure: Retryable, now: float) -> float | None:
+        """
+        Take into account that an attempt failed in a way that may pass.
+
+        Args:
+            pending: The report.
+            failure: How it failed.
+            now: The monotonic time.
+
+        Returns:
+            When the report is to be tried again (monotonic); None to give up.
+        """
+        asked = failure.retry_after or 0.0
+        if asked:
+            self.paused_until = max(self.paused_until, now + min(asked, LONGEST_PAUSE))
+        else:
+            self.breaker.record_failure(pending.idempotency_key, now, failure.reason)
+        since_first = now - pending.begun
+        wait = self._backoff.next_wait(pending.attempts, since_first, asked)
+        if wait is None and pending.stored:  # the file has it, so it may wait
+            if not failure.got_response or self.breaker.is_open:
+                wait = LONGEST_BACKOFF
+            elif asked and since_first < self._retry_for:
+                wait = min(asked, LONGEST_PAUSE)
+        return None if wait is None else now + wait
 
 
 def _after(attempts: int) -> Any:

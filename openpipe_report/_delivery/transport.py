@@ -10,24 +10,22 @@ httpx is imported with this package, not at the first report: openai 3 looks int
 
 from __future__ import annotations
 
-import encodings.idna  # noqa: F401 - resolving a name would import it, see _delivery.py
-import logging
-import sys
-import threading
+import encodings.idna  # noqa: F401 - resolving a name would import it, see lazy_transport
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from openpipe_report._delivery.connection import Connections
-from openpipe_report._delivery.response import Retryable, classify_response
+from openpipe_report._delivery.connection import AT_ONCE, Connections
+from openpipe_report._delivery.observers import hide_log_lines, unobserved
+from openpipe_report._delivery.outcome import Retryable
+from openpipe_report._delivery.response import classify_response
 from openpipe_report._report.content_encoding import UndecodableError, decode_content
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
-    from openpipe_report._delivery.response import Outcome
+    from openpipe_report._delivery.outcome import Outcome
     from openpipe_report._settings import Settings
 
 _MAX_ANSWER = 64 * 1024
@@ -35,40 +33,6 @@ _SENT_AT_ONCE = 16 * 1024
 """Bytes that a socket takes without waiting for the other end."""
 
 _RETRIED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
-
-_LOGGERS = (
-    "httpx",
-    *(f"httpcore.{p}" for p in ("connection", "http11", "http2", "proxy", "socks")),
-)
-
-
-class _OwnRequests(logging.Filter):
-    """Keeps the lines of httpx and httpcore about our own requests out of the user's log."""
-
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002 - logging's signature
-        return not _mine.sending
-
-
-class _Mine(threading.local):
-    sending = False
-
-
-_mine = _Mine()
-_own_requests = _OwnRequests()
-
-
-class _Body:
-    """A request's body that knows when it has been sent, as often as it is."""
-
-    def __init__(self, body: bytes, on_sent: Callable[[], object]) -> None:
-        self._body = body
-        self._on_sent = on_sent
-
-    def __iter__(self) -> Iterator[bytes]:
-        if len(self._body) > _SENT_AT_ONCE:
-            self._on_sent()
-        yield self._body
-        self._on_sent()
 
 
 class Transport:
@@ -82,8 +46,7 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._url = httpx.URL(settings.report_url)
         self._client: httpx.Client | None = settings.http_client
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(_own_requests)
+        hide_log_lines()
         self._timeouts = (settings.connect_timeout, settings.read_timeout)
         self._headers = {
             "Content-Type": "application/json",
@@ -121,7 +84,7 @@ class Transport:
             )
             # What every request has in common is made once.
             self._raw_headers = [(b"Host", self._url.netloc), *httpx.Headers(self._headers).raw]
-            with _unobserved():  # httpx before 0.28 logs what certificates it loads
+            with unobserved():  # httpx before 0.28 logs what certificates it loads
                 self._connections = Connections(self._url)
         else:
             self._retried, self._failures = _RETRIED, (httpx.TransportError,)
@@ -140,13 +103,13 @@ class Transport:
             body: The report's JSON.
             key: The Idempotency-Key; the same for every attempt of one report.
             within: Seconds that are left, where fewer than the timeouts allow.
-            on_wait: Called, once or more, when there is nothing left but to wait for the answer.
+            on_wait: Called, once or more, when the network keeps it waiting.
         """
         connect, read = self._timeouts
         if within is not None:
             connect, read = min(connect, within / 2), min(read, within / 2)
         attempt = self._attempt if self._client is None else self._attempt_with_client
-        with _unobserved():
+        with unobserved():
             try:
                 try:
                     return attempt(body, key, connect, read, on_wait)
@@ -168,8 +131,12 @@ class Transport:
     def _attempt(
         self, body: bytes, key: str, connect: float, read: float, on_wait: Callable[[], object]
     ) -> Outcome:
-        pool, deadline = self._connections.mine()
-        deadline.at = time.monotonic() + connect + read
+        pool, state = self._connections.mine()
+        began = time.monotonic()
+        state.ends_at = began + connect + read
+        state.on_wait = on_wait
+        if len(body) > _SENT_AT_ONCE or not state.is_answered_at_once:
+            on_wait()
         response = pool.handle_request(
             self._request(
                 b"POST",
@@ -179,7 +146,7 @@ class Transport:
                     (b"Idempotency-Key", key.encode()),
                     (b"Content-Length", b"%d" % len(body)),
                 ],
-                content=_Body(body, on_wait),
+                content=body,
                 extensions={
                     "timeout": {"connect": connect, "read": read, "write": read, "pool": read}
                 },
@@ -190,9 +157,10 @@ class Transport:
                 name.decode("latin-1").lower(): value.decode("latin-1")
                 for name, value in response.headers
             }
-            answer = _read(response.iter_stream(), headers, deadline.at)
+            answer = _read(response.iter_stream(), headers, state.ends_at)
         finally:
             response.close()
+        state.is_answered_at_once = time.monotonic() - began < AT_ONCE
         return classify_response(response.status, headers, answer, self._secret)
 
     def _attempt_with_client(
@@ -219,13 +187,13 @@ class Transport:
     def close_mine(self) -> None:
         """Close this thread's own connection; a given client stays open."""
         if self._client is None:
-            with _unobserved():
+            with unobserved():
                 self._connections.close_mine()
 
     def close(self) -> None:
         """Close our own connections, which does not end their use; a given client stays open."""
         if self._client is None:
-            with _unobserved():
+            with unobserved():
                 self._connections.close()
 
 
@@ -250,25 +218,3 @@ def _read(chunks: Any, headers: Mapping[str, str], deadline: float) -> bytes:
 def _describe(error: Exception) -> str:
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-@contextmanager
-def _unobserved() -> Generator[None]:
-    """Keep our own POSTs out of the user's log and, where that is loaded, OpenTelemetry."""
-    _mine.sending = True
-    context = sys.modules.get("opentelemetry.context")
-    token = None if context is None else context.attach(_suppressed(context))
-    try:
-        yield
-    finally:
-        _mine.sending = False
-        if context is not None:
-            context.detach(token)
-
-
-def _suppressed(context: Any) -> Any:
-    current = context.set_value("suppress_instrumentation", True)  # noqa: FBT003 - its API
-    for name in ("_SUPPRESS_INSTRUMENTATION_KEY", "_SUPPRESS_HTTP_INSTRUMENTATION_KEY"):
-        if key := getattr(context, name, None):
-            current = context.set_value(key, True, current)  # noqa: FBT003 - its API
-    return current

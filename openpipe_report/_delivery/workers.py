@@ -1,40 +1,38 @@
 """
-The threads that send the reports of one reporter.
+The threads that send the reports of one channel.
 
-Threads start with the backlog, up to the number worth running; one more is kept in reserve in case
-the others block. They are daemons, and end when there is nothing to do. No thread waits out a
-backoff: a report between attempts lies in the queue's heap, and new reports take turns with due
-ones. At the end of the process, where no thread can be started, the exiting one does the work.
+They take turns: whoever has the turn takes a report, builds it and sends it; when the network keeps
+it waiting, it passes the turn on and comes back with the answer. So there are as many threads as
+the network keeps waiting, up to `senders`, and one for a server that answers at once: threads that
+compute only take the interpreter's lock from each other and from the callers.
+
+They are daemons, and end when there is nothing to do. No thread waits out a backoff: a report
+between attempts lies in the queue's heap. At the end of the process, where no thread can be
+started, the exiting one does the work.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import contextmanager, suppress
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 from weakref import ref
 
 from openpipe_report._delivery import process
+from openpipe_report._delivery.queue import PendingReport
 from openpipe_report._log import log_internal_error, run_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from openpipe_report._delivery.accounting import Budget
-    from openpipe_report._delivery.queue import NewReport, PendingReport, ReportQueue
+    from openpipe_report._delivery.queue import NewReport
     from openpipe_report._delivery.sender import Sender
 
-_IDLE = 10.0
-"""Seconds after which a thread ends for want of work."""
-
-_BLOCKED_AFTER = 0.25
-"""A thread busy with one report for this many seconds is treated as blocked."""
-
-_READY, _RESERVE_THREAD = math.inf, -math.inf
+IDLE_SECONDS = 5.0
+"""After so many seconds a thread ends for want of work, and its connection is of no more use."""
 
 
 class _Here(threading.local):
@@ -61,37 +59,32 @@ def delivering() -> Generator[None]:
 
 class SenderThreads:
     """
-    Takes reports out of the queue and processes them, on at most `senders` threads.
+    Takes reports out of the queue and has them processed, on at most `limit` threads.
 
     Args:
-        senders: How many threads there may be.
-        budget: Says what is pending.
-        queue: Has the reports.
-        delivery: Advances them.
+        sender: Has the queue, and advances the reports.
+        limit: How many threads there may be.
         owner: Kept alive while a thread runs, so that the exit finds it.
+        idle: Seconds after which a thread ends for want of work.
     """
 
     def __init__(
-        self,
-        senders: int,
-        budget: Budget,
-        queue: ReportQueue,
-        sender: Sender,
-        owner: object,
+        self, sender: Sender, limit: int, owner: object, idle: float = IDLE_SECONDS
     ) -> None:
-        self._senders = senders
-        self._budget = budget
-        self._queue = queue
         self._sender = sender
+        self._queue = sender.queue
+        self._budget = sender.budget
+        self._limit = limit
         self._owner = ref(owner)
-        self._threads: dict[threading.Thread, float] = {}
-        """
-        Each thread, and when (monotonic) it took what it is at: `_READY` if it waits for work,
-        `_RESERVE_THREAD` if it waits for one that is stuck.
-        """
-        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._idle = idle
+        self._threads: set[threading.Thread] = set()
+        self._turn = threading.Lock()
+        """Held by whoever takes, builds and sends; the others wait for it, or for the network."""
+        self._next: set[threading.Thread] = set()
+        """The threads that wait for the turn."""
+        self._tasks: deque[Callable[[], None]] = deque()
         self._starting = threading.Lock()
-        self._leaving = threading.Lock()
+        """Held while a thread is started; never waited for."""
 
     def __len__(self) -> int:
         return len(self._threads)
@@ -99,141 +92,106 @@ class SenderThreads:
     def enqueue(self, pending: NewReport | PendingReport) -> None:
         """Let the threads have a report: a new one, or one that went through the spool."""
         self._queue.put(pending)
-        if len(self._threads) < self._senders and not self._has_spare():
-            self._start()
+        self.ensure_thread()
 
     def run_soon(self, task: Callable[[], None]) -> None:
         """Let a thread run a short function that never raises, before its next report."""
-        self._tasks.put(task)
-        self._queue.wake(1)
-        if not self._threads:
-            self._start()
+        self._tasks.append(task)
+        self._queue.wake()
+        self.ensure_thread()
 
     def ensure_thread(self) -> None:
-        """Start another thread if too few are running or none is idle."""
-        if len(self._threads) < self._senders and (self._shortfall() > 0 or not self._has_spare()):
-            self._start()
+        """Start a thread where nobody has the turn or waits for it, if there may be another."""
+        # Who puts a report looks for a thread afterwards; a thread that passes the turn on, or
+        # waits for it no longer, looks for reports afterwards. So one of them sees the other.
+        while not (self._turn.locked() or self._next):
+            if not self._starting.acquire(blocking=False):
+                return  # somebody does, maybe under a finalizer, and looks again afterwards
+            try:
+                if not self._start():
+                    return
+            finally:
+                self._starting.release()
+            if not self._has_work():
+                return
 
-    def _has_spare(self) -> bool:
-        """Whether there is a thread that could take over."""
-        threads = [*self._threads.values()]
-        return _READY in threads or _RESERVE_THREAD in threads
-
-    def _shortfall(self) -> int:
-        """How many more threads are worth having; negative if there are too many."""
-        since = time.monotonic() - _BLOCKED_AFTER
-        making_progress = sum(took > since for took in [*self._threads.values()])
-        return self._sender.concurrency.wanted - making_progress
-
-    def _start(self) -> None:
-        """Start a thread if there may be another; while the interpreter exits there may not."""
-        if sys.is_finalizing():  # start() would wait for ever for a thread that never runs
-            return
-        if not self._starting.acquire(blocking=False):  # somebody does, maybe under a finalizer
-            return
-        try:
-            if len(self._threads) < self._senders:
-                self._start_one()
-        finally:
-            self._starting.release()
-
-    def _start_one(self) -> None:
+    def _start(self) -> bool:
+        # While the interpreter exits, start() would wait for ever for a thread that never runs.
+        if sys.is_finalizing() or len(self._threads) >= self._limit:
+            return False
         thread = threading.Thread(
             target=self._work, args=(self._owner(),), name="openpipe-report", daemon=True
         )
-        self._threads[thread] = _READY
+        self._threads.add(thread)
+        self._next.add(thread)
         process.hook_exit()
         try:
             thread.start()
         except RuntimeError:
-            self._threads.pop(thread, None)
+            self._next.discard(thread)
+            self._threads.discard(thread)
+            return False
+        return True
 
     def _work(self, _owner: object) -> None:
-        _here.delivering = True
-        try:
-            self._work_until_idle()
-        finally:
-            run_guarded("closing a connection", self._sender.close_mine)
-
-    def _work_until_idle(self) -> None:
-        waiting_first = False
-        while True:
-            waiting_first = not waiting_first
-            try:
-                if self._shortfall() < 0 and self._wait_in_reserve():
-                    return
-                if not self._step(waiting_first=waiting_first) and self._may_end():
-                    return
-            except BaseException:  # noqa: BLE001 - a thread that dies delivers nothing
-                log_internal_error("a sending thread")
-
-    def _step(self, *, waiting_first: bool) -> bool:
-        """Advance one report; False if there was none."""
         me = threading.current_thread()
-        self._run_tasks()
-        pending = self._queue.take(
-            waiting_first=waiting_first, idle=_IDLE, not_before=self._sender.not_before
-        )
-        self._threads[me] = time.monotonic()
+        _here.delivering = True
+        is_wanted = True
+        while is_wanted:
+            self._next.add(me)
+            has_turn = self._turn.acquire(timeout=self._idle)
+            self._next.discard(me)
+            is_wanted = has_turn and self._take_turn()
+        self._threads.discard(me)
+        self._find_next()
+        run_guarded("closing a connection", self._sender.transport.close_mine)
+
+    def _take_turn(self) -> bool:
+        """Process reports for as long as it is this thread's turn; False where there is no work."""
+        turn = _Turn(self._turn, self._find_next)
+        worked = time.monotonic()
         try:
-            if pending is not None:
-                if self._budget.pending > 1:
-                    self.ensure_thread()
-                self._sender.process(pending)
-            self._sender.log_drops()
+            while turn.is_mine:
+                self._run_tasks()
+                if self._queue.closed:
+                    turn.pass_on()
+                    self._sender.drop_pending("shutdown", None)
+                    return False
+                new = self._queue.take(self._idle, self._sender.retries.not_before)
+                if new is not None:
+                    self._process(new, turn)
+                    worked = time.monotonic()
+                elif not self._budget.pending and time.monotonic() - worked >= self._idle:
+                    return False
+        except BaseException:  # noqa: BLE001 - a thread that dies delivers nothing
+            log_internal_error("a sending thread")
         finally:
-            self._threads[me] = _READY
-        return pending is not None
+            turn.pass_on()
+        return True
+
+    def _process(self, new: NewReport | PendingReport, turn: _Turn) -> None:
+        pending = new if isinstance(new, PendingReport) else PendingReport(*new)
+        self._sender.process(pending, turn.pass_on)
+        if self._budget.has_unlogged_drops:
+            turn.pass_on()
+            self._sender.log_drops()
+
+    def _find_next(self) -> None:
+        """See to it that there is somebody for what is left to do."""
+        if self._has_work():
+            self.ensure_thread()
+
+    def _has_work(self) -> bool:
+        return bool(self._tasks) or not self._queue.is_empty()
 
     def _run_tasks(self) -> None:
-        with suppress(Empty):
+        with suppress(IndexError):
             while True:
-                self._tasks.get_nowait()()
-
-    def _wait_in_reserve(self) -> bool:
-        """
-        Wait in reserve while enough others make progress.
-
-        Returns:
-            True if a reserve thread already exists and this one should exit.
-        """
-        me = threading.current_thread()
-        with self._leaving:
-            if self._shortfall() >= 0:
-                return False
-            if _RESERVE_THREAD in [*self._threads.values()]:
-                del self._threads[me]
-                return True
-            self._threads[me] = _RESERVE_THREAD
-        while self._shortfall() <= 0 and self._budget.pending and not self._queue.closed:
-            time.sleep(_BLOCKED_AFTER)
-        self._threads[me] = _READY
-        return False
-
-    def _may_end(self) -> bool:
-        """Leave, unless there is something to do."""
-        me = threading.current_thread()
-        with self._leaving:
-            closed = self._queue.closed
-            if (self._budget.pending or not self._tasks.empty()) and not closed:
-                return False
-            if len(self._threads) == 1:
-                self._sender.close()
-            del self._threads[me]
-            # `enqueue()` may have put a report in and still have seen this thread; it looks for
-            # threads after it has put, so here the order is the other way round.
-            if self._budget.pending and not closed and not self._threads:
-                self._threads[me] = _READY
-                return False
-        if closed:
-            self.drop_pending()
-        return True
+                self._tasks.popleft()()
 
     def drop_pending(self) -> None:
         """After the shutdown: count as lost what waits."""
         self._sender.drop_pending("shutdown", None)
-        if not self._threads:
-            self._sender.close()
 
     def drain(self, deadline: float) -> None:
         """
@@ -243,27 +201,42 @@ class SenderThreads:
         sends only if none can be started. A `Retry-After` that ends in time is waited for.
         """
         self._sender.expire_delays()
-        if self._budget.pending:
-            self.ensure_thread()
         while self._budget.pending and (left := deadline - time.monotonic()) > 0:
             if self.all_scheduled_after(deadline):
                 break
+            self.ensure_thread()
             if self._threads:
-                self.ensure_thread()
                 time.sleep(min(left, 0.005))
                 continue
-            pending = self._queue.take(
-                waiting_first=True, idle=min(left, 0.02), not_before=self._sender.not_before
-            )
-            if pending is not None:
-                self._sender.process(pending, within=left)
+            new = self._queue.take(min(left, 0.02), self._sender.retries.not_before)
+            if new is not None:
+                pending = new if isinstance(new, PendingReport) else PendingReport(*new)
+                self._sender.process(pending, lambda: None, within=left)
         if not self._threads:
-            self._sender.close()
+            self._sender.transport.close_mine()
 
     def all_scheduled_after(self, deadline: float) -> bool:
         """Whether every pending report is scheduled for after the deadline."""
-        resumed = self._sender.paused_until
-        if time.monotonic() < resumed < deadline:
+        retries = self._sender.retries
+        if time.monotonic() < retries.paused_until < deadline:
             return False
-        idle = self._queue.is_idle(self._sender.not_before())
+        idle = self._queue.is_idle(retries.not_before())
         return idle and self._budget.pending <= self._queue.waiting
+
+
+class _Turn:
+    """One thread's turn, until it passes it on."""
+
+    __slots__ = ("_find_next", "_lock", "is_mine")
+
+    def __init__(self, lock: threading.Lock, find_next: Callable[[], None]) -> None:
+        self._lock = lock
+        self._find_next = find_next
+        self.is_mine = True
+
+    def pass_on(self) -> None:
+        """Let another thread have the turn, if this one still has it."""
+        if self.is_mine:
+            self.is_mine = False
+            self._lock.release()
+            self._find_next()

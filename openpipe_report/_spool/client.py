@@ -41,8 +41,7 @@ class SpoolEntry(Protocol):
 
     body: bytes
     """The JSON that is sent."""
-    key: str
-    """The Idempotency-Key."""
+    idempotency_key: str
     stored: bool
     """
     Whether the file holds the report; set by the spool. The outcome of such a report has to be
@@ -233,7 +232,7 @@ class Spool(Generic[_NewReport, _Entry]):
         # Deliveries may still be recorded after close().
         self._closed = (self._closed and not entries) or (request is not None and request.close)
         try:
-            added = [SpooledReport(entry.key, entry.body) for entry in entries]
+            added = [SpooledReport(entry.idempotency_key, entry.body) for entry in entries]
             stored = self._writer.store(added)
             for entry in entries:
                 entry.stored = stored

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from openpipe_report._delivery.connection import CannotConnectError
+from openpipe_report._delivery.outcome import Delivered
 from openpipe_report._delivery.proxy import proxy_for
-from openpipe_report._delivery.response import Delivered
 from openpipe_report._delivery.transport import Transport
 from openpipe_report._environment import ARGUMENT_ONLY, variable_of
 from openpipe_report._report.json_codec import encode_json

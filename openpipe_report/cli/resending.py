@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from openpipe_report._delivery.response import Delivered, Rejected
+from openpipe_report._delivery.outcome import Delivered, Rejected
 from openpipe_report._delivery.transport import Transport
 
 if TYPE_CHECKING:

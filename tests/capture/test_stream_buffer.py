@@ -11,7 +11,8 @@ from support.shapes import chat_chunks, response, response_events
 
 from openpipe_report import Reporter
 from openpipe_report._capture.stream_buffer import StreamBuffer
-from openpipe_report._delivery.accounting import Accounting, Budget
+from openpipe_report._delivery.accounting import Accounting
+from openpipe_report._delivery.budget import Budget
 from openpipe_report._report.folding import Folded, fold, join_around_gap, unfold
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}

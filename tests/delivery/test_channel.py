@@ -9,7 +9,7 @@ import pytest
 from support.backend import OK, Backend, Made
 
 from openpipe_report import Reporter
-from openpipe_report._delivery.channel import channel_for
+from openpipe_report._delivery.channel import DEFAULT_TIMING, channel_for
 
 
 def test_hooks_of_their_own_cost_no_thread():
@@ -90,7 +90,7 @@ def test_a_closed_channel_is_not_used_again():
         first.submit(Made(0))
         assert first.shutdown()
         second = Reporter(base_url=backend.base_url)
-        assert channel_for(second.settings) is second.channel
+        assert channel_for(second.settings, DEFAULT_TIMING) is second.channel
         second.submit(Made(1))
         assert second.flush()
         assert backend.labels == [0, 1]

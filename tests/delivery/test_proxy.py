@@ -16,8 +16,8 @@ import trustme
 from support.backend import HANG_GUARD, Backend, Made
 
 from openpipe_report import Reporter, Settings
+from openpipe_report._delivery.outcome import Delivered
 from openpipe_report._delivery.proxy import proxy_for
-from openpipe_report._delivery.response import Delivered
 from openpipe_report._delivery.transport import Transport
 
 PROXY = "http://proxy.test:3128"

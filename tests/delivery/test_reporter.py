@@ -17,32 +17,16 @@ import httpx
 import pytest
 from support.backend import HANG_GUARD, OK, Backend, Made, Reset, run_script
 from support.mock_server import URL, Gate, Server, make
+from support.timing import AT_ONCE, NEVER, idle_for, timed_reporter
 from tenacity import wait_fixed, wait_none
 
 import openpipe_report
 from openpipe_report import Reporter, Stats
-from openpipe_report._delivery import registry, retry, sender
+from openpipe_report._delivery import registry, retry
 from openpipe_report._delivery.accounting import Accounting
-from openpipe_report._delivery.concurrency import ConcurrencyLimiter
+from openpipe_report._delivery.channel import Timing
 from openpipe_report._delivery.queue import PendingReport, ReportQueue
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
-    """No Retry-After outlives its test."""
-    monkeypatch.setattr(sender, "_host_paused_until", {})
-
-
-@pytest.fixture
-def retry_at_once(monkeypatch):
-    """Waits between attempts take no time."""
-    monkeypatch.setattr(retry, "wait_random_exponential", lambda **_: wait_none())
-
-
-@pytest.fixture
-def retry_never(monkeypatch):
-    """Waits between attempts outlast the test."""
-    monkeypatch.setattr(retry, "wait_random_exponential", lambda **_: wait_fixed(500))
+from openpipe_report._delivery.retry import RetryTiming
 
 
 def settle(reporter):
@@ -123,10 +107,10 @@ def test_queue_full_in_bytes():
     assert reporter.stats().delivered == 2
 
 
-def test_growth_is_bounded(retry_never):
+def test_growth_is_bounded():
     """Reports that grow beyond the room in the building do not stay to wait."""
     server = Server(lambda request: 500)
-    reporter = make(server, max_queue_bytes=2_000)
+    reporter = make(server, NEVER, max_queue_bytes=2_000)
     for _ in range(3):
         reporter.submit(Made("é" * 200, size=100))
     settle(reporter)
@@ -137,11 +121,11 @@ def test_growth_is_bounded(retry_never):
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])
-def test_retries(status, retry_at_once):
+def test_retries(status):
     """A retryable status is tried again, with the same Idempotency-Key."""
     answers = iter([status, status, 200, 200])
     server = Server(lambda request: next(answers))
-    reporter = make(server, senders=1)
+    reporter = make(server, AT_ONCE, senders=1)
     reporter.submit(Made())
     assert reporter.flush()
     reporter.submit(Made())
@@ -188,10 +172,10 @@ def test_gives_up(caplog):
     assert "gave up (HTTP 503)" in warnings_of(caplog)[0]
 
 
-def test_poisoned_reports_delay_nobody(retry_never):
+def test_poisoned_reports_delay_nobody():
     """Reports that always fail wait in the heap, not on the threads."""
     server = Server(lambda request: 500 if b"poison" in request.content else 200)
-    reporter = make(server, senders=2)
+    reporter = make(server, NEVER, senders=2)
     for number in range(100):
         reporter.submit(Made("poison" if number % 5 == 0 else "good"))
     settle(reporter)
@@ -201,26 +185,26 @@ def test_poisoned_reports_delay_nobody(retry_never):
     assert (flushed.pending, flushed.lost, flushed.reason) == (20, 0, "HTTP 500")
 
 
-def test_an_answer_of_somebody_else(retry_at_once):
+def test_an_answer_of_somebody_else():
     """A 200 that is not the API's (a captive portal, a cut body) is no refusal: it is retried."""
     pages = iter(["<html>Log in</html>", '{"status": "o', ""])
     page = lambda: httpx.Response(200, text=next(pages))  # noqa: E731
     server = Server(lambda request: page() if len(server.keys) <= 3 else 200)
-    reporter = make(server)
+    reporter = make(server, AT_ONCE)
     reporter.submit(Made())
     assert reporter.flush(HANG_GUARD)
     assert len(server.keys) == 4
     assert len(set(server.keys)) == 1
 
 
-def fail_at_first(monkeypatch):
-    """Retries are due at once the first time, and then not in this test."""
-    monkeypatch.setattr(
-        retry,
-        "wait_random_exponential",
-        lambda **_: lambda state: 0.0 if state.attempt_number < 2 else 500.0,
+AT_ONCE_AND_THEN_NEVER = Timing(
+    RetryTiming(
+        wait=lambda state: 0.0 if state.attempt_number < 2 else 500.0,
+        probe_wait=lambda state: 0.0 if state.attempt_number < 2 else 500.0,
+        shortest_probe=0.0,
     )
-    monkeypatch.setattr(retry, "_SHORTEST_PROBE", 0.0)
+)
+"""Retries are due at once the first time, and then not in a test."""
 
 
 FAILURES = {
@@ -236,11 +220,10 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
-def test_outage_is_not_hammered(failure, monkeypatch):
+def test_outage_is_not_hammered(failure):
     """While every report fails they do not try one after the other, new ones neither."""
-    fail_at_first(monkeypatch)
     server = Server(failure)
-    reporter = make(server, senders=1)
+    reporter = make(server, AT_ONCE_AND_THEN_NEVER, senders=1)
     for _ in range(200):
         reporter.submit(Made())
     settle(reporter)
@@ -251,17 +234,16 @@ def test_outage_is_not_hammered(failure, monkeypatch):
 
 
 @pytest.mark.parametrize("answer", [200, 400])
-def test_a_success_ends_an_outage(answer, retry_never, monkeypatch):
+def test_a_success_ends_an_outage(answer):
     """After an outage one report that is taken or refused makes all of them due."""
-    monkeypatch.setattr(retry.Backoff, "wait", lambda *_: 0.0)  # between probes, that is
-    monkeypatch.setattr(retry, "_SHORTEST_PROBE", 0.0)
     down = threading.Event()
     down.set()
     answers = iter([answer])
     server = Server(
         lambda request: httpx.ConnectError("down") if down.is_set() else next(answers, 200)
     )
-    reporter = make(server, senders=2)
+    timing = Timing(RetryTiming(wait=wait_fixed(500), probe_wait=wait_none(), shortest_probe=0.0))
+    reporter = make(server, timing, senders=2)
     for _ in range(40):
         reporter.submit(Made())
     settle(reporter)
@@ -272,11 +254,11 @@ def test_a_success_ends_an_outage(answer, retry_never, monkeypatch):
     assert reporter.stats().delivered == 40 + (answer == 200)
 
 
-def test_reports_never_sent_probe_first(retry_never):
+def test_reports_never_sent_probe_first():
     """In an outage reports that always fail are not in the way of others."""
     server = Server(lambda request: httpx.ConnectError("no") if b"bad" in request.content else 200)
-    reporter = make(server, senders=1)
-    breaker = reporter.channel.sender._breaker
+    reporter = make(server, NEVER, senders=1)
+    breaker = reporter.channel.sender.retries.breaker
     bad = retry.FEWEST_FAILURES + 1
     for _ in range(bad):
         reporter.submit(Made("bad"))
@@ -288,28 +270,27 @@ def test_reports_never_sent_probe_first(retry_never):
     assert len(server.keys) == bad
     reporter.channel.queue.expire_delays()
     breaker.next_probe = 0.0
-    reporter.channel.queue.wake(1)
     while reporter.stats().delivered < 10:
         threading.Event().wait(0.001)
     assert b"good" in server.bodies[bad]
 
 
-def test_few_poisoned_reports_open_no_breaker(retry_never):
+def test_few_poisoned_reports_open_no_breaker():
     """Sixteen reports that always fail, among a thousand good ones, hold up nothing."""
     server = Server(lambda request: 500 if b"poison" in request.content else 200)
-    reporter = make(server)
+    reporter = make(server, NEVER)
     for number in range(1000):
         reporter.submit(Made("poison" if number % 60 == 0 else "good"))
     settle(reporter)
     assert reporter.stats().delivered == 1000 - 17
-    assert not reporter.channel.sender._breaker.is_open
+    assert not reporter.channel.sender.retries.breaker.is_open
 
 
-def test_exit_in_an_outage_is_short(retry_never):
+def test_exit_in_an_outage_is_short():
     """At exit what waits is tried once more, until it is plain that nothing answers."""
     down = threading.Event()
     server = Server(lambda request: httpx.ConnectError("down") if down.is_set() else 503)
-    reporter = make(server, senders=1)
+    reporter = make(server, NEVER, senders=1)
     for _ in range(50):
         reporter.submit(Made())
     settle(reporter)
@@ -321,7 +302,7 @@ def test_exit_in_an_outage_is_short(retry_never):
 
 
 def test_retry_after_pauses_the_host():
-    """After a Retry-After nothing is sent to that host, by no reporter, not even at exit."""
+    """After a Retry-After nothing is sent there, by no reporter, not even at exit."""
     busy = httpx.Response(429, headers={"Retry-After": "300"})
     server = Server(lambda request: busy)
     reporter, other = make(server), make(server)
@@ -355,7 +336,7 @@ def test_retry_after_beyond_retry_for():
     flushed = reporter.flush(0)
     assert (flushed.pending, flushed.lost) == (1, 0)
     assert reporter.stats().dropped == {"gave up": 1}
-    assert reporter.channel.sender.paused_until <= time.monotonic() + 3600
+    assert reporter.channel.sender.retries.paused_until <= time.monotonic() + 3600
 
 
 def test_flush_tells_of_pending():
@@ -441,6 +422,7 @@ def test_shutdown(caplog):
     reporter.submit(Made())
     assert reporter.shutdown()
     reporter.submit(Made())
+    reporter.flush()
     assert told.wait(HANG_GUARD)
     stats = reporter.stats()
     assert (stats.delivered, stats.dropped) == (1, {"shutdown": 1})
@@ -463,9 +445,9 @@ def test_nothing_starts_after_a_shutdown(monkeypatch):
     assert lost == [("shutdown", 5)]
 
 
-def test_shutdown_drops_what_waits(retry_never):
+def test_shutdown_drops_what_waits():
     """What waits for another attempt is dropped by a shutdown, and its failure told."""
-    reporter = make(Server(lambda request: 500))
+    reporter = make(Server(lambda request: 500), NEVER)
     reporter.submit(Made())
     settle(reporter)
     assert reporter.shutdown(0).reason == "HTTP 500"
@@ -495,7 +477,7 @@ def test_module_level_flush_and_shutdown():
     assert all(reporter.closed for reporter in reporters)
 
 
-def test_every_report_is_counted_once(retry_at_once):
+def test_every_report_is_counted_once():
     """Whatever happens on however many threads, each report is in exactly one counter."""
     chance = random.Random(1)
     outcomes = [200, 200, 500, 400, httpx.ReadTimeout("t"), httpx.ConnectError("c"), RuntimeError()]
@@ -629,10 +611,9 @@ def test_what_json_cannot_say(value):
     assert server.bodies[0].isascii()
 
 
-def test_threads_end_when_idle(monkeypatch):
+def test_threads_end_when_idle():
     """With nothing to do there is no thread, and the next report starts one again."""
-    monkeypatch.setattr("openpipe_report._delivery.workers._IDLE", 0.01)
-    reporter = make(Server())
+    reporter = make(Server(), idle_for(0.01))
     for _ in range(2):
         reporter.submit(Made())
         assert reporter.flush()
@@ -656,21 +637,6 @@ def test_threads_for_a_server_that_keeps_them_waiting():
         reporter.submit(Made())
     assert reporter.flush()
     assert reporter.stats().delivered == 400
-
-
-def test_no_more_threads_than_wanted(monkeypatch):
-    """Where one is enough, another stands by and that is all."""
-    monkeypatch.setattr("openpipe_report._delivery.workers._BLOCKED_AFTER", 10.0)
-    monkeypatch.setattr(ConcurrencyLimiter, "record", lambda *_: None)
-    server = Server(lambda request: seen.append(reporter.stats().threads) or 200)
-    seen: list[int] = []
-    reporter = make(server)
-    reporter.channel.sender.concurrency.wanted = 1
-    for _ in range(300):
-        reporter.submit(Made())
-    while reporter.stats().delivered < 300:
-        threading.Event().wait(0.001)
-    assert max(seen) <= 2
 
 
 def test_an_answer_that_does_not_come_delays_nobody():
@@ -726,7 +692,7 @@ def test_slow_on_drop_delays_nobody():
 
 
 @pytest.mark.parametrize("way", ["rejected", "queue full", "shutdown"])
-def test_log_filter_that_fails(way, retry_never):
+def test_log_filter_that_fails(way):
     """What the user's logging raises costs no report its place in the count."""
 
     def refuse(record):
@@ -735,7 +701,7 @@ def test_log_filter_that_fails(way, retry_never):
         return True
 
     answer = {"rejected": 400, "queue full": 200, "shutdown": 500}[way]
-    reporter = make(Server(lambda request: answer), max_queue_reports=3)
+    reporter = make(Server(lambda request: answer), NEVER, max_queue_reports=3)
     log = logging.getLogger("openpipe_report")
     log.addFilter(refuse)
     try:
@@ -752,35 +718,34 @@ def test_log_filter_that_fails(way, retry_never):
     assert stats.pending == 0
 
 
-def test_threads_that_sleep_are_woken():
-    """However sleeping, waking and putting coincide, each report is taken, and each thread ends."""
+def test_a_thread_that_sleeps_is_woken():
+    """However sleeping and putting coincide, each report is taken in time."""
     queue = ReportQueue()
     taken, over = SimpleQueue(), threading.Event()
 
     def take():
-        first = False
         while not over.is_set():
-            first = not first
-            item = queue.take(waiting_first=first, idle=0.0005, not_before=lambda: 0.0)
+            item = queue.take(0.0005, lambda: 0.0)
             if item is not None:
                 taken.put(item)
 
-    threads = [threading.Thread(target=take, daemon=True) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for _ in range(3000):
-        queue.put(PendingReport(Made(), 1, None, None))
-        taken.get(timeout=HANG_GUARD)
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    for number in range(3000):
+        pending = PendingReport(Made(), 1, None, None)
+        if number % 2:
+            queue.put(pending)
+        else:
+            queue.schedule(pending, 0.0)
+        assert taken.get(timeout=HANG_GUARD) is pending
     over.set()
-    for thread in threads:
-        thread.join(HANG_GUARD)
-        assert not thread.is_alive()
+    thread.join(HANG_GUARD)
+    assert not thread.is_alive()
 
 
-def test_no_report_is_lost_between_threads(monkeypatch):
+def test_no_report_is_lost_between_threads():
     """A report that comes while the last thread leaves is delivered."""
-    monkeypatch.setattr("openpipe_report._delivery.workers._IDLE", 0.0)
-    reporter = make(Server())
+    reporter = make(Server(), idle_for(0.0))
     for _ in range(300):
         reporter.submit(Made())
         while reporter.accounting.pending:
@@ -898,13 +863,13 @@ def test_no_payload_in_a_fault(caplog):
     ],
     ids=["closed", "reset", "in-the-headers", "in-the-body", "in-the-request"],
 )
-def test_broken_connection(broken, retry_at_once):
+def test_broken_connection(broken):
     """Wherever a connection breaks, the report is tried again under its key, until it arrives."""
     unread = iter([True] * 3) if broken == "unread" else iter([])
     with Backend() as backend:
         backend.resets_unread = lambda headers: next(unread, False)
         backend.answer = lambda post: OK if len(backend.posts) > 3 or broken == "unread" else broken
-        reporter = Reporter(base_url=backend.base_url)
+        reporter = timed_reporter(AT_ONCE, base_url=backend.base_url)
         reporter.submit(Made(1, size=2**20, respPayload="x" * 2**20))
         assert reporter.flush(HANG_GUARD)
         reporter.shutdown()
@@ -915,12 +880,12 @@ def test_broken_connection(broken, retry_at_once):
         assert next(unread, None) is None
 
 
-def test_outage_and_recovery_on_a_real_socket(retry_at_once):
+def test_outage_and_recovery_on_a_real_socket():
     """Over a real connection that is reset again and again, all arrive, each under one key."""
     chance = random.Random(1)
     with Backend() as backend:
         backend.answer = lambda post: chance.choice([OK, OK, None, (503, b"", {})])
-        reporter = Reporter(base_url=backend.base_url)
+        reporter = timed_reporter(AT_ONCE, base_url=backend.base_url)
         for number in range(100):
             reporter.submit(Made(number))
         assert reporter.flush(HANG_GUARD)

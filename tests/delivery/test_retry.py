@@ -5,18 +5,20 @@ import random
 
 import pytest
 
+from openpipe_report._delivery.outage_log import OutageLog
 from openpipe_report._delivery.retry import (
+    DEFAULT_RETRY_TIMING,
     FEWEST_FAILURES,
     LONGEST_BACKOFF,
     Backoff,
     CircuitBreaker,
-    OutageLog,
+    RetryTiming,
 )
 
 
 def test_backoff_is_full_jitter():
     """The n-th wait is evenly spread between 0 and 0.5 s doubled n-1 times, at the most 5 s."""
-    backoff = Backoff(600)
+    backoff = Backoff(600, DEFAULT_RETRY_TIMING)
     for attempts, top in enumerate([0.5, 1, 2, 4, 5, 5], start=1):
         random.seed(1)
         share = random.random()
@@ -27,7 +29,7 @@ def test_backoff_is_full_jitter():
 
 def test_backoff_honours_the_server():
     """A wait is at least what the server asked for."""
-    assert Backoff(600).next_wait(1, 0, 30) == 30
+    assert Backoff(600, DEFAULT_RETRY_TIMING).next_wait(1, 0, 30) == 30
 
 
 @pytest.mark.parametrize(
@@ -37,15 +39,15 @@ def test_backoff_honours_the_server():
 )
 def test_backoff_gives_up(retry_for, since_first, at_least):
     """No wait goes beyond retry_for."""
-    assert Backoff(retry_for).next_wait(1, since_first, at_least) is None
+    assert Backoff(retry_for, DEFAULT_RETRY_TIMING).next_wait(1, since_first, at_least) is None
 
 
 LIMIT = FEWEST_FAILURES
 
 
-def open_breaker(now=100.0):
+def open_breaker(timing=DEFAULT_RETRY_TIMING, now=100.0):
     """A breaker that has just opened."""
-    breaker = CircuitBreaker(2, Backoff(600))
+    breaker = CircuitBreaker(2, timing)
     for number in range(LIMIT + 1):
         breaker.begin_probe(now)
         breaker.record_failure(str(number), now, "refused")
@@ -56,7 +58,7 @@ def open_breaker(now=100.0):
 def test_few_failures_do_not_open_it():
     """As many reports as can be in flight may fail in a row."""
     for senders in (2, 40):
-        breaker = CircuitBreaker(senders, Backoff(600))
+        breaker = CircuitBreaker(senders, DEFAULT_RETRY_TIMING)
         for _ in range(100):
             for number in range(max(senders, LIMIT)):
                 breaker.begin_probe(100.0)
@@ -67,7 +69,7 @@ def test_few_failures_do_not_open_it():
 
 def test_the_same_reports_do_not_open_it():
     """Reports that always fail hold up no other, however often they are tried."""
-    breaker = CircuitBreaker(2, Backoff(600))
+    breaker = CircuitBreaker(2, DEFAULT_RETRY_TIMING)
     for _ in range(100):
         for number in range(LIMIT):
             breaker.begin_probe(100.0)
@@ -76,15 +78,15 @@ def test_the_same_reports_do_not_open_it():
         assert breaker.next_probe == 0.0
 
 
-def test_a_success_meanwhile(monkeypatch):
+def test_a_success_meanwhile():
     """Where a success comes while a failure is recorded, the breaker stays closed."""
-    breaker = open_breaker()
 
-    def succeed(*_):
-        breaker.record_success()
+    def succeed(state):
+        if state.attempt_number > 1:
+            breaker.record_success()
         return 5.0
 
-    monkeypatch.setattr(Backoff, "wait", succeed)
+    breaker = open_breaker(RetryTiming(probe_wait=succeed))
     breaker.record_failure("x", 100.0, "refused")
     assert breaker.next_probe == 0.0
 

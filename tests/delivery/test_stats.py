@@ -13,7 +13,7 @@ from support.mock_server import Server, make
 
 import openpipe_report
 from openpipe_report import Reporter, SettingsError, Stats
-from openpipe_report._delivery.accounting import PastStats, sum_stats
+from openpipe_report._delivery.stats import PastStats, sum_stats
 
 
 def since(before):

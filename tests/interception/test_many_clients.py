@@ -18,9 +18,8 @@ import asyncio, gc, os, sys, threading, tracemalloc
 from collections import Counter
 import openpipe_report
 from openpipe_report import AsyncOpenAI, OpenAI, Reporter
-from openpipe_report._delivery import registry, workers
+from openpipe_report._delivery import registry
 
-workers._IDLE = 0.05
 KINDS = (OpenAI, AsyncOpenAI, Reporter)
 GIVEN = {"api_key": "sk-test", "base_url": sys.argv[2], "max_retries": 0}
 

@@ -128,7 +128,7 @@ def test_stored_before_sent(opened, path):
     )
     [entry] = put(spool, 1)
     assert spool.sync(HANG_GUARD)
-    assert seen == [(True, [(entry.key, URL, entry.body)])]
+    assert seen == [(True, [(entry.idempotency_key, URL, entry.body)])]
     modes = {one.name: one.stat().st_mode & 0o777 for one in path.parent.iterdir()}
     assert modes == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o600)
 
@@ -149,10 +149,10 @@ def test_ends(opened, path, end, left):
     delegate.space = (0, 0)
     [entry, other] = put(spool, 1, 2)
     spool.sync(HANG_GUARD)
-    end(spool, entry.key)
+    end(spool, entry.idempotency_key)
     spool.sync(HANG_GUARD)
     rows = {key: rest for key, *rest in select(path)}
-    assert rows.pop(other.key) == [0, None]
+    assert rows.pop(other.idempotency_key) == [0, None]
     assert [tuple(rest) for rest in rows.values()] == left
 
 
@@ -161,7 +161,7 @@ def test_ends_are_noted_without_new_reports(opened, path):
     spool, _ = opened()
     [entry] = put(spool, 1)
     spool.sync(HANG_GUARD)
-    spool.remove(entry.key)
+    spool.remove(entry.idempotency_key)
     until(lambda: not select(path))
 
 
@@ -171,7 +171,7 @@ def test_many(opened, path):
     entries = put(spool, *range(450)) + put(spool, *range(450, 455), size=10**6)
     assert spool.sync(HANG_GUARD)
     assert delegate.enqueued == entries
-    assert [key for key, *_ in select(path)] == [entry.key for entry in entries]
+    assert [key for key, *_ in select(path)] == [entry.idempotency_key for entry in entries]
 
 
 def test_nothing_to_send(opened, path, caplog):
@@ -221,8 +221,8 @@ spool, delegate = make(sys.argv[1])
 put(spool, *range(300), size=1000)
 while len(delegate.enqueued) < 300:
     pass
-spool.remove(delegate.enqueued[0].key)
-spool.dead_letter(delegate.enqueued[1].key, "HTTP 400")
+spool.remove(delegate.enqueued[0].idempotency_key)
+spool.dead_letter(delegate.enqueued[1].idempotency_key, "HTTP 400")
 spool.sync(60)
 print("stored", flush=True)
 sys.stdin.readline()
@@ -311,11 +311,11 @@ def test_living_owner_keeps_its_rows(opened, brisk, path):
     put(other, 4)
     other.sync(HANG_GUARD)
     assert heir.recovered == []
-    spool.release(entries[1].key)
-    until(lambda: [one.key for one in heir.recovered] == [entries[1].key])
+    spool.release(entries[1].idempotency_key)
+    until(lambda: [one.key for one in heir.recovered] == [entries[1].idempotency_key])
     assert spool.close(HANG_GUARD) == 2
     until(lambda: len(heir.recovered) == 3)
-    assert {one.key for one in heir.recovered} == {entry.key for entry in entries}
+    assert {one.key for one in heir.recovered} == {entry.idempotency_key for entry in entries}
 
 
 @pytest.mark.parametrize(
@@ -528,9 +528,9 @@ def test_delivered_after_close(opened, path):
     spool, _ = opened()
     [entry, other] = put(spool, 1, 2)
     assert spool.close(HANG_GUARD) == 2
-    spool.remove(entry.key)
+    spool.remove(entry.idempotency_key)
     until(lambda: spool._thread is None)
-    assert [key for key, *_ in select(path)] == [other.key]
+    assert [key for key, *_ in select(path)] == [other.idempotency_key]
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
@@ -694,13 +694,13 @@ def test_bounded(opened, path, caplog, with_dead):
     old = put(spool, 1, 2, 3, size=100_000)
     spool.sync(HANG_GUARD)
     if with_dead:
-        spool.dead_letter(old[0].key, "HTTP 400")
-        spool.dead_letter(old[1].key, "HTTP 400")
+        spool.dead_letter(old[0].idempotency_key, "HTTP 400")
+        spool.dead_letter(old[1].idempotency_key, "HTTP 400")
     [new] = put(spool, 4, size=100_000)
     spool.sync(HANG_GUARD)
     assert delegate.enqueued == [*old, new]
     assert new.stored is with_dead
-    keys = [entry.key for entry in ([old[2], new] if with_dead else old)]
+    keys = [entry.idempotency_key for entry in ([old[2], new] if with_dead else old)]
     assert [key for key, *_ in select(path)] == keys
     [line] = caplog.messages
     assert ("2 or more dead letters" if with_dead else "full") in line
@@ -715,7 +715,7 @@ def test_space_is_used_again(opened, path):
         entries = put(spool, *range(10 * round_, 10 * round_ + 10), size=50_000)
         spool.sync(HANG_GUARD)
         for entry in entries:
-            spool.remove(entry.key)
+            spool.remove(entry.idempotency_key)
         sizes.append(path.stat().st_size)
     assert max(sizes) < 2_000_000
     assert spool.close(HANG_GUARD) == 0
@@ -766,7 +766,7 @@ def test_corrupt(opened, path, caplog, damage):
     assert delegate.enqueued == entries
     [aside] = path.parent.glob("*.corrupt-*")
     assert aside.read_bytes() == content
-    assert [key for key, *_ in select(path)] == [entry.key for entry in entries]
+    assert [key for key, *_ in select(path)] == [entry.idempotency_key for entry in entries]
     [line] = caplog.messages
     assert str(aside) in line
 
@@ -788,7 +788,7 @@ def test_corrupt_while_in_use(opened, brisk, monkeypatch, path, caplog):
     [entry] = put(spool, 2)
     spool.sync(HANG_GUARD)
     assert entry.stored
-    assert [key for key, *_ in select(path)] == [entry.key]
+    assert [key for key, *_ in select(path)] == [entry.idempotency_key]
     [aside] = path.parent.glob("*.corrupt-*[0-9]")
     assert len(select(aside)) == 1
     assert len(caplog.messages) == 1

@@ -6,8 +6,9 @@ import threading
 
 import httpx
 from support.backend import HANG_GUARD
+from support.timing import timed_reporter
 
-from openpipe_report import Reporter
+from openpipe_report._delivery.channel import DEFAULT_TIMING
 
 URL = "http://receiver.test/api/v1"
 
@@ -45,6 +46,6 @@ class Gate:
         return 200
 
 
-def make(server, **settings):
+def make(server, timing=DEFAULT_TIMING, **settings):
     settings.setdefault("base_url", URL)
-    return Reporter(http_client=server.client, **settings)
+    return timed_reporter(timing, http_client=server.client, **settings)

@@ -10,7 +10,7 @@ from openpipe_report._spool.client import Spool
 
 class Entry:
     def __init__(self, number, size=0):
-        self.number, self.body, self.key, self.stored = number, b"", "", False
+        self.number, self.body, self.idempotency_key, self.stored = number, b"", "", False
         self.size = size
 
 
@@ -19,7 +19,7 @@ class RecordingDelegate:
         self.enqueued, self.recovered, self.space = [], [], (20_000, 2**27)
 
     def build(self, entry):
-        entry.key = f"key-{os.getpid()}-{entry.number}"
+        entry.idempotency_key = f"key-{os.getpid()}-{entry.number}"
         entry.body = json.dumps([entry.number, "x" * entry.size]).encode()
         return entry
 
