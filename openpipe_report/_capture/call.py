@@ -165,7 +165,7 @@ class Call:
 
     def discard_if_succeeded(self) -> bool:
         """Release the bytes undecoded and return True, if the call has certainly succeeded."""
-        succeeded = self._exchange.surely_succeeded()
+        succeeded = self._exchange.is_known_success()
         if succeeded:
             self._release()
         return succeeded

@@ -96,7 +96,7 @@ class Exchange:
             size += sum(map(len, chunks)) + PIECE_OVERHEAD * len(chunks)
         return size
 
-    def surely_succeeded(self) -> bool:
+    def is_known_success(self) -> bool:
         """Return whether the call is known to have succeeded, without decoding its answer."""
         if self.polled_response_id is not None or self.tail is not None:
             return False

@@ -167,7 +167,7 @@ def test_record_of_what_unpacks_to_too_much(monkeypatch):
     """What was read of an answer that unpacks to too much is kept, and that is said."""
     monkeypatch.setattr(exchange_module, "MAX_DECODED", 1000)
     made = exchange(status=200, chunks=[gzip.compress(b"a" * 5000)], content_encoding="gzip")
-    assert not made.surely_succeeded()
+    assert not made.is_known_success()
     report = made.build()
     assert report.respPayload == "a" * 1000
     assert report.errorMessage == "the answer unpacks to 1000 bytes or more; this is its beginning"
@@ -237,7 +237,7 @@ class Source:
     def __init__(self, made):
         self.size = made.size
         self.build = made.build
-        self.discard_if_succeeded = made.surely_succeeded
+        self.discard_if_succeeded = made.is_known_success
 
 
 CHAT = {"object": "chat.completion", "choices": [{"index": 0, "finish_reason": "stop"}]}
@@ -305,7 +305,7 @@ def test_page_in_place_of_an_answer(body, content_type, message):
         made = exchange(status=200, content_type=content_type, **answer)
         report = made.build()
         assert (report.errorMessage, report.respPayload) == (message, body)
-        assert not made.surely_succeeded()
+        assert not made.is_known_success()
 
 
 @pytest.mark.parametrize("part", ["<", "<title", "<a>", "<!--", "<script>", "<![CDATA[", "&#1"])
@@ -322,7 +322,7 @@ def test_failed_background_response(status, message):
     found = {**RESPONSE, "id": f"resp_{status}", "status": status, "background": True}
     found["error"] = message and {"code": "server_error", "message": message}
     made = exchange(status=200, content=json.dumps(found).encode(), polled_response_id=found["id"])
-    assert not made.surely_succeeded()
+    assert not made.is_known_success()
     assert made.build().errorMessage == message
 
 
