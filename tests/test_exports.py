@@ -77,14 +77,20 @@ def test_classes_derive_as_openais_do():
     assert module.drop_in_for(azure_module) is azure_module
 
 
-def test_ours_in_openais_place(monkeypatch, module_client, scripted, reports):
+def test_ours_in_openais_place(scripted):
     """Who puts our classes into the openai module still gets ours from us, sync and async."""
-    for name in ("OpenAI", "AsyncOpenAI", "AzureOpenAI"):
-        monkeypatch.setattr(openai, name, getattr(openpipe_report, name))
-    monkeypatch.setattr(module, "_drop_ins", dict(list(module._drop_ins.items())[:2]))
     scripted.json(chat_completion())
+    run_script(f"""
+import openai, openpipe_report
+from openpipe_report.testing import captured_reports
+for name in ("OpenAI", "AsyncOpenAI", "AzureOpenAI"):
+    setattr(openai, name, getattr(openpipe_report, name))
+openpipe_report.api_key = "sk-module"
+openpipe_report.base_url = {scripted.base_url!r}
+with captured_reports() as reports:
     openpipe_report.chat.completions.create(model="m", messages=[])
-    assert len(reports) == 1
+assert len(reports) == 1
+""")
 
 
 def test_old_api():
@@ -116,7 +122,6 @@ def module_client(monkeypatch, scripted):
         monkeypatch.setattr(openai, name, getattr(openai, name))
     monkeypatch.setattr(openai, "http_client", None)
     openai._reset_client()
-    monkeypatch.setattr(module, "_module_client", (None, None))
     openpipe_report.api_key = "sk-module"
     openpipe_report.base_url = scripted.base_url
     openpipe_report.max_retries = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import itertools
 import logging
 import threading
 from collections import Counter
@@ -20,7 +21,6 @@ from openpipe_report import _log
 from openpipe_report._capture import call as call_module
 from openpipe_report._capture.stream_buffer import StreamBuffer
 from openpipe_report._openai import interception
-from openpipe_report._report import exchange
 from openpipe_report._report.final_states import FinalStates
 from openpipe_report.testing import captured_reports
 
@@ -349,42 +349,47 @@ def test_methods_of_newer_openais(caller, scripted, reports, method, arguments, 
     assert report.tags["$endpoint"] in {"responses", "responses/compact"}
 
 
-def background(status, number=1):
+_numbers = itertools.count(1000)
+
+
+def background(status, number):
     return response("Done", status=status, background=True, id=f"resp_{number}")
 
 
 @pytest.fixture
-def background_is_new(monkeypatch):
-    monkeypatch.setattr(exchange, "final_states", FinalStates())
+def number():
+    """The number of a background response that no other test has seen."""
+    return next(_numbers)
 
 
-def test_background_response(caller, scripted, reports, background_is_new):
+def test_background_response(caller, scripted, reports, number):
     """A background response is reported when created, and when first seen to have ended."""
-    scripted.json(background("queued"))
+    scripted.json(background("queued", number))
     caller("responses.create", model="m", input="i", extra_body={"background": True})
     for status in ("queued", "in_progress", "completed", "completed"):
-        scripted.json(background(status))
-        caller("responses.retrieve", "resp_1")
+        scripted.json(background(status, number))
+        caller("responses.retrieve", f"resp_{number}")
     created, ended = reports
     assert created.respPayload["status"] == "queued"
-    assert ended.respPayload == background("completed")
-    assert ended.reqPayload == {"response_id": "resp_1"}
+    assert ended.respPayload == background("completed", number)
+    assert ended.reqPayload == {"response_id": f"resp_{number}"}
 
 
-def test_background_response_streamed_later(caller, scripted, reports, background_is_new):
+def test_background_response_streamed_later(caller, scripted, reports, number):
     """A background response that is streamed later is reported at its terminal event."""
-    events = response_events("Done", background=True, id="resp_2")
+    events = response_events("Done", background=True, id=f"resp_{number}")
     scripted.stream(events)
     options = {"cast_to": object, "stream": True}
     cls = openai.AsyncStream if caller.is_async else openai.Stream
-    stream = caller("get", "/responses/resp_2?stream=true", stream_cls=cls[object], **options)
+    path = f"/responses/resp_{number}?stream=true"
+    stream = caller("get", path, stream_cls=cls[object], **options)
     caller.iterate(stream)
     [report] = reports
     assert report.respPayload["status"] == "completed"
-    assert report.reqPayload == {"response_id": "resp_2"}
+    assert report.reqPayload == {"response_id": f"resp_{number}"}
 
 
-def test_plain_retrieval_is_not_reported(caller, scripted, reports, background_is_new):
+def test_plain_retrieval_is_not_reported(caller, scripted, reports):
     """A response that was reported when it was made is not reported when it is looked at."""
     scripted.json(response())
     caller("responses.retrieve", "resp_1")

@@ -129,16 +129,15 @@ def _unavailable(_: bytes) -> Iterator[bytes]:
     raise ImportError
 
 
-def _slices(raw: bytes, size: int = 0) -> Iterator[bytes]:
-    size = size or _SLICE
+def _slices(raw: bytes, size: int) -> Iterator[bytes]:
     return (raw[start : start + size] for start in range(0, len(raw), size))
 
 
-def _inflate(raw: bytes, wbits: int) -> Iterator[bytes]:
+def _inflate(raw: bytes, wbits: int, slice_size: int = _SLICE) -> Iterator[bytes]:
     at = 0
     while True:
         decoder = zlib.decompressobj(wbits)
-        for piece in _slices(raw[at:]):
+        for piece in _slices(raw[at:], slice_size):
             at += len(piece)
             rest, got = piece, b""
             while rest or len(got) == _PIECE:  # a full piece of output: more may be pending
@@ -152,8 +151,8 @@ def _inflate(raw: bytes, wbits: int) -> Iterator[bytes]:
             return
 
 
-def _gzip(raw: bytes) -> Iterator[bytes]:
-    return _inflate(raw, zlib.MAX_WBITS | 16)
+def _gzip(raw: bytes, slice_size: int = _SLICE) -> Iterator[bytes]:
+    return _inflate(raw, zlib.MAX_WBITS | 16, slice_size)
 
 
 def _deflate(raw: bytes) -> Iterator[bytes]:
@@ -172,7 +171,7 @@ def _brotli(raw: bytes) -> Iterator[bytes]:
     except TypeError:  # before brotli 1.2
         yield from map(decode, _slices(raw, _SMALL_SLICE))
         return
-    for piece in _slices(raw):
+    for piece in _slices(raw, _SLICE):
         yield decode(piece, output_buffer_limit=_PIECE)
         while not decoder.can_accept_more_data():
             yield decode(b"", output_buffer_limit=_PIECE)

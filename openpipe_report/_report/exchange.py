@@ -86,6 +86,8 @@ class Exchange:
     """Duration of the call."""
     seconds_to_last_byte: float | None = None
     seconds_to_first_byte: float | None = None
+    max_decoded: int = MAX_DECODED
+    """Most bytes of the answer without its content-encoding."""
 
     @property
     def size(self) -> int:
@@ -179,12 +181,13 @@ class Exchange:
         """Return the answer's bytes without their content-encoding, and why some are missing."""
         if self.chunks is None:
             return self.content or b"", None
+        limit = self.max_decoded
         try:
-            body = decode_content(unfold(self.chunks), self.content_encoding, MAX_DECODED)
+            body = decode_content(unfold(self.chunks), self.content_encoding, limit)
         except UndecodableError as problem:
             return problem.decoded, problem.message
-        if self.content_encoding and len(body) == MAX_DECODED:
-            return body, f"the answer unpacks to {MAX_DECODED} bytes or more; this is its beginning"
+        if self.content_encoding and len(body) == limit:
+            return body, f"the answer unpacks to {limit} bytes or more; this is its beginning"
         if self.tail is not None and not self.content_encoding:
             body = join_around_gap(body, b"".join(self.tail))
         return body, None
