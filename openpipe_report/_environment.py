@@ -33,6 +33,27 @@ _DECISIVE = frozenset(
 
 _RESEMBLES = 0.55
 """From which ratio of difflib's on an unknown variable is taken for a misspelt setting."""
+_IS_MISSPELT = 0.85
+"""The same where the variable also has a word of another setting's."""
+
+_OTHER_WORDS = {
+    "before_report": "HOOK|MASK|REDACT|SCRUB|FILTER|PII|PRIVA|SANITI|ANONYM|CENSOR|ELIDE|HIDE",
+    "sample_rate": "SAMPL",
+    "endpoints": "ENDPOINT|EXCLUDE|INCLUDE|ALLOW|DENY|_ONLY_",
+    "enabled": (
+        "ENABL|DISABL|OPT_?(OUT|IN)_|_(ON|OFF|NO|NOT|DONT|STOP|SKIP|DRY|ACTIVE|REPORT(S|ING)?)_"
+        "|REPORTO(N|FF)_|NO_?REPORT|KILL|TRACK|TELEMETRY|CAPTUR|LOG(GING|_?REQUEST)"
+    ),
+    "base_url": "UR[IL]_|HOST|SERVER|ADDR|DOMAIN|DESTINATION|TARGET|PROXY|API_?BASE|_BASE_",
+    "api_key": "KEY|TOKEN|SECRET|AUTH|CREDENTIAL|PASSWORD",
+    "spool": "SPOOL",
+}
+"""Words for what decisive settings do, as regular expressions; the first that is found counts."""
+
+_KUBERNETES = re.compile(
+    r"(OPENPIPE\w*?)_(?:SERVICE_(?:HOST|PORT\w*)|PORT(?:_\d+_(?:TCP|UDP|SCTP)\w*)?)"
+)
+"""What Kubernetes tells every pod about a service whose name begins with openpipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +186,21 @@ def _unknown_variables(environ: Mapping[str, str], arguments: Mapping[str, Any])
     return [
         _unknown(variable, arguments)
         for variable in sorted(environ)
-        if variable.upper().startswith("OPENPIPE_") and variable not in known
+        if variable.upper().startswith("OPENPIPE_")
+        and variable not in known
+        and not _is_of_kubernetes(variable, environ)
     ]
+
+
+def _is_of_kubernetes(variable: str, environ: Mapping[str, str]) -> bool:
+    found = _KUBERNETES.fullmatch(variable)
+    return found is not None and f"{found[1]}_SERVICE_HOST" in environ
 
 
 def _unknown(variable: str, arguments: Mapping[str, Any]) -> Problem:
     nearest = _nearest_setting(variable)
     if nearest is None:
-        return Problem(variable, "is not known: see `openpipe-report doctor`", turns_off=False)
+        return Problem(variable, "is not known: correct its name or unset it", turns_off=False)
     meant = variable_of(nearest)
     if meant is None:
         text = f"is not known: {nearest} can only be given as an argument"
@@ -182,11 +210,16 @@ def _unknown(variable: str, arguments: Mapping[str, Any]) -> Problem:
 
 
 def _nearest_setting(variable: str) -> str | None:
-    """Find the setting whose name resembles a variable's most, prefixes and case left out."""
-    word = re.sub(r"^OPENPIPE_(REPORT(S|ER|ING)?_)?|_", "", variable.upper()).lower()
+    """Find the setting that a variable resembles most, by its name or by what it does."""
+    words = re.sub(r"^OPENPIPE_(REPORT(S|ER|ING)?_)?", "", variable.upper())
+    word = words.replace("_", "").lower()
     ratios = {
         name: SequenceMatcher(None, word, name.replace("_", "")).ratio()
         for name in Settings.model_fields
     }
     nearest = max(ratios, key=ratios.__getitem__)
+    if ratios[nearest] < _IS_MISSPELT:
+        for name, expression in _OTHER_WORDS.items():
+            if re.search(expression, f"_{words}_"):
+                return name
     return nearest if ratios[nearest] >= _RESEMBLES else None

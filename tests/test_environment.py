@@ -38,6 +38,23 @@ SET = {"OPENPIPE_BASE_URL": URL}
         ("OPENPIPE_REPORTS_SPOOL", "f", "OPENPIPE_REPORT_SPOOL"),
         ("OPENPIPE_REPORT_ENDPOINT", "responses", "OPENPIPE_REPORT_ENDPOINTS"),
         ("OPENPIPE_REPORT_BEFORE_REPROT", "a:b", "OPENPIPE_REPORT_BEFORE_REPORT"),
+        ("OPENPIPE_REPORT_HOOK", "a:b", "OPENPIPE_REPORT_BEFORE_REPORT"),
+        ("OPENPIPE_REPORT_MASK", "1", "OPENPIPE_REPORT_BEFORE_REPORT"),
+        ("OPENPIPE_MASK_KEYS", "email", "OPENPIPE_REPORT_BEFORE_REPORT"),
+        ("OPENPIPE_REDACTION", "1", "OPENPIPE_REPORT_BEFORE_REPORT"),
+        ("OPENPIPE_REPORT_PRIVACY", "1", "OPENPIPE_REPORT_BEFORE_REPORT"),
+        ("OPENPIPE_REPORT_OFF", "1", "OPENPIPE_REPORT_ENABLED"),
+        ("OPENPIPE_OPT_OUT", "1", "OPENPIPE_REPORT_ENABLED"),
+        ("OPENPIPE_REPORT_DISABLED", "1", "OPENPIPE_REPORT_ENABLED"),
+        ("OPENPIPE_REPORT", "0", "OPENPIPE_REPORT_ENABLED"),
+        ("OPENPIPE_REPORTING", "0", "OPENPIPE_REPORT_ENABLED"),
+        ("OPENPIPE_NO_REPORT", "1", "OPENPIPE_REPORT_ENABLED"),
+        ("OPENPIPE_LOG_REQUESTS", "0", "OPENPIPE_REPORT_ENABLED"),
+        ("OPENPIPE_HOST", "h", "OPENPIPE_BASE_URL"),
+        ("OPENPIPE_SERVER", "h", "OPENPIPE_BASE_URL"),
+        ("OPENPIPE_API_BASE", URL, "OPENPIPE_BASE_URL"),
+        ("OPENPIPE_TOKEN", "k", "OPENPIPE_API_KEY"),
+        ("OPENPIPE_REPORT_EXCLUDE", "responses", "OPENPIPE_REPORT_ENDPOINTS"),
     ],
 )
 def test_misspelt_and_decisive(variable, value, meant):
@@ -55,7 +72,9 @@ def test_misspelt_and_decisive(variable, value, meant):
         ("OPENPIPE_REPORT_SENDER", "did you mean OPENPIPE_REPORT_SENDERS?"),
         ("OPENPIPE_REPORT_READTIMEOUT", "did you mean OPENPIPE_REPORT_READ_TIMEOUT?"),
         ("OPENPIPE_REPORT_ON_DROP", "on_drop can only be given as an argument"),
-        ("OPENPIPE_ZZZ", "is not known"),
+        ("OPENPIPE_REPORT_TIME_OUT", "did you mean OPENPIPE_REPORT_READ_TIMEOUT?"),
+        ("OPENPIPE_LOG_LEVEL", "is not known: correct its name or unset it"),
+        ("OPENPIPE_ZZZ", "is not known: correct its name or unset it"),
     ],
 )
 def test_unknown_and_harmless(variable, text):
@@ -65,6 +84,24 @@ def test_unknown_and_harmless(variable, text):
     assert len(problems) == 1
     assert text in str(problems[0])
     assert not problems[0].turns_off
+
+
+@pytest.mark.parametrize("service", ["OPENPIPE", "OPENPIPE_REPORT", "OPENPIPE_RECEIVER"])
+def test_services_of_kubernetes(service):
+    """The variables that Kubernetes makes of a service's name are no settings, and not named."""
+    environ = {
+        f"{service}_SERVICE_HOST": "10.0.0.1",
+        f"{service}_SERVICE_PORT": "80",
+        f"{service}_SERVICE_PORT_HTTP": "80",
+        f"{service}_PORT": "tcp://10.0.0.1:80",
+        f"{service}_PORT_80_TCP": "tcp://10.0.0.1:80",
+        f"{service}_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+    settings, problems = read_settings({**SET, **environ})
+    assert settings.active
+    assert problems == []
+    del environ[f"{service}_SERVICE_HOST"]
+    assert len(read_settings({**SET, **environ})[1]) == 5
 
 
 def test_an_argument_decides():
