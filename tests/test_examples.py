@@ -78,6 +78,7 @@ def test_script(name, environment, tmp_path):
     sent = b"".join(post.body for post in environment.posts)
     assert b"4111" not in sent
     assert b"ada@example.org" not in sent
+    assert b'Ada"' not in sent
     if name == "rag_spans":
         tags = [post.report["tags"] for post in environment.posts]
         assert len({each["$trace_id"] for each in tags}) == 1
