@@ -7,6 +7,8 @@ The commands are in `openpipe_report.cli.commands`. `doctor` and `resend` need t
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 _NEEDS = {
@@ -15,16 +17,32 @@ _NEEDS = {
 }
 """By extra: what needs it, and the packages that it adds."""
 
+_CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Errors of a write to stdout; typer ends in silence where a pipe has no reader any more."""
+
 
 def main() -> None:
-    """Run the command line; if an extra is missing, say how to install it and exit with 1."""
+    """
+    Run the command line.
+
+    If an extra is missing, say how to install it; if the output cannot be written, say why. Both
+    exit with 1.
+    """
     try:
         from openpipe_report.cli.commands import commands  # noqa: PLC0415 - may be missing
 
-        commands(prog_name="openpipe-report")
+        try:
+            commands(prog_name="openpipe-report")
+        finally:
+            sys.stdout.flush()  # at the interpreter's own flush an error is a traceback
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         for extra, (what, packages) in _NEEDS.items():
             if missing in packages:
                 sys.exit(f"{what} needs an extra: pip install 'openpipe-report[{extra}]'")
         raise
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        sys.exit(f"Error: cannot write the output: {error.strerror}")

@@ -296,6 +296,39 @@ def test_logs_of_nothing(run, tmp_path):
     assert ended.stderr == "No reports in openpipe-reports.db yet.\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["show", "1"], ["logs"], ["logs", "--json"], ["--version"]])
+def test_full_disk(environ, stored, tmp_path, arguments):
+    """Output that cannot be written is one line of error."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "Error: cannot write the output: No space left on device\n"
+
+
+def test_pipe_that_nobody_reads(environ, stored, tmp_path):
+    """A reader that has gone away, as `head` does, is no error to tell of."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [*COMMAND, "show", "1"],
+        cwd=tmp_path,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_logs_while_serving(serve, run):
     """Lists work while the receiver writes to the same file."""
     _, url = serve()
