@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 import gc
+import pickle
+import subprocess
+import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 
+import anyio
 import anyio.to_thread
 import pytest
+from support.backend import HANG_GUARD
 from support.shapes import chat_completion
 
 from openpipe_report import AsyncOpenAI, metadata, span
@@ -229,6 +236,82 @@ async def test_task_factory():
     await asyncio.create_task(asyncio.sleep(0))
     assert loop.get_task_factory() is make
     assert len(made) == 5
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python has no eager tasks")
+async def test_eager_task_factory():
+    """Eager tasks have the block and start at once, but not in a group of anyio's."""
+    order = []
+
+    async def child():
+        order.append(labels())
+
+    async def work():
+        with opt_out():
+            while True:
+                task = asyncio.create_task(child())
+                order.append("made")
+                await task
+                async with anyio.create_task_group() as group:
+                    group.start_soon(child)
+                    order.append("started")
+                yield
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    stream = work()
+    await anext(stream)
+    assert order == [OPTED_OUT, "made", "started", OPTED_OUT]
+    await stream.aclose()
+    await asyncio.create_task(asyncio.sleep(0))
+    assert loop.get_task_factory() is asyncio.eager_task_factory
+
+
+def test_copy_context_is_like_the_builtin(monkeypatch):
+    """It becomes no method of a class, can be pickled, and needs no caller in Python."""
+
+    def work():
+        with opt_out():
+            yield
+
+    class Holder:
+        copy = contextvars.copy_context
+
+    stream = work()
+    next(stream)
+    Holder.later = contextvars.copy_context
+    assert isinstance(Holder().copy(), contextvars.Context)
+    assert isinstance(Holder().later(), contextvars.Context)
+    assert pickle.loads(pickle.dumps(contextvars.copy_context)) is contextvars.copy_context
+    raised = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda problem: raised.append(problem.exc_value))
+    context, is_over = contextvars.Context(), threading.Event()
+    weakref.finalize(context, is_over.set)
+    _thread.start_new_thread(context.run, (contextvars.copy_context,))
+    del context
+    assert is_over.wait(HANG_GUARD)
+    stream.close()
+    assert raised == []
+
+
+def test_modules_that_are_not_loaded_yet(tmp_path):
+    """A lazy module is not executed because a block is entered in a generator."""
+    (tmp_path / "lazy.py").write_text("raise ImportError('executed')")
+    script = """
+import contextvars, importlib.util, sys
+from openpipe_report import metadata
+spec = importlib.util.find_spec("lazy")
+spec.loader = importlib.util.LazyLoader(spec.loader)
+sys.modules["lazy"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["lazy"])
+before = contextvars.copy_context
+def work():
+    with metadata(report=False):
+        yield
+next(stream := work())
+assert contextvars.copy_context is not before
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, cwd=tmp_path)
 
 
 def test_loop_without_task_factories(caplog):
