@@ -106,6 +106,8 @@ async def _await_answer(run: Run) -> Any:
 def _wrap_answer(run: Run, answer: Any) -> None:
     if find_wrapper(type(answer)) is wrap_stream:
         wrap_stream(run, answer)
+    elif answer.http_response.is_closed:  # its body is in memory: a mock's, a cache's
+        run.finish(None, None)
     else:
         _record_body(answer.http_response, _BodyObserver(run))
 

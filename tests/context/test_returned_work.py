@@ -680,6 +680,19 @@ def test_response_manager(streaming, reports, method, part):
     assert (report.statusCode, report.errorMessage) == (200, None)
 
 
+def test_response_manager_of_a_body_in_memory(reports):
+    """A response that a mock or a cache has in memory is read, though nothing reads its stream."""
+    answer = httpx.Response(200, json=chat_completion())
+    transport = httpx.MockTransport(lambda _: answer)
+    client = OpenAI(base_url="http://x", api_key="k", http_client=httpx.Client(transport=transport))
+    with work()(make_response_manager)(client) as response:
+        assert list(response.iter_lines())
+    del response
+    gc.collect()
+    report = span_of(reports)
+    assert (report.statusCode, report.errorMessage) == (200, None)
+
+
 def test_manager_never_entered(reports):
     """A manager that nobody enters is reported when it is collected."""
     client = OpenAI(base_url="http://127.0.0.1:9", api_key="k")
