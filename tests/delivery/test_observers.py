@@ -85,42 +85,164 @@ def test_log(backend, reporter, caplog):
     assert record.getMessage().startswith("openpipe_report: reporting to 127.0.0.1")
 
 
-MOCKED = """
-import json
+USER = """
+import json, os, time
 import httpx, openai, pytest
-from openpipe_report import OpenAI, flush
+from openpipe_report import OpenAI, flush, stats
+from openpipe_report.testing import captured_reports
 
 ANSWER = json.loads(%r)
 
+def answer(text):
+    return json.loads(json.dumps(ANSWER).replace("Hello", text))
+
+def ask(transport):
+    client = OpenAI(
+        api_key="k", base_url=os.environ["OPENAI"], http_client=transport, max_retries=0
+    )
+    completion = client.chat.completions.create(model="m", messages=[])
+    return completion.choices[0].message.content
+"""
+
+
+@pytest.fixture
+def run_pytest(backend, tmp_path):
+    """Run a user's tests in a process of its own, whose plugins are those that are installed."""
+
+    def run(tests, *options, openai="http://openai.test/v1"):
+        (tmp_path / "test_user.py").write_text(USER % json.dumps(chat_completion("Hello")) + tests)
+        always = ["-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "ignore"]
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", *always, *options, tmp_path],
+            env={**os.environ, "OPENPIPE_BASE_URL": backend.base_url, "OPENAI": openai},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=HANG_GUARD,
+            check=False,
+        )
+
+    return run
+
+
+PYTEST_HTTPX = """
 @pytest.mark.parametrize("number", range(3))
 def test_two_questions(httpx_mock, number):
     for text in ("first", "second"):
-        answer = json.loads(json.dumps(ANSWER).replace("Hello", text))
-        httpx_mock.add_response(json=answer)
+        httpx_mock.add_response(json=answer(text))
     with httpx.Client() as transport:
-        client = OpenAI(api_key="k", base_url="http://openai.test/v1", http_client=transport)
         for text in ("first", "second"):
-            completion = client.chat.completions.create(model="m", messages=[])
-            assert text in completion.choices[0].message.content
+            assert text in ask(transport)
             assert flush(30)
 """
 
 
-def test_pytest_httpx(backend, tmp_path):
+def test_pytest_httpx(backend, run_pytest):
     """Answers that pytest-httpx has for the user's calls are not taken by our reports."""
-    (tmp_path / "test_user.py").write_text(MOCKED % json.dumps(chat_completion("Hello")))
-    options = ["-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "ignore"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, tmp_path],
-        env={**os.environ, "OPENPIPE_BASE_URL": backend.base_url},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=HANG_GUARD,
-        check=False,
-    )
+    done = run_pytest(PYTEST_HTTPX)
     assert "3 passed" in done.stdout, done.stdout
     assert len(backend.posts) == 6
+
+
+RESPX = """
+import respx
+
+@pytest.fixture(autouse=True)
+def reports():
+    with captured_reports() as reports:
+        yield reports
+
+@pytest.mark.parametrize("number", range(3))
+def test_two_questions(respx_mock, number, reports):
+    answers = [httpx.Response(200, json=answer(text)) for text in ("first", "second")]
+    route = respx_mock.route().mock(side_effect=answers)
+    with httpx.Client() as transport:
+        for text in ("first", "second"):
+            assert text in ask(transport)
+            assert flush(30)
+    assert (route.call_count, len(reports)) == (2, 2)
+"""
+
+
+def test_respx(backend, run_pytest):
+    """
+    With `captured_reports()`, answers that respx has for the user's calls are not taken.
+
+    Without it they are: respx replaces httpcore's pools, over which we send.
+    """
+    done = run_pytest(RESPX)
+    assert "3 passed" in done.stdout, done.stdout
+    assert backend.posts == []
+
+
+CASSETTE = """
+import vcr, yaml
+
+@pytest.mark.parametrize("mode", ["once", "none"])
+def test_one_question(mode):
+    with vcr.use_cassette("cassette.yaml", record_mode=mode), httpx.Client() as transport:
+        assert "Hello" in ask(transport)
+        assert flush(30)
+    with open("cassette.yaml") as cassette:
+        [recorded] = yaml.safe_load(cassette)["interactions"]
+    assert recorded["request"]["uri"].startswith(os.environ["OPENAI"])
+"""
+
+
+def test_vcr(backend, scripted, run_pytest):
+    """A cassette has the user's requests only, and is not asked for an answer to a report."""
+    scripted.json(chat_completion("Hello"))
+    done = run_pytest(CASSETTE, openai=scripted.base_url)
+    assert "2 passed" in done.stdout, done.stdout
+    assert len(scripted.requests) == 1, "the second answer is the cassette's"
+    assert len(backend.posts) == 2
+
+
+CAPTURED = """
+import vcr, yaml
+
+def test_one_question():
+    with captured_reports() as reports, vcr.use_cassette("cassette.yaml"):
+        with httpx.Client() as transport:
+            assert "Hello" in ask(transport)
+    assert len(reports) == 1
+    with open("cassette.yaml") as cassette:
+        assert len(yaml.safe_load(cassette)["interactions"]) == 1
+"""
+
+
+def test_vcr_with_captured_reports(backend, scripted, run_pytest):
+    """`captured_reports()` around a cassette keeps reports out of it, and from being sent."""
+    scripted.json(chat_completion("Hello"))
+    done = run_pytest(CAPTURED, openai=scripted.base_url)
+    assert "1 passed" in done.stdout, done.stdout
+    assert backend.posts == []
+
+
+SOCKETS = """
+def transport():
+    return httpx.Client(transport=httpx.MockTransport(
+        lambda request: httpx.Response(200, json=answer("Hello"))
+    ))
+
+def test_reports_wait():
+    with transport() as client:
+        assert "Hello" in ask(client)
+    assert not flush(0.2)
+    assert stats().pending == 1
+
+def test_captured():
+    with captured_reports() as reports, transport() as client:
+        assert "Hello" in ask(client)
+    assert len(reports) == 1
+"""
+
+
+def test_pytest_socket(backend, run_pytest):
+    """Without sockets no test fails; a report waits until they are allowed, after the tests."""
+    done = run_pytest(SOCKETS, "--disable-socket")
+    assert "2 passed" in done.stdout, done.stdout
+    assert (len(backend.posts), done.stderr) == (1, "")
 
 
 SENTRY = """
