@@ -130,10 +130,23 @@ def _first_that_fit(weights: list[int], room: int) -> tuple[int, int]:
 
 
 def _cut_string(text: str, room: int) -> str:
-    length = max(0, min(len(text), room))
-    while length and (weight := len(_encode_string(text[:length]))) > room + 2:
-        length = min(length - 1, length * room // weight)
+    length = 0
+    for start in range(0, len(text), _PIECE):
+        piece = text[start : start + _PIECE]
+        kept = _length_that_fits(piece, room)
+        length += kept
+        if kept < len(piece):
+            break
+        room -= len(_encode_string(piece)) - 2
     return f"{text[:length]}... [cut: {length} of {len(text)} characters]"
+
+
+def _length_that_fits(piece: str, room: int) -> int:
+    """Return how many characters from the beginning of a piece fit into `room` bytes."""
+    length = max(0, min(len(piece), room))
+    while length and (weight := len(_encode_string(piece[:length])) - 2) > room:
+        length = min(length - 1, length * room // weight)
+    return length
 
 
 def _weigh_number(value: Any) -> int:

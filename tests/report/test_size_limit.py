@@ -31,6 +31,7 @@ from openpipe_report._report.json_pieces import (
     encode_in_pieces,
     split_into_pieces,
 )
+from openpipe_report._report.size_limit import _cut_string
 from openpipe_report.server.validation import parse_report
 from openpipe_report.testing import captured_reports
 
@@ -94,6 +95,28 @@ def test_encoding_stops_at_the_limit(monkeypatch):
     with pytest.raises(OverLimitError):
         encode_in_pieces(VECTORS, 100_000)
     assert 100_000 < sum(sizes) < 200_000
+
+
+@pytest.mark.parametrize("char", ["x", "é", "\U0001f600", "\n"])
+@pytest.mark.parametrize("room", [-1, 0, 1, 65_536, 70_000, 400_000, 3_000_000])
+def test_string_is_cut_in_pieces(char, room):
+    """A long string is cut where its JSON reaches the limit, and never encoded as a whole."""
+    lengths = []
+
+    class Text(str):
+        __slots__ = ()
+
+        def __getitem__(self, key):
+            part = super().__getitem__(key)
+            lengths.append(len(part))
+            return part
+
+    text = Text(char * 300_000)
+    kept = _cut_string(text, room).partition("... [cut")[0]
+    width = len(encode_at_once(char)) - 2
+    assert len(kept) == min(len(text), max(0, room) // width)
+    assert kept == char * len(kept)
+    assert max(lengths[:-1]) <= 65_536  # the last one is what is kept
 
 
 def doubled(make):
