@@ -8,6 +8,7 @@ was cut, the readable part is returned.
 
 from __future__ import annotations
 
+import codecs
 import re
 import zlib
 from base64 import b64encode
@@ -94,24 +95,34 @@ def decode_body(body: bytes, content_type: str = "") -> Any:
 _TEXT_TYPES = re.compile(
     r"text/|[\w./+-]*(?:json|xml|yaml|javascript|x-www-form-urlencoded|ndjson)"
 )
+_UTF_8 = codecs.getincrementaldecoder("utf-8")
+_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BINARY_TYPES = re.compile(
     r"(?:audio|video|image|font)/|application/(?:octet-stream|ogg|pdf|zip|gzip|x-tar|protobuf)"
 )
 
 
 def is_binary(body: bytes, content_type: str = "") -> bool:
-    """Return whether a body that is not JSON is binary, by its type or else by its bytes."""
+    """
+    Return whether a body that is not JSON is binary, by its type or else by its bytes.
+
+    Args:
+        body: The body, or its beginning.
+        content_type: The type that the server gives; some call audio JSON.
+    """
     kind = content_type.strip().lower()
-    if not body or _TEXT_TYPES.match(kind):
-        return False
-    if _BINARY_TYPES.match(kind):
+    is_text_type = _TEXT_TYPES.match(kind) is not None
+    if not is_text_type and _BINARY_TYPES.match(kind):
         return True
-    if b"charset" in kind.encode("ascii", "replace"):
+    if b"charset" in kind.encode("ascii", "replace") or body.startswith(_BOMS):
+        return False
+    if is_text_type and b"\0" not in body:
         return False
     try:
-        return "\0" in body.decode()
+        text = _UTF_8().decode(body)  # the last character may be cut
     except UnicodeDecodeError:
         return True
+    return not is_text_type and "\0" in text
 
 
 def describe_binary(body: bytes, content_type: str, *, with_base64: bool) -> dict[str, Any]:

@@ -500,3 +500,33 @@ def test_choice_that_never_began():
     """A stream without one of the choices that were asked for is not complete."""
     made = exchange(status=200, chunks=[FINISHED], request=b'{"n": 2}')
     assert made.build().errorMessage == "stream ended before completion"
+
+
+@pytest.mark.parametrize("content_type", ["", "application/x-other"])
+@pytest.mark.parametrize("padding", range(4))
+def test_stream_without_a_known_type(content_type, padding):
+    """A stream is told from binary data, wherever its characters of several bytes are."""
+    delta = {"content": "a" * padding + "\U0001f600" * 1200}
+    choice = {"index": 0, "delta": delta, "finish_reason": "stop"}
+    chunk = json.dumps({"object": "chat.completion.chunk", "choices": [choice]}, ensure_ascii=False)
+    body = f"data: {chunk}\n\ndata: [DONE]\n\n".encode()
+    made = exchange(status=200, chunks=[body], content_type=content_type)
+    message = made.build().respPayload["choices"][0]["message"]
+    assert message["content"] == delta["content"]
+
+
+@pytest.mark.parametrize(
+    "body, content_type, value",
+    [
+        (b"\xff\xfb\0\1", "application/json", {"content_type": "application/json", "size": 4}),
+        (b"\xff\xfb\0\1", "text/plain", {"content_type": "text/plain", "size": 4}),
+        (b"\xe9t\xe9", "text/plain", "\ufffdt\ufffd"),
+        (b"a\0b", "text/plain", "a\0b"),
+        (b"a\0b", "", {"size": 3}),
+        ('{"a":1}'.encode("utf-16"), "application/json", {"a": 1}),
+    ],
+)
+def test_type_that_the_bytes_contradict(body, content_type, value):
+    """Audio that is called JSON or text is named by its size; text in a wrong charset is kept."""
+    made = exchange(status=200, content=body, content_type=content_type)
+    assert made.build().respPayload == value
