@@ -3,15 +3,15 @@ A script that loses no report however it ends: a file has each report before it 
 
     python examples/script_with_spool.py
 
-Kill the script (`kill -9`) or stop the receiver: `reports.spool` keeps the undelivered reports. The
-next run delivers them, and so does `openpipe-report resend --spool reports.spool`.
+Kill the script (`kill -9`) or stop the receiver: the folder `spool` keeps the undelivered reports.
+The next run delivers them, and so does `openpipe-report resend --spool spool`.
 """
 
 from __future__ import annotations
 
 from openpipe_report import OpenAI, Reporter
 
-reporter = Reporter(spool="reports.spool")
+reporter = Reporter(spool="spool")
 
 with OpenAI(reporter=reporter) as client:
     for number in range(3):

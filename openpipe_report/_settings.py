@@ -181,7 +181,9 @@ class Settings(BaseModel):
     on_drop: Annotated[Callable[[str, int], object] | None, BeforeValidator(_check_callable)] = None
     """Called on the reporter's thread with a reason and how many reports were lost for it."""
     spool: Annotated[str | None, BeforeValidator(_check_path)] = None
-    """An SQLite file that keeps reports until they are delivered, so that a crash loses none."""
+    """A folder that keeps reports in files until they are delivered, so that a crash loses none."""
+    spool_max_bytes: Annotated[int, Field(ge=64 * 1024)] = 1024 * _MIB
+    """How many bytes the file of one process there may take."""
     http_client: Annotated[Any, BeforeValidator(_check_client)] = None
     """An `httpx.Client` to send with instead of our own connections; it stays yours to close."""
 

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 from openpipe_report._delivery.budget import Reservation
@@ -30,12 +31,16 @@ _LONGEST_INTERVAL = 0.05
 """Seconds at the most between two looks of `Accounting.wait_async()`."""
 
 
+_numbers = count()
+
+
 class FlushEpoch:
     """Counts the reports queued between two calls of `flush()`, so that it can wait for them."""
 
-    __slots__ = ("current", "dropped_at_exit", "lost", "pending", "waiters")
+    __slots__ = ("current", "dropped_at_exit", "lost", "number", "pending", "waiters")
 
     def __init__(self) -> None:
+        self.number = next(_numbers)
         self.pending = 0
         self.lost: Counter[str] = Counter()
         self.current = True
@@ -92,6 +97,8 @@ class Accounting:
         self._epoch = FlushEpoch()
         self._epochs = [self._epoch]
         self._pending = 0
+        self._aside = 0
+        """How many of them only the spool has."""
         self._bytes = 0
         self._delivered = 0
         self._rejected = 0
@@ -167,6 +174,29 @@ class Accounting:
             self._bytes += by
             self._budget.bytes += by
 
+    def set_aside(self, size: int) -> None:
+        """Note that a pending report of `size` bytes leaves memory: the spool has it."""
+        with self.lock:
+            self._aside += 1
+            self._budget.aside += 1
+            self._budget.pending -= 1
+            self.charge(-size)
+
+    def read_back(self, size: int) -> None:
+        """Note that such a report is in memory again."""
+        with self.lock:
+            self._aside -= 1
+            self._budget.aside -= 1
+            self._budget.pending += 1
+            self.charge(size)
+
+    def leave_aside(self, epoch: FlushEpoch, count: int) -> None:
+        """Count reports of one epoch that were set aside as left in the spool."""
+        with self.lock:
+            for _ in range(min(count, self._aside)):
+                self.read_back(0)
+                self.spooled(epoch, 0)
+
     def delivered(self, epoch: FlushEpoch, size: int) -> None:
         """The server acknowledged it."""
         with self.lock:
@@ -224,7 +254,9 @@ class Accounting:
             epochs, self._epoch = self._epochs, FlushEpoch()
             self._epochs = [self._epoch]
             spooled = min(spooled, self._pending)
-            self._budget.pending -= self._pending
+            self._budget.pending -= self._pending - self._aside
+            self._budget.aside -= self._aside
+            self._aside = 0
             count, self._pending = self._pending - spooled, 0
             self._spooled += spooled
             if count:

@@ -64,6 +64,8 @@ class SettingsArguments(TypedDict, total=False):
     on_drop: Callable[[str, int], object] | None
     """Called on the reporter's thread with a reason and how many reports were lost for it."""
     spool: str | PathLike[str] | None
-    """An SQLite file that keeps reports until they are delivered, so that a crash loses none."""
+    """A folder that keeps reports in files until they are delivered, so that a crash loses none."""
+    spool_max_bytes: int | None
+    """How many bytes the file of one process there may take."""
     http_client: httpx.Client | None
     """An `httpx.Client` to send with instead of our own connections; it stays yours to close."""

@@ -23,18 +23,26 @@ class Budget:
         self.lock = threading.RLock()
         """Guards these counts and those of each reporter's accounting."""
         self.pending = 0
+        """Reports in memory."""
         self.bytes = 0
+        self.aside = 0
+        """Reports that only the spool has at present."""
         self.has_unlogged_drops = False
         """Whether an accounting has counted a drop that the log does not have yet."""
 
     @property
-    def room(self) -> tuple[int, int]:
-        """How many more reports and bytes there is room for."""
-        return self._max_reports - self.pending, self._max_bytes - self.bytes
+    def room_to_half(self) -> tuple[int, int]:
+        """How many reports and bytes are missing until it is half full; negative if it is more."""
+        return self._max_reports // 2 - self.pending, self._max_bytes // 2 - self.bytes
 
     def has_room(self, size: int, reports: int = 0) -> bool:
         """Whether so many bytes, and so many more reports, fit in."""
         return self.pending + reports <= self._max_reports and self.bytes + size <= self._max_bytes
+
+    @property
+    def has_any(self) -> bool:
+        """Whether any report is pending, in memory or set aside."""
+        return bool(self.pending or self.aside)
 
     @property
     def over_limit(self) -> bool:

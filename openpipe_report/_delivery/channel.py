@@ -16,18 +16,20 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet, WeakValueDictionary
 
 from openpipe_report._delivery import process
+from openpipe_report._delivery.aside import ReportsAside
 from openpipe_report._delivery.queue import PendingReport
 from openpipe_report._delivery.retry import DEFAULT_RETRY_TIMING, RetryTiming
 from openpipe_report._delivery.sender import Sender
 from openpipe_report._delivery.workers import IDLE_SECONDS, SenderThreads, delivering
 from openpipe_report._log import logger
+from openpipe_report._spool.timing import DEFAULT_SPOOL_TIMING, SpoolTiming
 
 if TYPE_CHECKING:
     from openpipe_report._delivery.lazy_transport import LazyTransport
     from openpipe_report._delivery.queue import NewReport, ReportOwner
     from openpipe_report._settings import Settings
     from openpipe_report._spool.client import Spool
-    from openpipe_report._spool.rows import SpooledReport
+    from openpipe_report._spool.folder import LoadedReport
 
 SPOOL_TIMEOUT = 2.0
 """Seconds that a shutdown may wait for the spool to write what it has."""
@@ -42,6 +44,7 @@ _DESTINATION = (
     "max_queue_reports",
     "max_queue_bytes",
     "spool",
+    "spool_max_bytes",
 )
 
 
@@ -51,6 +54,7 @@ class Timing:
 
     retry: RetryTiming = DEFAULT_RETRY_TIMING
     idle: float = IDLE_SECONDS
+    spool: SpoolTiming = DEFAULT_SPOOL_TIMING
 
 
 DEFAULT_TIMING = Timing()
@@ -77,6 +81,7 @@ class Channel:
         settings = self.settings
         self.sender = Sender(settings, self._timing.retry, self.owners)
         self.budget, self.queue = self.sender.budget, self.sender.queue
+        self._aside = ReportsAside()
         self.spool = self.sender.spool = self._make_spool()
         self.threads = SenderThreads(self.sender, settings.senders, self, self._timing.idle)
 
@@ -84,15 +89,18 @@ class Channel:
         settings = self.settings
         if settings.spool is None:
             return None
-        from openpipe_report._spool.client import Spool  # noqa: PLC0415 - sqlite3 only where wanted
+        # sqlite3 only where it is wanted
+        from openpipe_report._spool.client import Spool  # noqa: PLC0415
+        from openpipe_report._spool.folder import SpoolFolder  # noqa: PLC0415
 
-        return Spool(
+        folder = SpoolFolder(
             settings.spool,
-            base_url=settings.report_url.removesuffix("/report"),
-            api_key=settings.api_key.get_secret_value() if settings.api_key else None,
-            delegate=self,
-            max_bytes=2 * settings.max_queue_bytes,
+            settings.report_url.removesuffix("/report"),
+            settings.api_key.get_secret_value() if settings.api_key else None,
+            settings.spool_max_bytes,
+            self._timing.spool,
         )
+        return Spool(folder, self)
 
     def submit(self, new: NewReport) -> None:
         """Queue an admitted report, through the spool where there is one."""
@@ -113,6 +121,7 @@ class Channel:
                 self.spool.close(SPOOL_TIMEOUT)
         else:
             self.sender.drop_pending("shutdown", owner)
+        self._aside.leave(owner)
 
     # Called by the spool's thread, see `SpoolDelegate`.
 
@@ -126,24 +135,48 @@ class Channel:
         """Queue a report for the sender threads: a new one, or one that the spool has built."""
         self.threads.enqueue(pending)
 
-    def room(self) -> tuple[int, int]:
-        """Return how many reports and bytes may be recovered: half of the room, to keep some."""
-        reports, size = self.budget.room
-        return (0, 0) if self.closed else (reports // 2, size // 2)
+    def tag_of(self, pending: PendingReport) -> int:
+        """Return the number of the epoch of a report: with it `read_back()` finds its owner."""
+        return pending.epoch.number
 
-    def recover(self, stored: SpooledReport) -> None:
-        """Queue a report that a dead process left in the spool; release it if there is no room."""
-        size = len(stored.body)
-        owner = next((owner for owner in list(self.owners) if not owner.closed), None)
-        epoch = None if owner is None else owner.accounting.try_admit(size, is_new=False)
-        if owner is None or epoch is None:
-            assert self.spool is not None  # noqa: S101 - it asks
-            self.spool.release(stored.key)
-            return
-        pending = PendingReport(None, size, epoch, owner, body=stored.body)
-        pending.idempotency_key = stored.key
-        pending.stored = True
-        self.enqueue(pending)
+    def is_crowded(self) -> bool:
+        """Whether memory is more than half full."""
+        return min(self.budget.room_to_half) < 0
+
+    def set_aside(self, pending: PendingReport) -> None:
+        """Let go of a report that stays in the file alone for now."""
+        self._aside.add(pending.owner, pending.epoch)
+        pending.owner.accounting.set_aside(pending.size)
+
+    def room(self) -> tuple[int, int]:
+        """Return how many reports and bytes may be read back: until memory is half full."""
+        return (0, 0) if self.closed else self.budget.room_to_half
+
+    def read_back(self, loaded: LoadedReport) -> bool:
+        """Queue a report that was set aside, or left by a dead process; False without room."""
+        size = len(loaded.body)
+        known = None if loaded.tag is None else self._aside.take(loaded.tag)
+        if known is not None:
+            owner, epoch = known
+            owner.accounting.read_back(size)
+        else:
+            live = next((owner for owner in list(self.owners) if not owner.closed), None)
+            admitted = None if live is None else live.accounting.try_admit(size, is_new=False)
+            if live is None or admitted is None:
+                return False
+            owner, epoch = live, admitted
+        self.enqueue(
+            PendingReport(
+                None,
+                size,
+                epoch,
+                owner,
+                body=loaded.body,
+                idempotency_key=loaded.idempotency_key,
+                place=loaded.place,
+            )
+        )
+        return True
 
     # What the exit and the forks of the process ask for, see `process.Participant`.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.drop_log import DropLog
     from openpipe_report._report.model import ReportSource
     from openpipe_report._settings import Settings
+    from openpipe_report._spool.folder import Place
 
 
 class ReportOwner(Protocol):
@@ -63,8 +64,8 @@ class PendingReport:
     """When it was first tried (monotonic)."""
     reason: str = ""
     """Why it waits."""
-    stored: bool = False
-    """Whether the spool has it."""
+    place: Place | None = None
+    """Where the spool has it; None if it does not."""
 
 
 NewReport: TypeAlias = "tuple[ReportSource, int, FlushEpoch, ReportOwner]"

@@ -177,7 +177,7 @@ class Retries:
         if now < self.paused_until:
             pending.reason = pending.reason or "the server asked to wait (Retry-After)"
             waited = self.paused_until - pending.begun if pending.attempts else 0.0
-            return None if waited > self._retry_for and not pending.stored else self.paused_until
+            return None if waited > self._retry_for and pending.place is None else self.paused_until
         pending.reason = pending.reason or self.breaker.reason
         # Probe with a report never sent before: one that failed may be the cause.
         return now if pending.attempts else 0.0
@@ -201,7 +201,7 @@ class Retries:
             self.breaker.record_failure(pending.idempotency_key, now, failure.reason)
         since_first = now - pending.begun
         wait = self._backoff.next_wait(pending.attempts, since_first, asked)
-        if wait is None and pending.stored:  # the file has it, so it may wait
+        if wait is None and pending.place is not None:  # the file has it, so it may wait
             if not failure.got_response or self.breaker.is_open:
                 wait = LONGEST_BACKOFF
             elif asked and since_first < self._retry_for:

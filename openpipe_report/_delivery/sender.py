@@ -70,7 +70,7 @@ class Sender:
             on_wait: Called, once or more, before the thread waits for the network or for a hook.
             within: Seconds that are left, at exit.
         """
-        if pending.owner.closed and not pending.stored:
+        if pending.owner.closed and pending.place is None:
             on_wait()
             self._finish(pending, "shutdown")
             return
@@ -158,7 +158,7 @@ class Sender:
             self._finish(pending, "shutdown")
         elif due is None:
             self._finish(pending, "gave up")
-        elif self.budget.over_limit:
+        elif self.budget.over_limit and pending.place is None:
             self._finish(pending, "queue full")
         else:
             self.queue.schedule(pending, due)
@@ -180,7 +180,7 @@ class Sender:
         for pending in self.queue.clear(owner):
             by_owner.setdefault(pending.owner, []).append(pending)
         for each, waiting in by_owner.items():
-            lost = [pending for pending in waiting if not pending.stored]
+            lost = [pending for pending in waiting if pending.place is None]
             each.drop_log.record(reason, len(lost), _last_error(lost))
             for pending in waiting:
                 self._finish(pending, reason, is_logged=True)
@@ -197,7 +197,7 @@ class Sender:
         unfinished = [*waiting, *list(self._sending)]
         for owner in list(self._owners):
             # If the spool did not answer in time, its reports are in the file all the same.
-            stored = sum(each.stored for each in unfinished if each.owner is owner)
+            stored = sum(each.place is not None for each in unfinished if each.owner is owner)
             stored = max(stored, min(spooled, owner.accounting.pending))
             spooled -= min(spooled, stored)
             count = owner.accounting.drop_remaining("exit", stored)
@@ -223,25 +223,23 @@ class Sender:
             ending: `DELIVERED`, `FILTERED`, `REJECTED`, or the reason of its loss.
             is_logged: Whether the log has its loss already.
         """
-        spool = self.spool if pending.stored else None
+        spool, place = self.spool, pending.place
         accounting, drop_log = pending.owner.accounting, pending.owner.drop_log
         if ending == DELIVERED:
-            if spool is not None:
-                spool.remove(pending.idempotency_key)
+            if spool is not None and place is not None:
+                spool.remove(place)
             accounting.delivered(pending.epoch, pending.size)
         elif ending == FILTERED:
             accounting.filtered(pending.epoch, pending.size)
         elif ending == REJECTED:
-            if spool is not None:
-                spool.dead_letter(pending.idempotency_key, pending.reason)
+            if spool is not None and place is not None:
+                spool.dead_letter(place, pending.reason)
             drop_log.record(REJECTED, 1, pending.reason)
             accounting.rejected(pending.epoch, pending.size)
-        elif spool is not None:
+        elif spool is not None and place is not None:  # the next process delivers it
             if ending == "gave up":
-                spool.dead_letter(pending.idempotency_key, f"gave up: {pending.reason}")
+                spool.dead_letter(place, f"gave up: {pending.reason}")
                 drop_log.record("gave up, a dead letter in the spool", 1, pending.reason)
-            else:
-                spool.release(pending.idempotency_key)
             accounting.spooled(pending.epoch, pending.size)
         else:
             if not is_logged:

@@ -201,7 +201,7 @@ class SenderThreads:
         sends only if none can be started. A `Retry-After` that ends in time is waited for.
         """
         self._sender.expire_delays()
-        while self._budget.pending and (left := deadline - time.monotonic()) > 0:
+        while self._budget.has_any and (left := deadline - time.monotonic()) > 0:
             if self.all_scheduled_after(deadline):
                 break
             self.ensure_thread()
@@ -221,7 +221,9 @@ class SenderThreads:
         if time.monotonic() < retries.paused_until < deadline:
             return False
         idle = self._queue.is_idle(retries.not_before())
-        return idle and self._budget.pending <= self._queue.waiting
+        # With none in memory, the spool is about to read back what was set aside.
+        nothing_else = bool(self._budget.pending) or not self._budget.aside
+        return idle and nothing_else and self._budget.pending <= self._queue.waiting
 
 
 class _Turn:

@@ -1,8 +1,10 @@
 """
-Writes each report to a SQLite file before it is sent, so that a killed process loses none.
+Writes each report to a file before it is sent, so that a killed process loses none.
 
-One thread per spool builds reports, commits them and hands them to the senders. Reports that arrive
-during a commit share the next one. If the file cannot be used, reports are sent from memory.
+One thread per spool builds reports, commits them and hands them to the senders. Reports that come
+during a commit share the next one. Where memory is half full they stay in the file alone, and are
+read back when there is room: so an outage of hours loses none. If the folder cannot be used,
+reports are sent from memory.
 
 The price: a report is sent only after it was committed, and a report that was delivered right
 before a crash is delivered a second time, with the same Idempotency-Key.
@@ -10,7 +12,7 @@ before a crash is delivered a second time, with the same Idempotency-Key.
 Locks. Callers put tasks into a `SimpleQueue`, whose `put()` is safe in a finalizer and in a signal
 handler. `_starting` guards the start of the thread and is only ever tried, never waited for. All
 other state belongs to the thread that processes the batches: the spool's own, or, at interpreter
-exit, the one thread that is left. It takes the file's lock (see `file`) and no other.
+exit, the one thread that is left. It takes the lock of `file` and no other.
 """
 
 from __future__ import annotations
@@ -24,16 +26,15 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from openpipe_report._log import log_internal_error
-from openpipe_report._spool.rows import SpooledReport
-from openpipe_report._spool.writer import SpoolWriter
 
 if TYPE_CHECKING:
-    import os
+    from openpipe_report._spool.folder import LoadedReport, Place, SpoolFolder
 
 _BATCH_SECONDS, _BATCH_BYTES, _BATCH_REPORTS = 0.01, 1024 * 1024, 200
 """The limits of one commit: seconds to collect it, bytes, reports. More go into the next one."""
 _LONGEST_WAIT = 60.0
 """Seconds that an idle thread sleeps at most before it checks that its spool still exists."""
+_READ_AT_ONCE = 500
 
 
 class SpoolEntry(Protocol):
@@ -42,10 +43,10 @@ class SpoolEntry(Protocol):
     body: bytes
     """The JSON that is sent."""
     idempotency_key: str
-    stored: bool
+    place: Place | None
     """
-    Whether the file holds the report; set by the spool. The outcome of such a report has to be
-    recorded with `remove()`, `dead_letter()` or `release()`.
+    Where the report is stored; set by the spool. The end of such a report has to be told with
+    `remove()` or `dead_letter()`; where it is told nothing, the next process delivers it.
     """
 
 
@@ -65,12 +66,24 @@ class SpoolDelegate(Protocol[_NewReport_contra, _Entry]):
         """Queue an entry for sending, after it was stored or storing it has failed."""
         ...
 
-    def room(self) -> tuple[int, int]:
-        """Return how many reports, and how many bytes, may be recovered from dead processes."""
+    def tag_of(self, entry: _Entry, /) -> int:
+        """Return a number to be stored with an entry, and given to `read_back()`."""
         ...
 
-    def recover(self, stored: SpooledReport, /) -> None:
-        """Queue a report of a dead process; its outcome is recorded like that of an entry."""
+    def is_crowded(self) -> bool:
+        """Whether memory is so full that a stored entry is better left in the file."""
+        ...
+
+    def set_aside(self, entry: _Entry, /) -> None:
+        """Let go of an entry that stays in the file alone for now."""
+        ...
+
+    def room(self) -> tuple[int, int]:
+        """Return how many reports, and how many bytes, may be read back."""
+        ...
+
+    def read_back(self, loaded: LoadedReport, /) -> bool:
+        """Queue a report that was set aside, or left by a dead process; False without room."""
         ...
 
 
@@ -87,41 +100,30 @@ class _SyncRequest:
 
 
 @dataclass(slots=True)
-class _Resolution:
-    """The outcome of a stored report."""
+class _End:
+    """How a stored report has ended."""
 
-    key: str
+    place: Place
     reason: str | None
-    """As `SpoolWriter.add_resolution()` takes it: None if delivered, "" if released."""
+    """Why it becomes a dead letter; None if it was delivered."""
 
 
 class Spool(Generic[_NewReport, _Entry]):
     """
-    Keeps the reports of one reporter in a file until their outcome is known.
+    Keeps the reports of one channel in a folder until their end is known.
 
-    `put()`, `remove()`, `dead_letter()` and `release()` may be called from any thread and from a
-    finalizer: they wait for nothing. A forked child constructs a spool of its own and never uses
-    the one that it inherited.
+    `put()`, `remove()` and `dead_letter()` may be called from any thread and from a finalizer: they
+    wait for nothing. A forked child constructs a spool of its own and never uses the one that it
+    inherited.
 
     Args:
-        path: The file. Any number of processes and destinations may share one file.
-        base_url: Base URL of the server that the reports are sent to.
-        api_key: API key that they are sent with. The file holds only a salted hash of it.
-        delegate: Builds and sends the reports.
-        max_bytes: Maximum size of the file.
+        folder: Stores them.
+        delegate: Builds and sends them.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        base_url: str,
-        api_key: str | None,
-        delegate: SpoolDelegate[_NewReport, _Entry],
-        max_bytes: int,
-    ) -> None:
+    def __init__(self, folder: SpoolFolder, delegate: SpoolDelegate[_NewReport, _Entry]) -> None:
         self._delegate = delegate
-        self._writer = SpoolWriter(path, base_url, api_key, max_bytes)
+        self._folder = folder
         # Each task refers to this spool and so keeps it alive until it is processed: `_run()` has
         # only a weak reference.
         self._tasks: SimpleQueue[_Task[_NewReport, _Entry]] = SimpleQueue()
@@ -134,7 +136,7 @@ class Spool(Generic[_NewReport, _Entry]):
         """Only used by the thread that processes the batches."""
 
     def __repr__(self) -> str:
-        return f"<Spool {self._writer.file.path}>"
+        return f"<Spool {self._folder.path}>"
 
     # Called by any thread.
 
@@ -144,17 +146,13 @@ class Spool(Generic[_NewReport, _Entry]):
         if self._thread is None:
             self._start_thread()
 
-    def remove(self, key: str) -> None:
-        """Remove a stored report from the file, because it was delivered."""
-        self._post(_Resolution(key, None))
+    def remove(self, place: Place) -> None:
+        """Remove a stored report, because it was delivered."""
+        self._post(_End(place, None))
 
-    def dead_letter(self, key: str, reason: str) -> None:
-        """Keep a stored report in the file as a dead letter, which only `resend --dead` sends."""
-        self._post(_Resolution(key, reason or "rejected"))
-
-    def release(self, key: str) -> None:
-        """Give up a stored report, so that any process with room for it may claim it."""
-        self._post(_Resolution(key, ""))
+    def dead_letter(self, place: Place, reason: str) -> None:
+        """Keep a stored report as a dead letter, which only `resend --dead` sends."""
+        self._post(_End(place, reason or "rejected"))
 
     def forget(self) -> None:
         """Let go of all reports, in a forked child: the parent stores them."""
@@ -166,21 +164,21 @@ class Spool(Generic[_NewReport, _Entry]):
 
     def close(self, timeout: float) -> int:
         """
-        Store the queued reports, release all rows and close the file.
+        Store the queued reports and close all files.
 
-        A later report opens the file again.
+        A later report opens a new one.
 
         Args:
             timeout: Seconds to wait.
 
         Returns:
-            How many reports are left in the file for the next process; 0 on timeout.
+            How many reports are left in the folder for the next process; 0 on timeout.
         """
         request = _SyncRequest(close=True)
         self._wait_for(request, timeout)
         return request.remaining
 
-    def _post(self, message: _Resolution | _SyncRequest) -> bool:
+    def _post(self, message: _End | _SyncRequest) -> bool:
         """Queue a message; False if there is no thread and none can be started."""
         self._tasks.put((self, None, message))
         return self._thread is not None or self._start_thread()
@@ -204,7 +202,7 @@ class Spool(Generic[_NewReport, _Entry]):
             if self._thread is None:  # checked again: another caller may have started it
                 thread = threading.Thread(
                     target=_run,
-                    args=(weakref.ref(self), self._tasks, self._writer),
+                    args=(weakref.ref(self), self._tasks, self._folder),
                     name="openpipe-report-spool",
                     daemon=True,
                 )
@@ -220,7 +218,7 @@ class Spool(Generic[_NewReport, _Entry]):
 
     def _process_batch(self, task: _Task[_NewReport, _Entry] | None) -> bool:
         """
-        Store and enqueue one batch, write due resolutions, recover reports of dead processes.
+        Store and enqueue one batch, write due ends, read back what there is room for.
 
         Args:
             task: The first task of the batch; None if there was none in time.
@@ -229,25 +227,46 @@ class Spool(Generic[_NewReport, _Entry]):
             True if the spool is closed, so that the thread may end.
         """
         entries, request = self._collect_batch(task)
-        # Deliveries may still be recorded after close().
+        # Deliveries may still be told after close().
         self._closed = (self._closed and not entries) or (request is not None and request.close)
         try:
-            added = [SpooledReport(entry.idempotency_key, entry.body) for entry in entries]
-            stored = self._writer.store(added)
-            for entry in entries:
-                entry.stored = stored
+            self._store(entries)
         finally:  # whatever happened to the file, the reports are sent
-            for entry in entries:
-                self._delegate.enqueue(entry)
-            self._writer.write_resolutions(at_once=self._closed or request is not None)
-            remaining = self._writer.release_all() if self._closed else 0
+            self._folder.write_ends(at_once=self._closed or request is not None)
+            remaining = self._folder.close() if self._closed else 0
             if request is not None:
                 request.remaining = remaining
                 request.done.set()
         if request is None and not self._closed:
-            for orphan in self._writer.heartbeat_and_claim(*self._delegate.room()):
-                self._delegate.recover(orphan)
+            self._read_back()
+            if task is None:
+                self._folder.copy_log()
         return self._closed
+
+    def _store(self, entries: list[_Entry]) -> None:
+        tag_of = self._delegate.tag_of
+        try:
+            added = [(entry.idempotency_key, tag_of(entry), entry.body) for entry in entries]
+            places = self._folder.add(added)
+        except BaseException:  # noqa: BLE001 - the reports are sent
+            log_internal_error("the spool")
+            places = None
+        for number, entry in enumerate(entries):
+            if places is not None:
+                entry.place = places[number]
+                if self._folder.has_backlog or self._delegate.is_crowded():
+                    self._folder.set_aside(places[number])
+                    self._delegate.set_aside(entry)
+                    continue
+            self._delegate.enqueue(entry)
+
+    def _read_back(self) -> None:
+        reports, size = self._delegate.room()
+        loaded = self._folder.load(min(reports, _READ_AT_ONCE), size)
+        for each in loaded:
+            if not self._delegate.read_back(each):
+                self._folder.unread(each.place)
+                break
 
     def _collect_batch(
         self, task: _Task[_NewReport, _Entry] | None
@@ -261,7 +280,7 @@ class Spool(Generic[_NewReport, _Entry]):
             if isinstance(message, _SyncRequest):
                 return entries, message
             if message is not None:
-                self._writer.add_resolution(message.key, message.reason)
+                self._folder.add_end(message.place, message.reason)
             elif new is not None and (entry := self._build(new)) is not None:
                 entries.append(entry)
                 size += len(entry.body)
@@ -288,26 +307,24 @@ class Spool(Generic[_NewReport, _Entry]):
             self._start_thread()
 
 
-_Task: TypeAlias = (
-    "tuple[Spool[_NewReport, _Entry], _NewReport | None, _Resolution | _SyncRequest | None]"
-)
+_Task: TypeAlias = "tuple[Spool[_NewReport, _Entry], _NewReport | None, _End | _SyncRequest | None]"
 
 
 def _run(
     reference: weakref.ref[Spool[Any, Any]],
     tasks: SimpleQueue[_Task[Any, Any]],
-    writer: SpoolWriter,
+    folder: SpoolFolder,
 ) -> None:
     """Process a spool's tasks until it is closed or garbage-collected."""
     while True:
         try:
-            task = tasks.get(timeout=min(max(0.0, writer.due - time.monotonic()), _LONGEST_WAIT))
+            task = tasks.get(timeout=min(max(0.0, folder.due - time.monotonic()), _LONGEST_WAIT))
         except Empty:
             task = None
         spool = reference() if task is None else task[0]
         if spool is None:  # garbage-collected, so nothing can be queued any more
-            writer.write_resolutions(at_once=True)
-            writer.release_all()
+            folder.write_ends(at_once=True)
+            folder.close()
             return
         try:
             closed = spool._process_batch(task)  # noqa: SLF001 - its own

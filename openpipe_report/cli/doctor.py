@@ -18,8 +18,8 @@ def doctor(
     """
     Show the settings in force with their sources, and name every problem.
 
-    Exits with 0 only if reporting is on, every OPENPIPE_ variable is known and valid, and, with
-    --send, the server accepted the test report.
+    Exits with 0 only if reporting is on, every OPENPIPE_ variable is known and valid, the spool, if
+    there is one, can be used, and, with --send, the server accepted the test report.
     """
     from openpipe_report.cli import diagnosis  # noqa: PLC0415 - slow to import
 
@@ -41,6 +41,13 @@ def doctor(
     typer.echo(f"Reporting is on, to {settings.report_url}")
     if proxy := diagnosis.proxy_in_use(settings):
         typer.echo(f"through the proxy {proxy}, which the environment names.")
+    spool_failed = False
+    if settings.spool is not None:
+        from openpipe_report.cli.spool_report import examine_spool  # noqa: PLC0415 - as above
+
+        lines, spool_failed = examine_spool(settings)
+        for line in lines:
+            typer.echo(line)
     if not send:
         typer.echo("Nothing was sent; --send posts a test report.")
     elif failure := diagnosis.send_test(settings):
@@ -48,5 +55,5 @@ def doctor(
         raise typer.Exit(1)
     else:
         typer.echo("The server accepted the test report.")
-    if problems:
+    if problems or spool_failed:
         raise typer.Exit(1)

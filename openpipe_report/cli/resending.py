@@ -1,30 +1,68 @@
 """
-Delivers the reports that a spool holds for one destination.
+Delivers the reports that a spool holds, each tried once.
 
-Reports of running processes are left to them. A report that fails is released to the next process,
-and a rejected one becomes a dead letter again. Both happen at the end: otherwise the next batch
-would claim the same reports again.
+Files of running processes are left to them. A report that fails stays for the next process, and a
+rejected one becomes a dead letter.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from openpipe_report._delivery.outcome import Delivered, Rejected
 from openpipe_report._delivery.transport import Transport
+from openpipe_report._spool.file import PATTERN, SpoolError, SpoolFile, is_corrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from openpipe_report._settings import Settings
-    from openpipe_report._spool.file import SpoolFile
-    from openpipe_report._spool.rows import Destination, SpooledReport
+    from openpipe_report._spool.file import SpooledReport
 
 _BATCH_REPORTS = 100
 _BATCH_BYTES = 16 * 1024 * 1024
 """Limits of one batch: reports, and bytes."""
+
+
+@dataclass
+class FoundFiles:
+    """The files of a spool, held open until `close()`."""
+
+    mine: list[SpoolFile] = field(default_factory=list[SpoolFile])
+    """Those for the server and key in force."""
+    others: list[SpoolFile] = field(default_factory=list[SpoolFile])
+    in_use: int = 0
+    """How many belong to running processes."""
+    problems: list[str] = field(default_factory=list[str])
+    """What is wrong with files that cannot be read."""
+
+    def close(self) -> None:
+        """Let other processes have the files; empty ones are removed."""
+        for file in (*self.mine, *self.others):
+            file.close()
+
+
+def find_files(folder: Path, settings: Settings) -> FoundFiles:
+    """Take over every file of a spool that no process has open."""
+    found = FoundFiles()
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    base_url = settings.report_url.removesuffix("/report")
+    for path in sorted(folder.glob(PATTERN)):
+        try:
+            file = SpoolFile.take_over(path)
+        except (sqlite3.Error, OSError, SpoolError) as error:
+            damage = "is damaged: your program sets it aside when it runs"
+            found.problems.append(f"{path.name} {damage if is_corrupt(error) else error}")
+            continue
+        if file is None:
+            found.in_use += 1
+        else:
+            (found.mine if file.is_for(base_url, key) else found.others).append(file)
+    return found
 
 
 @dataclass
@@ -33,55 +71,54 @@ class Resending:
     Tries each report once; stops if the server is unreachable or asks clients to wait.
 
     Args:
-        file: The spool; it is closed at the end.
         settings: The server and the key to send with.
-        destination: The same server and key as the spool identifies them.
         on_step: Called after each report.
     """
 
-    file: SpoolFile
     settings: Settings
-    destination: Destination
     on_step: Callable[[], object]
-    delivered: list[str] = field(default_factory=list[str])
-    """Idempotency-Keys of the delivered reports."""
+    delivered: int = 0
     failed: Counter[str] = field(default_factory=Counter[str])
     """Number of reports that failed and can be sent later, by reason."""
-    rejected: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """Idempotency-Keys of the reports that the server rejected, with the reasons."""
+    rejected: Counter[str] = field(default_factory=Counter[str])
+    """Number of reports that the server rejected, by reason."""
 
-    def run(self, *, dead_letters: bool) -> None:
-        """Claim and send reports until none is left; with `dead_letters` these as well."""
+    def run(self, files: list[SpoolFile], *, dead_letters: bool) -> None:
+        """Send the reports of some files; with `dead_letters` these as well."""
         transport = Transport(self.settings)
         try:
-            goes_on = True
-            while goes_on and (batch := self._claim(dead_letters=dead_letters)):
-                goes_on = self._send(transport, batch)
+            for file in files:
+                if not self._send_all(transport, file, dead_letters=dead_letters):
+                    return
         finally:
             transport.close()
-            with self.file.rows() as rows:
-                rows.resolve(self.delivered, self.rejected)
-            self.file.release_all()
 
-    def _claim(self, *, dead_letters: bool) -> list[SpooledReport]:
-        with self.file.rows() as rows:
-            rows.resolve(self.delivered)
-            rows.heartbeat()
-            return rows.claim(
-                self.destination, _BATCH_REPORTS, _BATCH_BYTES, dead_letters=dead_letters
-            )
+    def _send_all(self, transport: Transport, file: SpoolFile, *, dead_letters: bool) -> bool:
+        """Send what a file holds; return False if further attempts would fail as well."""
+        last = 0
+        while batch := file.load(last, _BATCH_REPORTS, _BATCH_BYTES, dead_letters=dead_letters):
+            last = batch[-1].number
+            if not self._send(transport, file, batch):
+                return False
+        return True
 
-    def _send(self, transport: Transport, batch: list[SpooledReport]) -> bool:
-        """Send a batch; return False if further attempts would fail as well."""
-        for stored in batch:
-            outcome = transport.send(stored.body, stored.key)
-            if isinstance(outcome, Delivered):
-                self.delivered.append(stored.key)
-            elif isinstance(outcome, Rejected):
-                self.rejected.append((stored.key, outcome.reason))
-            else:
-                self.failed[outcome.reason] += 1
-                if not outcome.got_response or outcome.retry_after:
-                    return False
-            self.on_step()
+    def _send(self, transport: Transport, file: SpoolFile, batch: list[SpooledReport]) -> bool:
+        delivered: list[int] = []
+        rejected: list[tuple[str, int]] = []
+        try:
+            for report in batch:
+                outcome = transport.send(report.body, report.idempotency_key)
+                if isinstance(outcome, Delivered):
+                    delivered.append(report.number)
+                elif isinstance(outcome, Rejected):
+                    rejected.append((outcome.reason, report.number))
+                    self.rejected[outcome.reason] += 1
+                else:
+                    self.failed[outcome.reason] += 1
+                    if not outcome.got_response or outcome.retry_after:
+                        return False
+                self.on_step()
+        finally:
+            self.delivered += len(delivered)
+            file.resolve(delivered, rejected)
         return True

@@ -86,7 +86,7 @@ def one_of_each(scripted):
 def test_no_key_anywhere(scripted, library, tmp_path, monkeypatch, caplog):
     """Not in a report, our lines, a repr, the spool; ours in nobody's line or exception."""
     caplog.set_level(logging.DEBUG)
-    path = tmp_path / "reports.spool"
+    path = tmp_path / "spool"
     ours, others = [], []
     with Backend() as backend:
         answers = iter([(400, b'{"message": "no such key: opk-REPORTS1111SECRET"}', {})])
@@ -105,12 +105,12 @@ def test_no_key_anywhere(scripted, library, tmp_path, monkeypatch, caplog):
         with span("work", reporter=reporter) as work:
             ours.append(repr(work))
         reporter.channel.spool.sync(HANG_GUARD)
-        ours += files_in(path.parent)
+        ours += files_in(path)
         reporter.flush(HANG_GUARD)
         ours += [repr(reporter), repr(reporter.settings), str(reporter.settings)]
         ours += [reporter.settings.model_dump_json(exclude={"http_client"}), repr(reporter.stats())]
         reporter.shutdown(HANG_GUARD)
-        ours += files_in(path.parent)
+        ours += files_in(path)
         posts = backend.posts
     assert len({post.key for post in posts}) == 5 * 8 + 1
     assert all(post.headers["authorization"] == f"Bearer {KEYS['openpipe']}" for post in posts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import sqlite3
 import sys
@@ -13,7 +14,6 @@ from support.backend import OK, Backend
 
 from openpipe_report import cli
 from openpipe_report._spool.file import SpoolFile
-from openpipe_report._spool.rows import SpooledReport
 
 KEY = "opk_0123456789abcdef"
 
@@ -46,26 +46,26 @@ def run(monkeypatch, tmp_path, capsys):
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "reports.spool"
+    return tmp_path / "spool"
 
 
 def fill(path, base_url, *, api_key=KEY, waiting=0, dead=0, leave=True):
     """Put reports into a spool, labelled by their number."""
-    file = SpoolFile(path)
-    there = file.destination(base_url, api_key)
+    file = SpoolFile.create(path, base_url, api_key, 2**28)
     bodies = [b'{"reqPayload":{"label":%d}}' % number for number in range(waiting + dead)]
-    added = [SpooledReport(f"{base_url}-{api_key}-{n}", body) for n, body in enumerate(bodies)]
-    with file.rows() as rows:
-        rows.add(there, added)
-        rows.resolve(dead_lettered=[(stored.key, "HTTP 400") for stored in added[waiting:]])
+    numbers = file.add([(f"{base_url}-{api_key}-{n}", 0, body) for n, body in enumerate(bodies)])
+    file.resolve(dead_letters=[("HTTP 400", number) for number in numbers[waiting:]])
     if leave:
-        file.release_all()
+        file.close()
     return file
 
 
-def keys(path):
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute("SELECT reason FROM reports ORDER BY number").fetchall()
+def reasons_in(path):
+    found = []
+    for file in sorted(path.glob("reports-*.spool")):
+        with closing(sqlite3.connect(file)) as connection:
+            found += connection.execute("SELECT reason FROM reports ORDER BY number").fetchall()
+    return found
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,17 @@ def test_resend(run, backend, path, arguments, delivered, left):
     assert backend.labels == list(range(delivered))
     assert backend.posts[0].headers["authorization"] == f"Bearer {KEY}"
     assert len({post.key for post in backend.posts}) == delivered
-    assert keys(path) == left
+    assert reasons_in(path) == left
+
+
+def test_resend_of_several_processes(run, backend, path):
+    """What several processes have left is delivered, and their files are removed."""
+    for _ in range(3):
+        fill(path, backend.base_url, waiting=2)
+    ended = run("resend", "--spool", path, "--base-url", backend.base_url, "--api-key", KEY)
+    assert ended.returncode == 0
+    assert "Delivered 6 report(s)" in ended.stdout
+    assert list(path.iterdir()) == []
 
 
 def test_resend_names_the_others(run, backend, path):
@@ -100,13 +110,42 @@ def test_resend_names_the_others(run, backend, path):
     assert "4 report(s) for http://elsewhere/api/v1: give --base-url and its key" in ended.stdout
 
 
+@pytest.mark.parametrize("consent", ["--yes", "y", "n", ""])
+def test_adopt(run, backend, path, monkeypatch, consent):
+    """`--adopt` shows what lies there for others, asks, and delivers it here."""
+    fill(path, backend.base_url, waiting=1)
+    fill(path, "http://elsewhere/api/v1", api_key="opk_another-long-key", waiting=4, dead=1)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(consent))
+    arguments = ["--spool", path, "--base-url", backend.base_url, "--api-key", KEY, "--adopt"]
+    ended = run("resend", *arguments, *([consent] if consent == "--yes" else []))
+    assert "5 report(s) for http://elsewhere/api/v1" in ended.stdout
+    if consent in {"--yes", "y"}:
+        assert ended.returncode == 0
+        assert len(backend.posts) == 5
+        assert {post.headers["authorization"] for post in backend.posts} == {f"Bearer {KEY}"}
+        assert reasons_in(path) == [("HTTP 400",)]
+    else:
+        assert ended.returncode == 1
+        assert backend.posts == []
+        assert len(reasons_in(path)) == 6
+
+
 def test_resend_leaves_running_processes_theirs(run, backend, path):
-    """Reports of a living process are not touched, and keep the status from being 0."""
+    """Files of living processes are not touched, and keep the status from being 0."""
     file = fill(path, backend.base_url, waiting=2, leave=False)
     ended = run("resend", "--spool", path, "--base-url", backend.base_url, "--api-key", KEY)
     assert (ended.returncode, backend.posts) == (1, [])
-    assert "about to deliver 2 more" in ended.stdout
+    assert "Running processes are about to deliver 1 more file(s)" in ended.stdout
     file.close()
+
+
+def test_resend_names_damage(run, backend, path):
+    """A damaged file is named and left, the others are delivered, and the status is 1."""
+    fill(path, backend.base_url, waiting=2)
+    (path / "reports-0.spool").write_bytes(b"x" * 9999)
+    ended = run("resend", "--spool", path, "--base-url", backend.base_url, "--api-key", KEY)
+    assert (ended.returncode, len(backend.posts)) == (1, 2)
+    assert "Not read: reports-0.spool is damaged" in ended.stdout
 
 
 @pytest.mark.parametrize(
@@ -126,32 +165,24 @@ def test_resend_fails(run, backend, path, answer, posts, told, reasons):
     ended = run("resend", "--dead", "--spool", path, *arguments)
     assert (ended.returncode, len(backend.posts)) == (1, posts)
     assert told in ended.stdout
-    assert keys(path) == reasons
+    assert reasons_in(path) == reasons
     backend.answer = lambda post: OK
     assert run("resend", "--dead", "--spool", path, *arguments).returncode == 0
 
 
-def make_foreign(path):
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE users (name)")
-
-
 @pytest.mark.parametrize(
-    "make, arguments, told",
+    "arguments, told",
     [
-        (None, [], "use --spool"),
-        (None, ["--spool", "missing"], "there is no spool missing"),
-        (None, ["--spool", "."], "is a folder"),
-        (lambda path: path.write_bytes(b"x" * 999), ["--spool", "reports.spool"], "not a spool"),
-        (make_foreign, ["--spool", "reports.spool"], "another program"),
-        (None, ["--base-url", "ftp://x"], "base_url: must be an http(s) URL"),
+        ([], "use --spool"),
+        (["--spool", "missing"], "there is no spool missing"),
+        (["--spool", "file"], "is a file: give the spool's folder"),
+        (["--base-url", "ftp://x"], "base_url: must be an http(s) URL"),
     ],
-    ids=["none", "missing", "folder", "no-spool", "foreign", "wrong-setting"],
+    ids=["none", "missing", "file", "wrong-setting"],
 )
-def test_resend_refuses(run, path, make, arguments, told):
-    """A problem with the file or the settings is one line that names the remedy."""
-    if make is not None:
-        make(path)
+def test_resend_refuses(run, tmp_path, arguments, told):
+    """A problem with the folder or the settings is one line that names the remedy."""
+    (tmp_path / "file").touch()
     ended = run("resend", *arguments)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("Error: ")
@@ -195,6 +226,36 @@ def test_doctor_settings(run, backend):
     assert lines["retry_for"] == ["600.0", "default"]
     assert all(f"{name} " in ended.stdout for name in ("Python", "openai", "httpx"))
     assert backend.posts == []
+
+
+def test_doctor_opens_the_spool(run, backend, path):
+    """It says what the spool holds, and leaves it as it is."""
+    fill(path, backend.base_url, waiting=3, dead=1)
+    fill(path, "http://elsewhere/api/v1", waiting=2)
+    in_use = fill(path, backend.base_url, waiting=1, leave=False)
+    before = sorted(each.name for each in path.glob("reports-*.spool"))
+    given = ["--base-url", backend.base_url, "--api-key", KEY]
+    ended = run("doctor", *given, OPENPIPE_REPORT_SPOOL=str(path))
+    assert ended.returncode == 0
+    assert (
+        "The spool holds 3 report(s) for this server and key, and 1 dead letter(s)" in ended.stdout
+    )
+    assert "2 report(s) for http://elsewhere/api/v1" in ended.stdout
+    assert "1 file(s) are in use by running processes" in ended.stdout
+    in_use.close()
+    assert sorted(each.name for each in path.glob("reports-*.spool")) == before
+
+
+def test_doctor_and_a_spool_that_cannot_be_written(run, backend, tmp_path):
+    """It says so, with the reason, and exits with 1."""
+    (tmp_path / "file").touch()
+    given = ["--base-url", backend.base_url, "--api-key", KEY]
+    ended = run("doctor", *given, OPENPIPE_REPORT_SPOOL=str(tmp_path / "file"))
+    assert ended.returncode == 1
+    assert "The spool cannot be used: " in ended.stdout
+    ended = run("doctor", *given, OPENPIPE_REPORT_SPOOL=str(tmp_path / "new" / "spool"))
+    assert ended.returncode == 0
+    assert "The spool is empty and can be written" in ended.stdout
 
 
 def test_doctor_masks_short_keys(run, backend):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from support.backend import HANG_GUARD, OK, PRELUDE, Backend, Made, run_script
 
 import openpipe_report
 from openpipe_report import Reporter
-from openpipe_report._spool.rows import SpooledReport
 
 CRASHING = """
 reporter = Reporter(base_url=sys.argv[1], api_key="opk_secret", spool=sys.argv[2])
@@ -28,7 +28,7 @@ os._exit(0)
 
 @pytest.fixture
 def path(tmp_path):
-    return str(tmp_path / "reports.spool")
+    return str(tmp_path / "spool")
 
 
 @pytest.fixture
@@ -78,8 +78,10 @@ def test_crash(path, reporter_of, how):
         reporter.submit(Made(1000))
         while reporter.stats().delivered < 201:
             pass
-        assert backend.labels == [*range(200), 1000]
-        assert first <= {post.key for post in backend.posts}
+        # What the dead process had sent may be handled as late as now, under the same keys.
+        by_key = {post.key: post.label for post in backend.posts}
+        assert sorted(by_key.values()) == [*range(200), 1000]
+        assert first <= set(by_key)
         assert reporter.flush()
         assert reporter.shutdown()
 
@@ -129,19 +131,63 @@ print(reporter.stats().spooled)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "52\n")
 
 
-def test_no_room_for_what_others_left(path, reporter_of):
-    """Reports of a dead process that a full queue cannot take are not counted as lost."""
+def test_an_outage_that_memory_cannot_hold(path, reporter_of):
+    """Beyond half of the queue reports are in the file alone; `flush()` waits for them as well."""
+    down = threading.Event()
+    down.set()
+    with Backend() as backend:
+        backend.answer = lambda post: (500, b"", {}) if down.is_set() else OK
+        reporter = reporter_of(backend, max_queue_reports=100, max_queue_bytes=100_000)
+        for number in range(3000):
+            while not reporter.submit(Made(number, respPayload="x" * 1000)):
+                assert reporter.channel.spool.sync(HANG_GUARD)
+        assert reporter.channel.spool.sync(HANG_GUARD)
+        stats = reporter.stats()
+        assert stats.pending == 3000
+        assert stats.pending_bytes < 100_000
+        assert not reporter.flush(0)
+        down.clear()
+        assert reporter.flush(HANG_GUARD).pending == 0
+        assert reporter.stats().delivered == 3000
+        by_key = {post.key: post.label for post in backend.posts}
+        assert sorted(by_key.values()) == list(range(3000))
+        assert (reporter.stats().pending, reporter.stats().pending_bytes) == (0, 0)
+
+
+def test_set_aside_at_a_shutdown(path, reporter_of):
+    """What the file alone has is counted as left in the spool, and the next process delivers it."""
     with Backend() as backend:
         backend.answer = lambda post: (500, b"", {})
-        crash(backend, path, "SIGKILL")
-        reporter = reporter_of(backend, max_queue_bytes=20_000)
-        while reporter.submit(Made(1000, size=5_000)):
-            pass
-        for _ in range(3):
-            reporter.channel.spool._writer._next_claim = 0.0
-            assert reporter.channel.spool.sync(HANG_GUARD)
-            reporter.channel.recover(SpooledReport("key", b"x" * 20_000))
-        assert reporter.stats().dropped == {"queue full": 1}
+        reporter = reporter_of(backend, max_queue_reports=20)
+        for number in range(200):
+            while not reporter.submit(Made(number)):
+                assert reporter.channel.spool.sync(HANG_GUARD)
+        reporter.shutdown(0)
+        while reporter.stats().threads:
+            threading.Event().wait(0.01)
+        stats = reporter.stats()
+        assert (stats.spooled, stats.pending) == (200, 0)
+        backend.answer = lambda post: OK
+        later = reporter_of(backend)
+        later.submit(Made(200))
+        while later.stats().delivered < 201:
+            threading.Event().wait(0.01)
+        assert len({post.key for post in backend.posts}) == 201
+
+
+def test_exit_with_more_than_memory_holds(path):
+    """At exit what is set aside is delivered, too, where there is time for it."""
+    script = """
+reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[2], max_queue_reports=50, exit_timeout=60)
+for number in range(500):
+    while not reporter.submit(Made(number)):
+        reporter.channel.spool.sync(60)
+"""
+    with Backend() as backend:
+        done = run_script(backend.base_url, script, path)
+        assert done.returncode == 0, done.stderr
+        assert backend.labels == list(range(500))
+    assert list(Path(path).iterdir()) == []
 
 
 def test_rejected_is_a_dead_letter(path, reporter_of):

@@ -6,17 +6,27 @@ import json
 import os
 
 from openpipe_report._spool.client import Spool
+from openpipe_report._spool.folder import SpoolFolder
+from openpipe_report._spool.timing import SpoolTiming
+
+URL = "http://127.0.0.1:1/api/v1"
+KEY = "opk_very-secret"
+BRISK = SpoolTiming(look_every=0.01, pause=0.01, leave_alone=0.01)
+"""Looks for what dead processes have left, and uses the folder after an error, without delay."""
 
 
 class Entry:
     def __init__(self, number, size=0):
-        self.number, self.body, self.idempotency_key, self.stored = number, b"", "", False
+        self.number, self.body, self.idempotency_key, self.place = number, b"", "", None
         self.size = size
 
 
 class RecordingDelegate:
+    """Has room for anything, unless a test says otherwise."""
+
     def __init__(self):
-        self.enqueued, self.recovered, self.space = [], [], (20_000, 2**27)
+        self.enqueued, self.read, self.aside, self.space = [], [], [], (20_000, 2**27)
+        self.crowded = False
 
     def build(self, entry):
         entry.idempotency_key = f"key-{os.getpid()}-{entry.number}"
@@ -26,17 +36,26 @@ class RecordingDelegate:
     def enqueue(self, entry):
         self.enqueued.append(entry)
 
+    def tag_of(self, entry):
+        return entry.number + 100
+
+    def is_crowded(self):
+        return self.crowded
+
+    def set_aside(self, entry):
+        self.aside.append(entry)
+
     def room(self):
         return self.space
 
-    def recover(self, stored):
-        self.recovered.append(stored)
+    def read_back(self, loaded):
+        self.read.append(loaded)
+        return True
 
 
-def make(path, base_url="http://127.0.0.1:1/api/v1", api_key="opk_very-secret", max_bytes=2**28):
+def make(path, base_url=URL, api_key=KEY, max_bytes=2**28, timing=BRISK):
     delegate = RecordingDelegate()
-    spool = Spool(path, base_url=base_url, api_key=api_key, delegate=delegate, max_bytes=max_bytes)
-    return spool, delegate
+    return Spool(SpoolFolder(str(path), base_url, api_key, max_bytes, timing), delegate), delegate
 
 
 def put(spool, *numbers, size=0):

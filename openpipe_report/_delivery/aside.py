@@ -1,0 +1,54 @@
+"""
+Which reports were set aside: whose they are, while only the spool has them.
+
+An outage may set aside hundreds of thousands. What is kept of them is a count for each epoch.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openpipe_report._delivery.accounting import FlushEpoch
+    from openpipe_report._delivery.queue import ReportOwner
+
+
+@dataclass(slots=True)
+class _Aside:
+    owner: ReportOwner
+    epoch: FlushEpoch
+    count: int = 0
+
+
+class ReportsAside:
+    """Counts by epoch. Safe for threads: the spool's own, and one that shuts a reporter down."""
+
+    def __init__(self) -> None:
+        self._by_epoch: dict[int, _Aside] = {}
+        self._lock = threading.RLock()
+
+    def add(self, owner: ReportOwner, epoch: FlushEpoch) -> None:
+        """Note that a report was set aside."""
+        with self._lock:
+            self._by_epoch.setdefault(epoch.number, _Aside(owner, epoch)).count += 1
+
+    def take(self, number: int) -> tuple[ReportOwner, FlushEpoch] | None:
+        """Note that a report was read back; return whose it is, by the number of its epoch."""
+        with self._lock:
+            aside = self._by_epoch.get(number)
+            if aside is None:
+                return None
+            aside.count -= 1
+            if not aside.count:
+                del self._by_epoch[number]
+            return aside.owner, aside.epoch
+
+    def leave(self, owner: ReportOwner) -> None:
+        """Count what an owner has set aside as left in the spool: it is shut down."""
+        with self._lock:
+            for number, aside in list(self._by_epoch.items()):
+                if aside.owner is owner:
+                    del self._by_epoch[number]
+                    owner.accounting.leave_aside(aside.epoch, aside.count)

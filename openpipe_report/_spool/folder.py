@@ -1,0 +1,328 @@
+"""
+The files of one spool that this process has open: its own, and those of processes that have ended.
+
+No method raises. After an error nothing is stored for some seconds, or never again if the folder
+cannot be a spool; reports are then sent from memory alone. Each kind of error is logged once.
+
+Not thread-safe: only the thread of its spool calls it.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from openpipe_report._log import log_internal_error, log_once
+from openpipe_report._spool.file import (
+    PATTERN,
+    SpoolError,
+    SpoolFile,
+    is_corrupt,
+    is_full,
+    quarantine,
+)
+from openpipe_report._spool.timing import DEFAULT_SPOOL_TIMING, SpoolTiming
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_WRITE_ENDS_WITHIN = 0.1
+"""Seconds after which the end of a report is written at the latest; several share one commit."""
+_COPY_LOG_AT = 4 * 1024 * 1024
+"""Bytes of stored reports after which the log is copied into the file, when there is time."""
+
+
+class Place(NamedTuple):
+    """Where a report is stored."""
+
+    file: SpoolFile
+    number: int
+
+
+class LoadedReport(NamedTuple):
+    """A report that was read back."""
+
+    place: Place
+    idempotency_key: str
+    tag: int | None
+    """As it was given to `add()`; None if another process stored it."""
+    body: bytes
+
+
+class _Backlog:
+    """The reports of one file that are not in memory: those after the last one that was read."""
+
+    def __init__(self, file: SpoolFile, read: int) -> None:
+        self.file = file
+        self.read = read
+        """The number of the last one that is, or was, in memory."""
+        self.is_done = False
+        """Whether there are none at present."""
+
+
+class SpoolFolder:
+    """
+    Stores the reports for one destination, and reads them back.
+
+    Args:
+        path: The folder; made at the first report.
+        base_url: Base URL of the server that the reports are sent to.
+        api_key: API key that they are sent with.
+        max_bytes: Size of this process's file at the most.
+        timing: How long to wait.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        base_url: str,
+        api_key: str | None,
+        max_bytes: int,
+        timing: SpoolTiming = DEFAULT_SPOOL_TIMING,
+    ) -> None:
+        self.path = Path(path).expanduser()
+        self._base_url, self._api_key, self._max_bytes = base_url, api_key, max_bytes
+        self._timing = timing
+        self._own: _Backlog | None = None
+        self._adopted: list[_Backlog] = []
+        self._left_alone: dict[Path, float] = {}
+        """Until when (monotonic)."""
+        self._ends: list[tuple[Place, str | None]] = []
+        """Reports that have ended, and why not well; they are not written yet."""
+        self._ends_due = math.inf
+        self._uncopied = 0
+        self._logged: set[str] = set()
+        self._next_look = self._usable_from = 0.0
+
+    @property
+    def due(self) -> float:
+        """When (monotonic) there is something to do even without a new report."""
+        return 0.0 if self._uncopied > _COPY_LOG_AT else min(self._next_look, self._ends_due)
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether this process's file holds reports that are not in memory."""
+        return self._own is not None and not self._own.is_done
+
+    def add(self, added: Sequence[tuple[str, int, bytes]]) -> list[Place] | None:
+        """
+        Store reports - Idempotency-Key, tag, body -, so that they survive a crash; None on failure.
+
+        Unless `set_aside()` says otherwise, they stay in memory as well.
+        """
+        if not added or time.monotonic() < self._usable_from:
+            return None
+        for is_last in (False, True):
+            try:
+                numbers = self._add(added)
+                break
+            except Exception as error:  # noqa: BLE001 - reporting goes on from memory
+                self._suspend(error, self._own.file if self._own else None)
+                if is_last or not is_corrupt(error):  # else it was renamed, and there is a new one
+                    return None
+        assert self._own is not None  # noqa: S101 - made by `_add()`
+        if self._own.is_done:
+            self._own.read = numbers[-1]
+        self._uncopied += sum(len(body) for _, _, body in added)
+        return [Place(self._own.file, number) for number in numbers]
+
+    def _add(self, added: Sequence[tuple[str, int, bytes]]) -> range:
+        if self._own is not None and not self._own.file.is_in_place:
+            self._own = None
+        if self._own is None:
+            self._own = _Backlog(self._create(), 0)
+            self._own.is_done = True
+        try:
+            return self._own.file.add(added)
+        except sqlite3.OperationalError as error:
+            size = 2 * sum(len(body) for _, _, body in added)
+            if not is_full(error) or not (deleted := self._own.file.delete_dead_letters(size)):
+                raise
+            self._warn("the file is full: %s or more dead letters were deleted", deleted)
+            return self._own.file.add(added)
+
+    def _create(self) -> SpoolFile:
+        if self.path.is_file():
+            raise SpoolError(f"{self.path} is a file: set spool to a folder")
+        return SpoolFile.create(self.path, self._base_url, self._api_key, self._max_bytes)
+
+    def set_aside(self, place: Place) -> None:
+        """Note that a report that was just stored does not stay in memory, nor any after it."""
+        if self._own is not None and self._own.file is place.file and self._own.is_done:
+            self._own.is_done = False
+            self._own.read = place.number - 1
+
+    def add_end(self, place: Place, reason: str | None) -> None:
+        """
+        Note how a stored report has ended, to be written soon.
+
+        Args:
+            place: Where it is stored.
+            reason: Why it becomes a dead letter; None if it was delivered.
+        """
+        self._ends.append((place, reason))
+        self._ends_due = min(self._ends_due, time.monotonic() + _WRITE_ENDS_WITHIN)
+
+    def write_ends(self, *, at_once: bool = False) -> None:
+        """Write the ends of reports, if they are due, or `at_once`."""
+        if not self._ends or not (at_once or self._ends_due <= time.monotonic()):
+            return
+        ends, self._ends, self._ends_due = self._ends, [], math.inf
+        for file in {place.file for place, _ in ends}:
+            removed = [place.number for place, why in ends if place.file is file and why is None]
+            dead = [(why, place.number) for place, why in ends if place.file is file and why]
+            try:
+                self._resolve(file, removed, dead)
+            except Exception as error:  # noqa: BLE001 - reporting goes on from memory
+                if file.is_in_place:
+                    self._suspend(error, file)
+            backlog = next((each for each in self._backlogs() if each.file is file), None)
+            if backlog is None:
+                file.close()  # it was closed before this end came
+            elif backlog is not self._own and backlog.is_done:
+                self._next_look = 0.0  # it may be empty now
+
+    def _resolve(self, file: SpoolFile, removed: list[int], dead: list[tuple[str, int]]) -> None:
+        try:
+            file.resolve(removed, dead)
+        except sqlite3.OperationalError as error:
+            if not is_full(error) or not dead:
+                raise
+            file.resolve([*removed, *(number for _, number in dead)])  # a reason needs room
+            self._warn("the file is full: %s dead letters were deleted", len(dead))
+
+    def load(self, reports: int, size: int) -> list[LoadedReport]:
+        """
+        Read reports back that are not in memory, of this process first.
+
+        Args:
+            reports: How many at the most.
+            size: Bytes at the most; the first one may be larger.
+        """
+        now = time.monotonic()
+        if reports <= 0 or size <= 0 or now < self._usable_from:
+            self._next_look = max(self._next_look, now + self._timing.look_every)
+            return []
+        if not self.has_backlog:
+            self._adopt()
+        for backlog in [*([self._own] if self._own else []), *self._adopted]:
+            if backlog.is_done:
+                continue
+            try:
+                found = backlog.file.load(backlog.read, reports, size)
+            except Exception as error:  # noqa: BLE001 - reporting goes on from memory
+                self._suspend(error, backlog.file)
+                return []
+            if found:
+                backlog.read = found[-1].number
+                return [
+                    LoadedReport(
+                        Place(backlog.file, each.number),
+                        each.idempotency_key,
+                        each.tag if backlog is self._own else None,
+                        each.body,
+                    )
+                    for each in found
+                ]
+            backlog.is_done = True
+            if backlog is not self._own:
+                self._next_look = 0.0  # there may be another file
+        return []
+
+    def unread(self, place: Place) -> None:
+        """Note that a report which was read back, and those after it, found no room in memory."""
+        for backlog in self._backlogs():
+            if backlog.file is place.file:
+                backlog.read = min(backlog.read, place.number - 1)
+                backlog.is_done = False
+
+    def _adopt(self) -> None:
+        """Take over the next file that a dead process has left, and close those that are empty."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + self._timing.look_every
+        for backlog in [each for each in self._adopted if each.is_done]:
+            if not self._holds_any(backlog.file):
+                backlog.file.close()
+                self._adopted.remove(backlog)
+        mine = {each.file.path for each in self._backlogs()}
+        for path in sorted(self.path.glob(PATTERN)):
+            if (
+                path not in mine
+                and self._left_alone.get(path, 0.0) <= now
+                and self._take(path, now)
+            ):
+                self._next_look = now  # there may be more
+                return
+
+    def _take(self, path: Path, now: float) -> bool:
+        try:
+            file = SpoolFile.take_over(path)
+        except Exception as error:  # noqa: BLE001 - one file does not stop the others
+            if is_corrupt(error):
+                self._warn("a file was corrupt: it was renamed to %s", quarantine(path))
+            else:
+                self._left_alone[path] = now + self._timing.leave_alone
+                self._warn("a file cannot be read: %s", error)
+            return False
+        if file is None:
+            return False
+        if not file.is_for(self._base_url, self._api_key) or not self._holds_any(file):
+            file.close()
+            self._left_alone[path] = now + self._timing.leave_alone
+            return False
+        self._adopted.append(_Backlog(file, 0))
+        return True
+
+    @staticmethod
+    def _holds_any(file: SpoolFile) -> bool:
+        with suppress(sqlite3.Error, SpoolError):
+            return file.counts().waiting > 0
+        return False
+
+    def _backlogs(self) -> list[_Backlog]:
+        return [*([self._own] if self._own else []), *self._adopted]
+
+    def copy_log(self) -> None:
+        """Copy the log into the file if it is large; called when there is nothing else to do."""
+        if self._uncopied > _COPY_LOG_AT and self._own is not None:
+            self._uncopied = 0
+            with suppress(sqlite3.Error, SpoolError):
+                self._own.file.copy_log()
+
+    def close(self) -> int:
+        """Close all files, for other processes to take over; return how many reports are left."""
+        remaining = 0
+        for backlog in self._backlogs():
+            with suppress(sqlite3.Error, SpoolError):
+                remaining += backlog.file.counts().waiting
+            try:
+                backlog.file.close()
+            except sqlite3.Error:
+                log_internal_error("closing the spool")
+        self._own, self._adopted, self._next_look = None, [], 0.0
+        return remaining
+
+    def _suspend(self, error: Exception, file: SpoolFile | None) -> None:
+        """Log an error and store nothing for a while, or never again if this can be no spool."""
+        if is_corrupt(error) and file is not None:
+            with suppress(OSError):
+                self._warn("a file was corrupt: it was renamed to %s", file.quarantine())
+                self._adopted = [each for each in self._adopted if each.file is not file]
+                self._own = None if self._own and self._own.file is file else self._own
+                return
+        if not isinstance(error, (sqlite3.Error, OSError, SpoolError)):
+            log_internal_error("the spool")
+        pause = math.inf if isinstance(error, SpoolError) else self._timing.pause
+        self._usable_from = time.monotonic() + pause
+        self._next_look = self._usable_from
+        reason = getattr(error, "strerror", None) or str(error)
+        self._warn("reports are sent from memory only and would be lost in a crash: %s", reason)
+
+    def _warn(self, what: str, detail: object) -> None:
+        log_once(what, f"spool %s: {what}", self.path, detail, said=self._logged)
