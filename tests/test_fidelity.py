@@ -443,7 +443,7 @@ HOOKS = {
     "closing": (call_module.Call, "on_close"),
     "error in stream": (call_module.Call, "on_stream_error"),
     "error": (call_module.Call, "on_error"),
-    "describing": (call_module, "describe_error"),
+    "describing": (call_module, "describe_without_secrets"),
     "return": (call_module.Call, "on_return"),
     "polling": (call_module.Call, "on_poll"),
     "finishing": (call_module.Call, "_finish"),

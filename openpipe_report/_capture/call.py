@@ -15,16 +15,17 @@ from openpipe_report._capture.recording_stream import (
     is_async_stream,
     record_stream,
 )
+from openpipe_report._capture.request_secrets import describe_without_secrets, mask_secrets_of
 from openpipe_report._capture.stream_buffer import StreamBuffer
 from openpipe_report._capture.stream_reader import StreamReader
 from openpipe_report._context.opentelemetry import parent_of
 from openpipe_report._delivery import process
-from openpipe_report._report.describe import describe_body, describe_error, describe_leaving
+from openpipe_report._report.describe import describe_body, describe_leaving
 from openpipe_report._report.exchange import Exchange
 from openpipe_report._version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Mapping
 
     from openpipe_report._context.scope import Scope
     from openpipe_report._delivery.budget import Reservation
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 _RAW_BYTES = 64 * 1024 * 1024
 """Raw bytes of a stream that are kept even if the queue is smaller, since they are folded."""
-_MIN_SECRET_LENGTH = 8
-"""Shortest header or query value that is masked as a secret, in characters."""
 
 
 class Call:
@@ -112,7 +111,7 @@ class Call:
         if exchange.status is None and self._is_answer(response):
             self._take(response)
         elif exchange.status is None or exchange.status < 400:  # noqa: PLR2004 - its body tells more
-            exchange.error = self._describe(error)
+            exchange.error = describe_without_secrets(error, self._sent)
         if not self._recorded:
             self._finish()
         elif exchange.error is not None:
@@ -138,9 +137,8 @@ class Call:
         except Exception:  # noqa: BLE001 - not read yet (ResponseNotRead of either httpx)
             self._record_stream(response)
             return
-        if status >= 400:  # noqa: PLR2004 - some servers quote the key that they refuse
-            for secret in self._secrets():
-                content = content.replace(secret.encode(), b"[key]")
+        if status >= 400:  # noqa: PLR2004 - the answer may quote the key
+            content = mask_secrets_of(self._sent, content)
         self._exchange.content = content
         if content[:1] not in (b"{", b"["):
             self._exchange.content_type = response.headers.get("content-type", "")
@@ -241,34 +239,7 @@ class Call:
         """End the stream because reading it failed or was cancelled."""
         # Cancellation, KeyboardInterrupt and the like come from the caller, not from the stream.
         self._exchange.is_broken_off = isinstance(error, Exception)
-        self.end(self._describe(error))
-
-    def _describe(self, error: BaseException) -> str:
-        """
-        Describe an error without the keys that were sent.
-
-        httpx quotes a header that it refuses, and `raise_for_status()` the URL with its query.
-        """
-        text = describe_error(error)
-        query = getattr(getattr(self._sent, "url", None), "query", b"").decode("ascii", "replace")
-        if query:
-            text = text.replace(query, "[query]")
-        for secret in self._secrets():
-            text = text.replace(secret, "[key]")
-        return text
-
-    def _secrets(self) -> Generator[str]:
-        """Yield the keys in the request."""
-        url = getattr(self._sent, "url", None)
-        for name, value in url.params.items() if url is not None and url.query else ():
-            # Azure's answers contain its api-version.
-            if len(value) >= _MIN_SECRET_LENGTH and name != "api-version":
-                yield value
-        headers = getattr(self._sent, "headers", {})
-        for name in ("authorization", "api-key", "x-api-key"):
-            for secret in headers.get(name, "").split():
-                if len(secret) >= _MIN_SECRET_LENGTH:
-                    yield secret
+        self.end(describe_without_secrets(error, self._sent))
 
     def on_read(self) -> None:
         """Record the reader that asks for the next chunk."""
