@@ -48,12 +48,47 @@ def describe_leaving() -> str | None:
 
 
 def describe_body(options: Any) -> Any:
-    """Return the body of a request that was never built: its JSON as given, or its type."""
+    """
+    Return the body of a request that was never built, or that can be read only once.
+
+    It is the JSON as given, with the names and sizes of uploaded files, or else the body's type.
+    """
     body = options.json_data
     extra = options.extra_json
     content = getattr(options, "content", None)  # since openai 2
     if body is None and content is not None:
         return f"<{type(content).__name__}, not kept>"
-    if isinstance(body, dict) and isinstance(extra, dict):
-        return {**body, **extra}
+    if isinstance(body, dict):
+        files = _describe_files(options.files) if options.files else {}
+        return {**body, **files, **(extra if isinstance(extra, dict) else {})}
     return body
+
+
+def _describe_files(files: Any) -> dict[str, Any]:
+    """
+    Describe uploaded files: `{"file": {"filename": "a.mp3", "size": 3072}}`.
+
+    Args:
+        files: As httpx takes them: the fields and their files, as a dict or as pairs. A field with
+            several files gets a list.
+    """
+    described: dict[str, Any] = {}
+    for name, file in files.items() if isinstance(files, dict) else files:
+        one = _describe_file(file)
+        if name not in described:
+            described[name] = one
+        elif isinstance(described[name], list):
+            described[name].append(one)
+        else:
+            described[name] = [described[name], one]
+    return described
+
+
+def _describe_file(file: Any) -> dict[str, Any]:
+    filename, content, kind, *_ = (*file, None) if isinstance(file, tuple) else (None, file, None)
+    described = {
+        "filename": filename,
+        "content_type": kind,
+        "size": len(content) if isinstance(content, (bytes, str)) else None,
+    }
+    return {key: value for key, value in described.items() if isinstance(value, (str, int))}

@@ -1,6 +1,8 @@
-"""Speech and its like, from a client's call to the report."""
+"""Speech, uploads and their like, from a client's call to the report."""
 
 from __future__ import annotations
+
+import io
 
 import httpx
 import pytest
@@ -36,3 +38,48 @@ def test_speech(binary_answers, streamed):
     assert report.errorMessage is None
     assert len(report.respPayload.pop("base64", "")) == (4096 if binary_answers == "base64" else 0)
     assert report.respPayload == NAMED
+
+
+UPLOADS = {
+    "bytes": (b"abc", {"file": {"size": 3}}),
+    "named": (("a.mp3", b"abc"), {"file": {"filename": "a.mp3", "size": 3}}),
+    "typed": (
+        ("a.mp3", b"abc", "audio/mpeg"),
+        {"file": {"filename": "a.mp3", "content_type": "audio/mpeg", "size": 3}},
+    ),
+    "open": (("a.mp3", io.BytesIO(b"abc")), {"file": {"filename": "a.mp3"}}),
+}
+
+
+@pytest.mark.parametrize("file, described", UPLOADS.values(), ids=UPLOADS)
+def test_upload(file, described):
+    """An uploaded file is named by what is known of it; its bytes are not in the report."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"text": "Hello"}))
+    reporter = Reporter(base_url="http://x", endpoints=["audio"])
+    http_client = httpx.Client(transport=transport)
+    with (
+        captured_reports() as reports,
+        OpenAI(api_key="k", reporter=reporter, http_client=http_client) as client,
+    ):
+        client.audio.transcriptions.create(model="whisper-1", file=file)
+    [report] = reports
+    assert report.reqPayload == {"model": "whisper-1", **described}
+
+
+def test_uploads():
+    """Several files of one field are a list."""
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"data": []}))
+    reporter = Reporter(base_url="http://x", endpoints=["images"])
+    http_client = httpx.Client(transport=transport)
+    with (
+        captured_reports() as reports,
+        OpenAI(api_key="k", reporter=reporter, http_client=http_client) as client,
+    ):
+        images = [("a.png", b"1"), ("b.png", b"22"), ("c.png", b"333")]
+        client.images.edit(model="m", prompt="p", image=images)
+    [report] = reports
+    assert report.reqPayload == {
+        "model": "m",
+        "prompt": "p",
+        "image[]": [{"filename": name, "size": len(content)} for name, content in images],
+    }
