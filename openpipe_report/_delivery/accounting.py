@@ -134,8 +134,11 @@ class Accounting:
             self._pending += 1
             self._budget.pending += 1
             self.charge(size)
-            self._epoch.pending += 1
-            return self._epoch
+            epoch = self._epoch
+            epoch.pending += 1
+            if epoch not in self._epochs:  # a signal handler has called flush() in between
+                self._epochs.append(epoch)
+            return epoch
 
     def count_drop(self, reason: str) -> None:
         """Count a report that is not even admitted."""
