@@ -35,6 +35,8 @@ PACKAGES = {
     "litellm": "litellm",
     "dspy": "dspy",
     "llama_index": "llama-index-llms-openai",
+    "rq": "rq",
+    "celery": "celery",
 }
 """The package that `test_LIBRARY.py` needs."""
 
@@ -42,6 +44,7 @@ ENVIRONMENTS = {
     "integrations-3": (["openai>=3"], ["openai_agents", "langchain_openai", "pydantic_ai"]),
     "integrations-3-instructor": (["openai>=3,<3.4"], ["instructor"]),
     "integrations-2": (["openai<3", "mcp"], ["litellm", "dspy", "llama_index"]),
+    "integrations-workers": (["openai>=3", "fakeredis[lua]", "sqlalchemy"], ["rq", "celery"]),
     "integrations-1": (
         [
             "openai<2",

@@ -22,6 +22,8 @@ MODULES = {
     "litellm": "litellm",
     "dspy": "dspy",
     "llama_index": "llama_index",
+    "rq": "rq",
+    "celery": "celery",
 }
 collect_ignore = [f"test_{name}.py" for name, module in MODULES.items() if not find_spec(module)]
 
