@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _OVERHEAD = 1024
 _PREFIX = 4096
+_ENDED_EARLY = "stream ended before completion"
 _SCALARS = {str, bool, int, float}
 
 SDK = "openpipe-report"
@@ -208,7 +209,7 @@ class Exchange:
             if not assembled.complete:
                 error = error or self.closed_early
                 if assembled.has_known_end:
-                    error = error or "stream ended before completion"
+                    error = error or _ENDED_EARLY
             elif self.is_broken_off and not assembled.ended:
                 error = error or self.closed_early
             return assembled.value, error, assembled.complete
@@ -220,12 +221,17 @@ class Exchange:
                 error = error_message(value, self.status, self.content_type)
             else:
                 error = find_failure(value, self.status, self.content_type)
+                if self._is_event_stream() and not isinstance(value, (dict, list)):
+                    error = error or _ENDED_EARLY
         return value, error, not cut
 
     def _value_of(self, body: bytes, content_type: str) -> Any:
         if not _looks_like_json(body) and is_binary(body, content_type):
             return describe_binary(body, content_type, with_base64=self.keeps_binary)
         return decode_body(body, content_type)
+
+    def _is_event_stream(self) -> bool:
+        return self.content_type.lower().lstrip().startswith("text/event-stream")
 
     def _choices_asked_for(self) -> int | None:
         if b'"n"' not in (self.request or b""):

@@ -46,6 +46,10 @@ _ENDINGS = ("completed", "done", "failed", "incomplete", "cancelled", "error", "
 """Ends of the types of terminal events, at unknown endpoints."""
 
 
+_OBJECTS = ("chat.completion.chunk", "text_completion")
+"""Types of chunks, which may have no choices."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class AssembledStream:
     """The answer that a stream was assembled to."""
@@ -124,8 +128,12 @@ def _assemble_events(
         complete=done or finished,
         error=error,
         ended=done,
-        has_known_end=any("type" in event or "choices" in event for event in events),
+        has_known_end=any(map(_is_of_known_format, events)),
     )
+
+
+def _is_of_known_format(event: Json) -> bool:
+    return "type" in event or "choices" in event or event.get("object") in _OBJECTS
 
 
 def is_terminal(event: Json) -> bool:

@@ -530,3 +530,22 @@ def test_type_that_the_bytes_contradict(body, content_type, value):
     """Audio that is called JSON or text is named by its size; text in a wrong charset is kept."""
     made = exchange(status=200, content=body, content_type=content_type)
     assert made.build().respPayload == value
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b": ping\n\n",
+        b"data: \n\n",
+        b"event: error\n\n",
+        b'data: {"id":"x","object":"chat.completion.chunk"}\n\n',
+        b'data: {"id":"x","object":"text_completion","usage":{"total_tokens":1}}\n\n',
+    ],
+    ids=["empty", "ping", "no-data", "no-error", "no-choices", "usage"],
+)
+def test_stream_without_an_answer(body):
+    """A stream that ends before any choice has begun is no success."""
+    made = exchange(status=200, chunks=[body], content_type="text/event-stream; charset=utf-8")
+    assert not made.is_known_success()
+    assert made.build().errorMessage == "stream ended before completion"
