@@ -23,7 +23,7 @@ _SOURCES = {
     "AzureOpenAI": "._openai.module",
     "CallOptions": "._openai.call_options",
     "Client": "._openai.module",
-    "Flushed": "._delivery.accounting",
+    "Flushed": "._delivery.flushed",
     "OpenAI": "._openai.module",
     "OpenPipeError": "._errors",
     "Report": "._report.model",
@@ -51,8 +51,8 @@ _SOURCES = {
 if TYPE_CHECKING:  # "as" says that the name is public
     from openpipe_report._context.metadata import metadata as metadata
     from openpipe_report._delivery import registry as _registry
-    from openpipe_report._delivery.accounting import Flushed as Flushed
     from openpipe_report._delivery.arguments import SettingsArguments as SettingsArguments
+    from openpipe_report._delivery.flushed import Flushed as Flushed
     from openpipe_report._delivery.reporter import Reporter as Reporter
     from openpipe_report._delivery.stats import Stats as Stats
     from openpipe_report._errors import OpenPipeError as OpenPipeError

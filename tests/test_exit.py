@@ -177,7 +177,7 @@ def test_spool_that_hangs(tmp_path):
     """A spool whose disk does not answer does not hold the exit, nor is it called empty."""
     path = tmp_path / "spool"
     script = """
-from openpipe_report._spool import file
+from openpipe_report._spool.locked_database import sqlite_lock
 reporters = [
     Reporter(base_url=f"{sys.argv[1]}/{number}", spool=sys.argv[2], exit_timeout=0.1)
     for number in range(3)
@@ -188,7 +188,7 @@ for reporter in reporters:
     assert reporter.channel.spool.sync(60)
 hangs = threading.Event()
 def hang():
-    with file._lock:
+    with sqlite_lock:
         hangs.set()
         threading.Event().wait()
 threading.Thread(target=hang, daemon=True).start()

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openpipe_report._delivery.accounting import Accounting, FlushEpoch
+    from openpipe_report._delivery.accounting import Accounting
     from openpipe_report._delivery.drop_log import DropLog
+    from openpipe_report._delivery.flushed import FlushEpoch
     from openpipe_report._report.model import ReportSource
     from openpipe_report._settings import Settings
     from openpipe_report._spool.folder import Place

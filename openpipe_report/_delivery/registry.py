@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from openpipe_report._delivery.accounting import Flushed
 from openpipe_report._delivery.channel import channels
+from openpipe_report._delivery.flushed import Flushed
 from openpipe_report._delivery.reporter import Reporter
 from openpipe_report._delivery.stats import Stats, past_stats, sum_stats
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from openpipe_report._delivery.accounting import Accounting, Flushed
+from openpipe_report._delivery.accounting import Accounting
 from openpipe_report._delivery.channel import DEFAULT_TIMING, channel_for
 from openpipe_report._delivery.drop_log import DropLog
 from openpipe_report._delivery.event_loop import find_sleep
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.arguments import SettingsArguments
     from openpipe_report._delivery.budget import Reservation
     from openpipe_report._delivery.channel import Timing
+    from openpipe_report._delivery.flushed import Flushed
     from openpipe_report._report.model import ReportFields, ReportSource
     from openpipe_report._settings import Settings
 

@@ -17,14 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from openpipe_report._log import log_internal_error, log_once
-from openpipe_report._spool.file import (
-    PATTERN,
-    SpoolError,
-    SpoolFile,
-    is_corrupt,
-    is_full,
-    quarantine,
-)
+from openpipe_report._spool.file import PATTERN, SpoolFile, quarantine
+from openpipe_report._spool.locked_database import SpoolError, is_corrupt, is_full
 from openpipe_report._spool.timing import DEFAULT_SPOOL_TIMING, SpoolTiming
 
 if TYPE_CHECKING:
@@ -116,21 +110,25 @@ class SpoolFolder:
         """
         if not added or time.monotonic() < self._usable_from:
             return None
-        for is_last in (False, True):
-            try:
-                numbers = self._add(added)
-                break
-            except Exception as error:  # noqa: BLE001 - reporting goes on from memory
-                self._suspend(error, self._own.file if self._own else None)
-                if is_last or not is_corrupt(error):  # else it was renamed, and there is a new one
-                    return None
-        assert self._own is not None  # noqa: S101 - made by `_add()`
+        numbers = self._add(added)
+        if numbers is None and self._own is None and time.monotonic() >= self._usable_from:
+            numbers = self._add(added)  # the file was corrupt and is renamed
+        if numbers is None:
+            return None
+        assert self._own is not None  # noqa: S101 - made by `_add_to_own()`
         if self._own.is_done:
             self._own.read = numbers[-1]
         self._uncopied += sum(len(body) for _, _, body in added)
         return [Place(self._own.file, number) for number in numbers]
 
-    def _add(self, added: Sequence[tuple[str, int, bytes]]) -> range:
+    def _add(self, added: Sequence[tuple[str, int, bytes]]) -> range | None:
+        try:
+            return self._add_to_own(added)
+        except Exception as error:  # noqa: BLE001 - reporting goes on from memory
+            self._suspend(error, self._own.file if self._own else None)
+            return None
+
+    def _add_to_own(self, added: Sequence[tuple[str, int, bytes]]) -> range:
         if self._own is not None and not self._own.file.is_in_place:
             self._own = None
         if self._own is None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from openpipe_report._delivery.outcome import Delivered, Rejected
 from openpipe_report._delivery.transport import Transport
-from openpipe_report._spool.file import PATTERN, SpoolError, SpoolFile, is_corrupt
+from openpipe_report._spool.file import PATTERN, SpoolFile
+from openpipe_report._spool.locked_database import SpoolError, is_corrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openpipe_report._spool.file import SpoolError, SpoolFile
+from openpipe_report._spool.file import SpoolFile
+from openpipe_report._spool.locked_database import SpoolError
 from openpipe_report.cli.resending import find_files
 
 if TYPE_CHECKING:
