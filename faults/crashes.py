@@ -7,9 +7,11 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from environment import FaultyProxy, Result, compare_numbers, until
+from environment import FaultyProxy, Result, compare_numbers, held, until
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from environment import Environment, User
 
 SAFE_AFTER = 0.05
@@ -34,13 +36,24 @@ def kill(user: User, how: str) -> float:
     return at
 
 
+def arrived(environment: Environment, numbers: set[int], patience: float) -> Counter[int]:
+    """Wait until all of these are stored, or no more come; return how often each is."""
+    found, since = environment.receiver.numbers(), time.monotonic()
+    while numbers - set(found) and time.monotonic() - since < patience:
+        time.sleep(0.02)
+        before, found = found, environment.receiver.numbers()
+        if found != before:
+            since = time.monotonic()
+    return found
+
+
 def killed(environment: Environment) -> list[Result]:
     """A process is killed while it makes calls; the next one opens its spool."""
     environment.receiver.start()
     kills = [Kills(how, *load) for how in ("SIGTERM", "SIGKILL", "os._exit") for load in WORKLOADS]
     numbers = 0
     for one in kills:
-        for calls in (20, 40, 60):
+        for calls in (30, 60):
             numbers = one.once(environment, calls, numbers)
     return [one.row() for one in kills]
 
@@ -66,7 +79,10 @@ class Kills:
         ended = {line["n"]: line["at"] for line in lines}
         after = max(ended) + 2  # one more may have been under way
         user = environment.user("next_one", first=after, reporter=spool)
-        user.line()
+        safe = {number for number in ended if at - ended[number] > SAFE_AFTER}
+        arrived(environment, {*safe, after}, patience=20.0)
+        arrived(environment, set(ended), patience=0.5)
+        user.go_on()
         user.end()
         found = environment.receiver.numbers()
         self.times += 1
@@ -83,12 +99,12 @@ class Kills:
         oldest = max(self.lost, default=0.0)
         if oldest > WRONG_AFTER:
             self.wrong.append(f"a call that ended {oldest:.1f} s before the kill is lost")
-        verdict = "held" if oldest < SAFE_AFTER else "NOT held"
         return Result(
             f"{self.how} with `spool=`, reports of {self.load}",
             "every call that ended 50 ms before the kill is delivered once, by the next process",
             f"{self.made} calls in {self.times} kills: {len(self.lost)} lost, which had ended at "
-            f"most {max(oldest, 0.0) * 1000:.1f} ms before the kill ({verdict}); none twice",
+            f"most {max(oldest, 0.0) * 1000:.1f} ms before the kill ({held(oldest < SAFE_AFTER)}); "
+            "none twice",
             self.wrong,
         )
 
@@ -108,14 +124,15 @@ def shared(environment: Environment, *, calls: int = 200) -> Result:
             ),
             "the call of the second process",
         )
-        time.sleep(SAFE_AFTER)
+        time.sleep(WRONG_AFTER)
         at = kill(dying, "SIGKILL")
         dying.end()
         proxy.answer = proxy.forward
-        living.line()
+        found = arrived(environment, {*range(calls + 1)}, patience=20.0)
         taken = time.monotonic() - at
+        living.go_on()
         living.end()
-    count, wrong = compare_numbers(environment.receiver, calls + 1)
+    count, wrong = compare_numbers(found, calls + 1)
     return Result(
         "two processes share one spool, and one is killed",
         "the other process delivers its reports",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 sys.path += [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 from loopback import loopback_server  # noqa: E402
-from support.backend import Backend, Post  # noqa: E402 - found by the line above
+from support.backend import OK, Backend, Post  # noqa: E402 - found by the line above
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -46,9 +47,20 @@ class Result:
     """Violations that no slow machine can explain."""
 
 
+def held(is_held: bool) -> str:  # noqa: FBT001 - a question and its answer
+    """Say whether a limit is held; one that is not is shown, but is no failure."""
+    return "held" if is_held else "NOT held"
+
+
 def limit(seconds: float, bar: float) -> str:
-    """Format a time and its limit; a time over the limit is shown, but is no failure."""
-    return f"{seconds:.1f} s (at most {bar:g} s: {'held' if seconds <= bar else 'NOT held'})"
+    """Format a time and its limit."""
+    return f"{seconds:.1f} s (at most {bar:g} s: {held(seconds <= bar)})"
+
+
+def logged_as_lost(errors: list[str]) -> int:
+    """Add up the losses that a process has logged on its stderr."""
+    found = [re.search(r"openpipe_report: (\d+) report\(s\) .* lost", line) for line in errors]
+    return sum(int(one[1]) for one in found if one)
 
 
 def free_port() -> int:
@@ -110,15 +122,29 @@ class Receiver:
             return connection.execute(query).fetchall() if tables.fetchone() else nothing
 
 
-def compare_numbers(receiver: Receiver, wanted: int | range | set[int]) -> tuple[int, list[str]]:
-    """Return how many of the wanted numbers are stored, and which are missing or stored twice."""
+def compare_numbers(
+    found: Counter[int], wanted: int | range | set[int], *, counted_as_lost: int = 0
+) -> tuple[int, list[str]]:
+    """
+    Compare the numbers of stored reports with those of the calls.
+
+    Args:
+        found: How often each number is stored.
+        wanted: Each of the calls, or how many there are.
+        counted_as_lost: How many may be missing, because the process has said so.
+
+    Returns:
+        How many of the wanted numbers are stored, and what is wrong.
+    """
     numbers = set(range(wanted)) if isinstance(wanted, int) else set(wanted)
-    found = receiver.numbers()
     missing = numbers - set(found)
     twice = [number for number, times in found.items() if times > 1]
     wrong = []
-    if missing:
-        wrong.append(f"{len(missing)} missing, {sorted(missing)[:5]} among them")
+    if len(missing) != counted_as_lost:
+        wrong.append(
+            f"{len(missing)} missing, {counted_as_lost} counted as lost, {sorted(missing)[:5]} "
+            "among them"
+        )
     if twice:
         wrong.append(f"{len(twice)} twice, {sorted(twice)[:5]} among them")
     return len(numbers) - len(missing), wrong
@@ -165,6 +191,34 @@ class User:
         """Wait for the process to end; return the rest of its stdout and its stderr, as lines."""
         output, errors = self.process.communicate(timeout=HANG_GUARD)
         return output.splitlines(), errors.splitlines()
+
+
+class Sink(Backend):
+    """A server that keeps the numbers of the reports it takes, and fails as long as it is told."""
+
+    def __init__(self, answer: Any = None) -> None:
+        super().__init__()
+        self.found: Counter[int] = Counter()
+        """How often each number was taken."""
+        self.arrived: list[float] = []
+        """When each attempt arrived (monotonic)."""
+        self._failing = answer
+        self.answer = self._answer
+
+    def _answer(self, post: Post) -> Any:
+        self.posts.clear()  # thousands of them
+        self.arrived.append(time.monotonic())
+        failing = self._failing
+        return self.take(post) if failing is None else failing(post)
+
+    def take(self, post: Post) -> tuple[int, bytes, dict[str, str]]:
+        """Acknowledge a report."""
+        self.found[post.report["reqPayload"]["metadata"]["n"]] += 1
+        return OK
+
+    def recover(self) -> None:
+        """Fail no more."""
+        self._failing = None
 
 
 class FaultyProxy(Backend):

@@ -9,21 +9,24 @@ prints its findings as lines of JSON, and reads a line from stdin where it has t
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import resource
-import sqlite3
+import statistics
 import sys
 import threading
 import time
-from contextlib import closing
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openpipe_report import AsyncOpenAI, OpenAI, Reporter
+from openpipe_report import AsyncOpenAI, OpenAI, Reporter, flush, shutdown, stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from openpipe_report import Stats
 
 TEXT = "The quick brown fox jumps over the lazy dog. " * 110
 """A prompt of about 5 KB; the answer is as long."""
@@ -51,10 +54,29 @@ class Program:
             metadata={"n": number},  # type: ignore[dict-item] - the receiver compares numbers
         )
 
+    def report(self, number: int, text: str = "") -> None:
+        self.reporter.report(
+            requestedAt=1, reqPayload={"metadata": {"n": number}, "text": text}, statusCode=200
+        )
+
     def print_stats(self, **more: object) -> None:
-        stats = self.reporter.stats()
-        lost = sum(stats.dropped.values()) + stats.rejected
-        print_json(delivered=stats.delivered, lost=lost, pending=stats.pending, **more)
+        print_json(**_counts(self.reporter.stats()), **more)
+
+    @property
+    def breaker_is_open(self) -> bool:
+        return self.reporter.channel.sender.retries.breaker.is_open
+
+    def watch_breaker(self) -> threading.Event:
+        """Return what is set as soon as the circuit breaker is seen to be open."""
+        opened = threading.Event()
+
+        def watch() -> None:
+            while not opened.wait(0.005):
+                if self.breaker_is_open:
+                    opened.set()
+
+        threading.Thread(target=watch, daemon=True).start()
+        return opened
 
     def steady(self) -> None:
         """Make calls at an even pace, then wait until they are delivered."""
@@ -69,10 +91,95 @@ class Program:
 
     def burst(self) -> None:
         """Make calls one after the other, then wait until they are delivered."""
+        opened = self.watch_breaker()
         for number in range(self.options["calls"]):
             self.call(number)
         self.reporter.flush(None)
+        self.print_stats(opened=opened.is_set())
+
+    def reports(self) -> None:
+        """Make reports all at once, and measure the time until they are delivered."""
+        begin = time.monotonic()
+        for number in range(self.options["calls"]):
+            self.report(number)
+        self.reporter.flush(None)
+        self.print_stats(seconds=time.monotonic() - begin)
+
+    def storm(self) -> None:
+        """Compute without an outage, in one with reports pending, and after it, as told."""
+        sys.stdin.readline()
+        print_json(speed=_speed())
+        sys.stdin.readline()
+        for number in range(self.options["calls"]):
+            self.report(number)
+        while not self.breaker_is_open:
+            time.sleep(0.01)
         self.print_stats()
+        sys.stdin.readline()
+        print_json(speed=_speed())
+        sys.stdin.readline()
+        self.reporter.flush(None)
+        self.print_stats()
+        sys.stdin.readline()
+        print_json(speed=_speed())
+
+    def clients(self) -> None:
+        """Make a client with a hook of its own for each call."""
+        target = self.reporter.settings.base_url
+        threads = 0
+        for number in range(self.options["calls"]):
+            with OpenAI(
+                api_key="sk-none",
+                base_url=self.url,
+                openpipe={"base_url": target, "before_report": lambda report, _=number: report},
+            ) as self.client:
+                self.call(number)
+            names = [thread.name for thread in threading.enumerate()]
+            threads = max(threads, names.count("openpipe-report"))
+        flush()
+        print_json(**_counts(stats()), threads=threads, senders=self.reporter.settings.senders)
+
+    def forked(self) -> None:
+        """Fork while reports are pending; the child looks for them, and reports once."""
+        calls = self.options["calls"]
+        for number in range(calls):
+            self.report(number, "x" * 10_000)
+        while not self.breaker_is_open:
+            time.sleep(0.01)
+        time.sleep(0.5)  # the attempts that are under way end
+        warnings.simplefilter("ignore")  # of a fork beside threads
+        if (child := os.fork()) == 0:
+            self._in_child(calls)
+        sys.stdin.readline()
+        os.waitpid(child, 0)
+        self.reporter.flush(None)
+        self.print_stats()
+
+    def _in_child(self, number: int) -> None:
+        kept = sum(type(each).__name__ == "PendingReport" for each in gc.get_objects())
+        before = self.reporter.stats()
+        self.report(number)
+        self.reporter.flush(None)
+        delivered = self.reporter.stats().delivered
+        held_back = {"pending": before.pending, "bytes": before.pending_bytes}
+        print_json(**held_back, kept=kept, delivered=delivered)
+        os._exit(0)
+
+    def after_shutdown(self) -> None:
+        """Make calls after the shutdown, and count the threads that they start."""
+        shutdown(0)
+        started = 0
+        start = threading.Thread.start
+
+        def count(thread: threading.Thread) -> None:
+            nonlocal started
+            started += 1
+            start(thread)
+
+        threading.Thread.start = count  # type: ignore[method-assign]
+        for number in range(self.options["calls"]):
+            self.call(number)
+        self.print_stats(threads=started)
 
     def paused(self) -> None:
         """Make one call; when the server has asked for a pause, make the others and exit."""
@@ -85,6 +192,7 @@ class Program:
     def poisoned(self) -> None:
         """Make calls of which some always get 500; wait until the others are delivered."""
         good, bad = self.options["good"], self.options["bad"]
+        opened = self.watch_breaker()
         begin = time.monotonic()
         for number in range(bad):
             self.call(-1 - number, "poison")
@@ -92,7 +200,9 @@ class Program:
             self.call(number)
         while self.reporter.stats().delivered < good:
             time.sleep(0.001)
-        self.print_stats(seconds=time.monotonic() - begin)
+        seconds = time.monotonic() - begin
+        time.sleep(1.0)  # only the poisoned ones are left, and fail again
+        self.print_stats(seconds=seconds, opened=opened.is_set())
         os._exit(0)
 
     def memory(self) -> None:
@@ -172,20 +282,35 @@ class Program:
             time.sleep(self.options["pause"])
 
     def next_one(self) -> None:
-        """Make one call, and wait until the spool is empty."""
+        """Make one call; deliver it, and what a spool holds, until told to end."""
         self.call(self.options["first"])
-        path = Path(self.reporter.settings.spool or "")
-        while not path.exists() or self._rows_in(path):
-            time.sleep(0.01)
+        sys.stdin.readline()
         self.reporter.flush()
         self.print_stats()
 
-    def _rows_in(self, path: Path) -> int:
-        try:
-            with closing(sqlite3.connect(path)) as connection:
-                return int(connection.execute("SELECT count(*) FROM reports").fetchone()[0])
-        except sqlite3.OperationalError:  # the file is being created
-            return 1
+
+def _counts(found: Stats) -> dict[str, int]:
+    lost = sum(found.dropped.values()) + found.rejected
+    return {"delivered": found.delivered, "lost": lost, "pending": found.pending}
+
+
+def _speed(windows: int = 3, seconds: float = 0.5) -> float:
+    """
+    Measure how fast this thread computes: the median of some windows.
+
+    It is taken in rounds a second of the process's CPU time. So what our threads take counts, as
+    they hold the interpreter's lock, and what other processes take does not.
+    """
+    return statistics.median(_rounds(seconds) for _ in range(windows))
+
+
+def _rounds(seconds: float) -> float:
+    begin, rounds = time.process_time(), 0
+    while (taken := time.process_time() - begin) < seconds:
+        for _ in range(1_000):
+            pass
+        rounds += 1
+    return rounds / taken
 
 
 def _resident() -> int:

@@ -14,6 +14,7 @@ import argparse
 import os
 import platform
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,9 @@ from crashes import killed, shared
 from environment import Result, make_environment
 from exits import healthy, no_backend, no_backend_but_a_spool
 from outages import memory, outage, paused, poisoned, unreliable
+from processes import after_shutdown, forked
+from storms import storms
+from throughput import clients, hanging, slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +47,15 @@ FAULTS: dict[str, Callable[[Environment], Result | list[Result]]] = {
         no_backend_but_a_spool,
         killed,
         shared,
+        storms,
+        slow,
+        hanging,
+        clients,
+        forked,
+        after_shutdown,
     )
 }
-MOSTLY_WAITING = {"outage"}
+MOSTLY_WAITING = {"outage", "hanging", "paused", "shared"}
 """These run beside the others."""
 BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"
 
@@ -67,7 +77,9 @@ def main() -> int:
         waiting = {name: pool.submit(run, name) for name in beside}
         for number, name in enumerate(sorted(names, key=beside.count), 1):
             print(f"==> {number} of {len(names)}: {FAULTS[name].__doc__}", flush=True)
+            begin = time.monotonic()
             found = waiting[name].result() if name in waiting else run(name)
+            print(f"({name}: {time.monotonic() - begin:.0f} s)")
             for row in found:
                 print(f"{row.fault}\n    must hold: {row.must_hold}\n    seen: {row.seen}")
                 for wrong in row.wrong:
@@ -75,7 +87,7 @@ def main() -> int:
             sys.stdout.flush()
             rows += found
     if options.write:
-        write(options.write, rows)
+        write(options.write, rows, is_whole=not options.names)
     wrong = sum(bool(row.wrong) for row in rows)
     print(f"{len(rows)} results, {wrong} of them wrong")
     return min(wrong, 1)
@@ -88,17 +100,27 @@ def run(name: str) -> list[Result]:
     return [found] if isinstance(found, Result) else found
 
 
-def write(page: Path, rows: list[Result]) -> None:
-    """Replace the table in the page."""
+def write(page: Path, rows: list[Result], *, is_whole: bool) -> None:
+    """Replace the table in the page; rows of faults that were left out stay as they are."""
     before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
+    old, _, after = rest.partition(END)
     where = (
         f"Python {platform.python_version()}, openai {openai.__version__}, "
         f"httpx {httpx.__version__}, {platform.system()}, {os.cpu_count()} cores.\n\n"
     )
     head = "| fault | must hold | seen |\n|---|---|---|\n"
-    lines = "".join(f"| {row.fault} | {row.must_hold} | {row.seen} |\n" for row in rows)
+    new = {row.fault: f"| {row.fault} | {row.must_hold} | {row.seen} |\n" for row in rows}
+    kept = (
+        {}
+        if is_whole
+        else {_fault(line): line for line in old.partition(head)[2].splitlines(keepends=True)}
+    )
+    lines = "".join({**kept, **new}.values())
     page.write_text(f"{before}{BEGIN}{where}{head}{lines}{END}{after}")
+
+
+def _fault(line: str) -> str:
+    return line.split("|")[1].strip()
 
 
 if __name__ == "__main__":
