@@ -93,6 +93,8 @@ def _split_names(value: object) -> object:
     if not isinstance(names, (list, tuple, set, frozenset)):
         raise ValueError(f"must be names from {', '.join(sorted(_ENDPOINT_NAMES))}")  # noqa: TRY004
     names = [str(name) for name in names if name]
+    if isinstance(value, str) and not names:
+        raise ValueError(f"names none of {', '.join(sorted(_ENDPOINT_NAMES))}")
     unknown = sorted(set(names) - _ENDPOINT_NAMES)
     if unknown:
         raise ValueError(

@@ -76,6 +76,7 @@ def test_variables():
         ({"endpoints": "chat.completions,chats"}, "but not chats"),
         ({"endpoints": [["responses"]]}, "but not ['responses']"),
         ({"endpoints": 3}, "endpoints: must be names from"),
+        ({"endpoints": ", ,"}, "endpoints: names none of"),
         ({"before_report": 3}, "before_report: must be a plain function"),
         ({"on_drop": "f"}, "on_drop: must be a plain function"),
         ({"http_client": object()}, "http_client: must be an httpx.Client"),

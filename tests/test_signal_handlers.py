@@ -32,8 +32,7 @@ METHODS = {
     "a reporter": (pending, lambda reporter: make()),
     "a client": (pending, lambda reporter: OpenAI(api_key="k", openpipe={"base_url": sys.argv[1]})),
 }
-HANDLERS = [lambda: flush(0.02), lambda: shutdown(0.02)]
-# Not longer: they wait in vain for a report that the method has admitted and not queued yet.
+HANDLERS = [lambda: flush(2 * HANG_GUARD), lambda: shutdown(2 * HANG_GUARD)]
 
 class Signal:
     "Calls a handler at the first line that is reached and was not in `done`, as a signal would."

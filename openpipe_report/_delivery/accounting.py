@@ -62,6 +62,9 @@ class Accounting:
         """
         Charge a report of `size` bytes; None when there is no room.
 
+        `flush()` waits for it from `note_queued()` on: a signal handler that flushes in between
+        would wait in vain for a report that the code below it has not queued yet.
+
         Args:
             size: Its bytes.
             is_new: Whether it is lost without room: then a drop is counted.
@@ -78,11 +81,16 @@ class Accounting:
             self._pending += 1
             self._budget.pending += 1
             self.charge(size)
-            epoch = self._epoch
-            epoch.pending += 1
-            if epoch not in self._epochs:  # a signal handler has called flush() in between
+            return self._epoch
+
+    def note_queued(self, epoch: FlushEpoch) -> None:
+        """Let `flush()` wait for a report that was admitted, and may have ended by now."""
+        with self.lock:
+            if not epoch.dropped_at_exit:
+                epoch.pending += 1
+            if epoch not in self._epochs:  # there was a flush() in between
                 self._epochs.append(epoch)
-            return epoch
+        epoch.notify()
 
     def count_drop(self, reason: str) -> None:
         """Count a report that is not even admitted."""
@@ -217,7 +225,14 @@ class Accounting:
         return count
 
     def wait(self, timeout: float | None) -> Flushed:
-        """Wait until what was admitted before has ended, and tell how."""
+        """
+        Wait until what was admitted before has ended, and tell how.
+
+        It does not wait in a signal handler that interrupted one of the steps here: no report can
+        end while this thread holds the lock.
+        """
+        if self.lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as Condition does
+            timeout = 0.0
         limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
         deadline = time.monotonic() + limit
         epochs = self._begin_waiting()
@@ -261,7 +276,8 @@ class Accounting:
             # An epoch is kept until a flush has reported all its losses.
             self._epochs = [epoch for epoch in self._epochs if epoch.pending or epoch not in epochs]
             lost: Counter[str] = sum((epoch.lost for epoch in epochs), Counter())
-            return Flushed(sum(epoch.pending for epoch in epochs), lost.total(), ", ".join(lost))
+            pending = sum(max(0, epoch.pending) for epoch in epochs)
+            return Flushed(pending, lost.total(), ", ".join(lost))
 
     def stats(self, *, open_streams: int, threads: int) -> Stats:
         """Return the current counts."""

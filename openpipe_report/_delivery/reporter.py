@@ -163,6 +163,7 @@ class Reporter:
         if epoch is None:
             return False
         self.channel.submit((source, size, epoch, self))
+        self.accounting.note_queued(epoch)
         return True
 
     def run_soon(self, task: Callable[[], None]) -> None:
@@ -206,7 +207,8 @@ class Reporter:
         Streams that were left open are reported as they stand where nobody can read on: their
         thread has ended, or their event loop is closed. No other stream is touched, not even one
         of this thread's own: it may be in the middle of reading it.
-        In a hook of the reporter's own (`before_report`, `on_drop`) it does not wait.
+        In a hook of the reporter's own (`before_report`, `on_drop`) it does not wait, nor in a
+        signal handler that has interrupted the counting of a report.
 
         Args:
             timeout: Seconds to wait at the most; None for as long as it takes.

@@ -117,17 +117,17 @@ class CircuitBreaker:
         if self.is_open:
             self.next_probe = now + self._timing.probe_lasts
 
-    def record_failure(self, key: str, now: float, reason: str) -> None:
+    def record_failure(self, idempotency_key: str, now: float, reason: str) -> None:
         """
         Note that an attempt failed in a way that may pass.
 
         Args:
-            key: The report's Idempotency-Key.
+            idempotency_key: The report's.
             now: The monotonic time.
             reason: Why it failed.
         """
         if not self.is_open:
-            self._failed.add(key)
+            self._failed.add(idempotency_key)
         if self.is_open:
             self._probes += 1
             self.reason = reason

@@ -92,7 +92,7 @@ class Transport:
     def send(
         self,
         body: bytes,
-        key: str,
+        idempotency_key: str,
         within: float | None = None,
         on_wait: Callable[[], object] = lambda: None,
     ) -> Outcome:
@@ -101,7 +101,7 @@ class Transport:
 
         Args:
             body: The report's JSON.
-            key: The Idempotency-Key; the same for every attempt of one report.
+            idempotency_key: The same for every attempt of one report.
             within: Seconds that are left, where fewer than the timeouts allow.
             on_wait: Called, once or more, when the network keeps it waiting.
         """
@@ -112,10 +112,10 @@ class Transport:
         with unobserved():
             try:
                 try:
-                    return attempt(body, key, connect, read, on_wait)
+                    return attempt(body, idempotency_key, connect, read, on_wait)
                 except self._retried:
                     # Most often a kept connection that the server has closed meanwhile.
-                    return attempt(body, key, connect, read, on_wait)
+                    return attempt(body, idempotency_key, connect, read, on_wait)
             except self._failures as error:
                 return Retryable(_describe(error), got_response=False)
             except httpx.HTTPStatusError as error:  # by a hook of a given client
@@ -129,7 +129,12 @@ class Transport:
                 return Retryable("the given http_client is closed", got_response=False)
 
     def _attempt(
-        self, body: bytes, key: str, connect: float, read: float, on_wait: Callable[[], object]
+        self,
+        body: bytes,
+        idempotency_key: str,
+        connect: float,
+        read: float,
+        on_wait: Callable[[], object],
     ) -> Outcome:
         pool, state = self._connections.mine()
         began = time.monotonic()
@@ -143,7 +148,7 @@ class Transport:
                 self._core_url,
                 headers=[
                     *self._raw_headers,
-                    (b"Idempotency-Key", key.encode()),
+                    (b"Idempotency-Key", idempotency_key.encode()),
                     (b"Content-Length", b"%d" % len(body)),
                 ],
                 content=body,
@@ -164,14 +169,19 @@ class Transport:
         return classify_response(response.status, headers, answer, self._secret)
 
     def _attempt_with_client(
-        self, body: bytes, key: str, connect: float, read: float, on_wait: Callable[[], object]
+        self,
+        body: bytes,
+        idempotency_key: str,
+        connect: float,
+        read: float,
+        on_wait: Callable[[], object],
     ) -> Outcome:
         assert self._client is not None  # noqa: S101 - chosen by it
         on_wait()
         request = self._client.build_request(  # its own headers and cookies go along
             "POST",
             self._url,
-            headers={**self._headers, "Idempotency-Key": key},
+            headers={**self._headers, "Idempotency-Key": idempotency_key},
             content=body,
             timeout=httpx.Timeout(read, connect=connect),
         )

@@ -163,6 +163,7 @@ class SenderThreads:
                     worked = time.monotonic()
                 elif not self._budget.pending and time.monotonic() - worked >= self._idle:
                     return False
+                del new  # a forked child keeps what is in the frames of the parent's threads
         except BaseException:  # noqa: BLE001 - a thread that dies delivers nothing
             log_internal_error("a sending thread")
         finally:
