@@ -36,10 +36,20 @@ class SpoolError(OpenPipeError):
 
 
 sqlite_lock = threading.RLock()
-_open_files: WeakSet[LockedDatabase] = WeakSet()
-_inherited: list[sqlite3.Connection] = []
-_inherited_paths: set[Path] = set()
-"""In a forked child: SQLite takes these files for locked by this process, whoever has the lock."""
+"""Held while SQLite works, and by a fork."""
+
+
+class _Files:
+    """The databases that this process has open, and those that it has inherited by a fork."""
+
+    def __init__(self) -> None:
+        self.open: WeakSet[LockedDatabase] = WeakSet()
+        self.inherited: list[sqlite3.Connection] = []
+        self.inherited_paths: set[Path] = set()
+        """SQLite takes these for locked by this process, whoever has the lock."""
+
+
+_files = _Files()
 
 
 class LockedDatabase:
@@ -73,7 +83,7 @@ class LockedDatabase:
             check_same_thread=False,
         )
         self._connection, self._pid = connection, os.getpid()
-        _open_files.add(self)
+        _files.open.add(self)
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         # A commit survives the death of the process; not, for the last ones, that of the machine.
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -86,7 +96,7 @@ class LockedDatabase:
         """Hold the lock, and give the connection; opened anew where it was closed."""
         with sqlite_lock:
             if not self.is_open:
-                if self.path in _inherited_paths:
+                if self.path in _files.inherited_paths:
                     raise SpoolError(f"{self.path} belongs to the process that this one came from")
                 self.connect()
             assert self._connection is not None  # noqa: S101 - for the type checker
@@ -119,7 +129,7 @@ class LockedDatabase:
 
 def is_inherited(path: Path) -> bool:
     """Whether the process that this one was forked from had it open then."""
-    return path in _inherited_paths
+    return path in _files.inherited_paths
 
 
 def is_corrupt(error: Exception) -> bool:
@@ -155,9 +165,9 @@ def transaction(connection: sqlite3.Connection, *, is_needed: bool = True) -> Ge
 def _disown(file: LockedDatabase) -> None:
     """In a forked child: never use, close or free a connection of the parent's."""
     if file._connection is not None:  # noqa: SLF001 - of this module
-        _inherited.append(file._connection)  # noqa: SLF001
+        _files.inherited.append(file._connection)  # noqa: SLF001
         _keep_for_ever(file._connection)  # noqa: SLF001
-    _inherited_paths.add(file.path)
+    _files.inherited_paths.add(file.path)
     file._connection, file._pid = None, os.getpid()  # noqa: SLF001
 
 
@@ -170,7 +180,7 @@ def _keep_for_ever(thing: Any) -> None:
 
 
 def _in_child() -> None:
-    for file in list(_open_files):
+    for file in list(_files.open):
         _disown(file)
     sqlite_lock.release()
 
