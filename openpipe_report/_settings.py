@@ -174,7 +174,7 @@ class Settings(BaseModel):
     """Seconds from the first attempt during which a report is tried again."""
     connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
     """Seconds that connecting to the server may take."""
-    read_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    read_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 7.0
     """Seconds that the server may take to answer."""
     exit_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     """Seconds that all reporters together may hold the process at its exit."""
