@@ -122,7 +122,7 @@ class Call:
         if response is None or self._sent is None:
             return False
         history = getattr(response, "history", ())
-        return any(step.request is self._sent for step in (*history, response))
+        return any(_is_same(step.request, self._sent) for step in (*history, response))
 
     def on_return(self) -> None:
         """End the call when `request()` returns, unless a stream is still to be read."""
@@ -248,3 +248,16 @@ class Call:
     def is_abandoned(self) -> bool:
         """Whether the reader of the stream has ended."""
         return self._reader.is_gone()
+
+
+def _is_same(request: Any, sent: Any) -> bool:
+    """Whether a request is the one that was sent, or its client has made it anew, to sign it."""
+    if request is sent:
+        return True
+    try:
+        return bool(
+            (request.method, request.url.host, request.url.path, request.content)
+            == (sent.method, sent.url.host, sent.url.path, sent.content)
+        )
+    except Exception:  # noqa: BLE001 - a body that streams (RequestNotRead of either httpx)
+        return False

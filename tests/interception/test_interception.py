@@ -9,6 +9,7 @@ import openai
 import pytest
 from dirty_equals import IsApprox, IsNumber, IsPositiveFloat
 from pydantic import BaseModel
+from support.callers import httpx_of_openai
 from support.shapes import (
     api_error,
     chat_chunks,
@@ -247,6 +248,35 @@ def test_error_status(caller, scripted, reports, status, body, error, message, s
         caller("chat.completions.create", **CHAT, stream=stream)
     [report] = reports
     assert (report.statusCode, report.respPayload, report.errorMessage) == (status, body, message)
+
+
+def test_client_that_signs_requests_anew(make_caller, scripted, reports):
+    """Where an HTTP client sends another request object, its error keeps status and body."""
+    library = httpx_of_openai()
+    caller = make_caller()
+
+    def signed(client, request):
+        headers = {**request.headers, "X-Signature": "abc"}
+        return client.build_request(
+            request.method, request.url, content=request.content, headers=headers
+        )
+
+    class Client(library.Client):
+        def send(self, request, **options):
+            return super().send(signed(self, request), **options)
+
+    class AsyncClient(library.AsyncClient):
+        async def send(self, request, **options):
+            return await super().send(signed(self, request), **options)
+
+    client = (AsyncClient if caller.is_async else Client)()
+    caller.client = caller.client.with_options(http_client=client)
+    scripted.json(api_error("bad"), 400)
+    with pytest.raises(openai.BadRequestError):
+        caller("chat.completions.create", **CHAT)
+    [report] = reports
+    assert (report.statusCode, report.respPayload) == (400, api_error("bad"))
+    assert report.errorMessage == "bad"
 
 
 def test_openai_retries_are_one_call(make_caller, scripted, reports):
