@@ -144,7 +144,7 @@ def no_backend_but_a_spool(environment: Environment, *, calls: int = 200) -> lis
         taken, errors, wrong = leave(environment, "return", calls=calls, first=done, reporter=spool)
         if hole is not None:
             hole.close()
-        if errors:
+        if len(errors) != 1 or "are left in the spool" not in errors[0]:
             wrong.append(f"stderr: {errors}")
         environment.receiver.start()
         begin = time.monotonic()

@@ -13,6 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from weakref import WeakSet, WeakValueDictionary
 
 from openpipe_report._delivery import process
@@ -21,7 +22,7 @@ from openpipe_report._delivery.queue import PendingReport
 from openpipe_report._delivery.retry import DEFAULT_RETRY_TIMING, RetryTiming
 from openpipe_report._delivery.sender import Sender
 from openpipe_report._delivery.workers import IDLE_SECONDS, SenderThreads, delivering
-from openpipe_report._log import logger
+from openpipe_report._log import log_once, logger
 from openpipe_report._spool.timing import DEFAULT_SPOOL_TIMING, SpoolTiming
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Channel:
         self.settings = settings
         self._timing = timing
         self.owners: WeakSet[ReportOwner] = WeakSet()
+        self._said: set[str] = set()
         self._inherited: list[LazyTransport | Spool[NewReport, PendingReport] | None] = []
         self._start()
         process.register(self)
@@ -117,8 +119,7 @@ class Channel:
         if self.closed:
             self.queue.close()
             self.threads.drop_pending()
-            if self.spool is not None:
-                self.spool.close(SPOOL_TIMEOUT)
+            self._close_spool(SPOOL_TIMEOUT)
         else:
             self.sender.drop_pending("shutdown", owner)
         self._aside.leave(owner)
@@ -206,8 +207,22 @@ class Channel:
 
     def drop_remaining(self, deadline: float) -> None:
         """Close the spool, within `deadline` (monotonic), and count as lost what is pending."""
-        left = max(0.0, deadline - time.monotonic())
-        self.sender.drop_remaining(0 if self.spool is None else self.spool.close(left))
+        self.sender.drop_remaining(self._close_spool(max(0.0, deadline - time.monotonic())))
+
+    def _close_spool(self, timeout: float) -> int:
+        """Close the spool, and say what is left in it; return how much that is, if known."""
+        count = 0 if self.spool is None else self.spool.close(timeout)
+        if count:
+            log_once(
+                "left in the spool",
+                "%d report(s) to %s are left in the spool %s; the next process that uses it "
+                "delivers them, or `openpipe-report resend`",
+                count,
+                urlsplit(self.settings.report_url).netloc,
+                self.settings.spool,
+                said=self._said,
+            )
+        return count
 
     def reset(self) -> None:
         """Begin anew in a forked child: nothing queued, no thread, no connection."""
