@@ -145,12 +145,22 @@ class Accounting:
             self._budget.pending += 1
             self.charge(size)
 
-    def leave_aside(self, epoch: FlushEpoch, count: int) -> None:
-        """Count reports of one epoch that were set aside as left in the spool."""
+    def end_aside(self, epoch: FlushEpoch, count: int, loss: str | None = None) -> None:
+        """
+        End reports of one epoch that were set aside.
+
+        Args:
+            epoch: Theirs.
+            count: How many.
+            loss: Why they are lost; None where they are left in the spool.
+        """
         with self.lock:
             for _ in range(min(count, self._aside)):
                 self.read_back(0)
-                self.spooled(epoch, 0)
+                if loss is None:
+                    self.spooled(epoch, 0)
+                else:
+                    self.dropped(epoch, 0, loss)
 
     def delivered(self, epoch: FlushEpoch, size: int) -> None:
         """The server acknowledged it."""

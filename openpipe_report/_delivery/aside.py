@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.queue import ReportOwner
 
 
+_FILE_GONE = "the spool's file is gone"
+
+
 @dataclass(slots=True)
 class _Aside:
     owner: ReportOwner
@@ -51,4 +54,12 @@ class ReportsAside:
             for number, aside in list(self._by_epoch.items()):
                 if aside.owner is owner:
                     del self._by_epoch[number]
-                    owner.accounting.leave_aside(aside.epoch, aside.count)
+                    owner.accounting.end_aside(aside.epoch, aside.count)
+
+    def lose(self) -> None:
+        """Count everything that was set aside as lost, and log it: the file is gone."""
+        with self._lock:
+            lost, self._by_epoch = self._by_epoch, {}
+        for aside in lost.values():
+            aside.owner.accounting.end_aside(aside.epoch, aside.count, _FILE_GONE)
+            aside.owner.drop_log.record(_FILE_GONE, aside.count)

@@ -119,7 +119,8 @@ class Channel:
         if self.closed:
             self.queue.close()
             self.threads.drop_pending()
-            self._close_spool(SPOOL_TIMEOUT)
+            if self.spool is not None:
+                self._log_spooled(self.spool.close(SPOOL_TIMEOUT))
         else:
             self.sender.drop_pending("shutdown", owner)
         self._aside.leave(owner)
@@ -148,6 +149,10 @@ class Channel:
         """Let go of a report that stays in the file alone for now."""
         self._aside.add(pending.owner, pending.epoch)
         pending.owner.accounting.set_aside(pending.size)
+
+    def lose_aside(self) -> None:
+        """Count what was set aside as lost: somebody has removed the file, or it was corrupt."""
+        self._aside.lose()
 
     def room(self) -> tuple[int, int]:
         """Return how many reports and bytes may be read back: until memory is half full."""
@@ -207,11 +212,12 @@ class Channel:
 
     def drop_remaining(self, deadline: float) -> None:
         """Close the spool, within `deadline` (monotonic), and count as lost what is pending."""
-        self.sender.drop_remaining(self._close_spool(max(0.0, deadline - time.monotonic())))
+        left = max(0.0, deadline - time.monotonic())
+        remaining = 0 if self.spool is None else self.spool.close(left)
+        self._log_spooled(self.sender.drop_remaining(remaining))
 
-    def _close_spool(self, timeout: float) -> int:
-        """Close the spool, and say what is left in it; return how much that is, if known."""
-        count = 0 if self.spool is None else self.spool.close(timeout)
+    def _log_spooled(self, count: int) -> None:
+        """Log how many reports are left in the spool, once."""
         if count:
             log_once(
                 "left in the spool",
@@ -222,7 +228,6 @@ class Channel:
                 self.settings.spool,
                 said=self._said,
             )
-        return count
 
     def reset(self) -> None:
         """Begin anew in a forked child: nothing queued, no thread, no connection."""

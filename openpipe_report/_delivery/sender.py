@@ -186,13 +186,17 @@ class Sender:
                 self._finish(pending, reason, is_logged=True)
         self.log_drops()
 
-    def drop_remaining(self, spooled: int) -> None:
+    def drop_remaining(self, spooled: int) -> int:
         """
         At the end of the process: count every unfinished report as lost, and log that once.
 
         Args:
-            spooled: How many of them the spool has.
+            spooled: How many of them the spool has, as far as it has answered.
+
+        Returns:
+            How many it has.
         """
+        total = 0
         waiting = self.queue.clear()
         unfinished = [*waiting, *list(self._sending)]
         for owner in list(self._owners):
@@ -200,10 +204,12 @@ class Sender:
             stored = sum(each.place is not None for each in unfinished if each.owner is owner)
             stored = max(stored, min(spooled, owner.accounting.pending))
             spooled -= min(spooled, stored)
+            total += stored
             count = owner.accounting.drop_remaining("exit", stored)
             why = _last_error([each for each in waiting if each.owner is owner])
             owner.drop_log.record("exit", count, why or "not answered in time")
         self.log_drops()
+        return total + spooled
 
     def log_drops(self) -> None:
         """Log the drops that callers caused: no room, or too late."""

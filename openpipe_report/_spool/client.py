@@ -78,6 +78,10 @@ class SpoolDelegate(Protocol[_NewReport_contra, _Entry]):
         """Let go of an entry that stays in the file alone for now."""
         ...
 
+    def lose_aside(self) -> None:
+        """Count what was set aside as lost: somebody has removed the file, or it was corrupt."""
+        ...
+
     def room(self) -> tuple[int, int]:
         """Return how many reports, and how many bytes, may be read back."""
         ...
@@ -251,6 +255,9 @@ class Spool(Generic[_NewReport, _Entry]):
         except BaseException:  # noqa: BLE001 - the reports are sent
             log_internal_error("the spool")
             places = None
+        if self._folder.has_lost_backlog:
+            self._folder.has_lost_backlog = False
+            self._delegate.lose_aside()
         for number, entry in enumerate(entries):
             if places is not None:
                 entry.place = places[number]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _WRITE_ENDS_WITHIN = 0.1
 """Seconds after which the end of a report is written at the latest; several share one commit."""
+_ADOPTED_AT_ONCE = 16
+"""How many files of dead processes are open at the most: descriptors are the user's."""
 _COPY_LOG_AT = 4 * 1024 * 1024
 """Bytes of stored reports after which the log is copied into the file, when there is time."""
 
@@ -83,6 +85,8 @@ class SpoolFolder:
         self._timing = timing
         self._own: _Backlog | None = None
         self._adopted: list[_Backlog] = []
+        self.has_lost_backlog = False
+        """Whether a file of this process is gone that held reports which are not in memory."""
         self._left_alone: dict[Path, float] = {}
         """Until when (monotonic)."""
         self._ends: list[tuple[Place, str | None]] = []
@@ -130,7 +134,7 @@ class SpoolFolder:
 
     def _add_to_own(self, added: Sequence[tuple[str, int, bytes]]) -> range:
         if self._own is not None and not self._own.file.is_in_place:
-            self._own = None
+            self._give_up_own()
         if self._own is None:
             self._own = _Backlog(self._create(), 0)
             self._own.is_done = True
@@ -142,6 +146,10 @@ class SpoolFolder:
                 raise
             self._warn("the file is full: %s or more dead letters were deleted", deleted)
             return self._own.file.add(added)
+
+    def _give_up_own(self) -> None:
+        self.has_lost_backlog = self.has_lost_backlog or self.has_backlog
+        self._own = None
 
     def _create(self) -> SpoolFile:
         if self.path.is_file():
@@ -248,6 +256,8 @@ class SpoolFolder:
             if not self._holds_any(backlog.file):
                 backlog.file.close()
                 self._adopted.remove(backlog)
+        if len(self._adopted) >= _ADOPTED_AT_ONCE:
+            return
         mine = {each.file.path for each in self._backlogs()}
         for path in sorted(self.path.glob(PATTERN)):
             if (
@@ -288,8 +298,10 @@ class SpoolFolder:
 
     def copy_log(self) -> None:
         """Copy the log into the file if it is large; called when there is nothing else to do."""
-        if self._uncopied > _COPY_LOG_AT and self._own is not None:
-            self._uncopied = 0
+        if self._uncopied <= _COPY_LOG_AT:
+            return
+        self._uncopied = 0
+        if self._own is not None:
             with suppress(sqlite3.Error, SpoolError):
                 self._own.file.copy_log()
 
@@ -312,7 +324,8 @@ class SpoolFolder:
             with suppress(OSError):
                 self._warn("a file was corrupt: it was renamed to %s", file.quarantine())
                 self._adopted = [each for each in self._adopted if each.file is not file]
-                self._own = None if self._own and self._own.file is file else self._own
+                if self._own is not None and self._own.file is file:
+                    self._give_up_own()
                 return
         if not isinstance(error, (sqlite3.Error, OSError, SpoolError)):
             log_internal_error("the spool")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -157,6 +158,31 @@ def test_an_outage_that_memory_cannot_hold(path, reporter_of):
         by_key = {post.key: post.label for post in backend.posts}
         assert sorted(by_key.values()) == list(range(3000))
         assert (reporter.stats().pending, reporter.stats().pending_bytes) == (0, 0)
+
+
+def test_a_spool_that_somebody_removes(path, reporter_of):
+    """What only its file had is counted as lost, and told; later reports have another file."""
+    heard: list[tuple[str, int]] = []
+    with Backend() as backend:
+        backend.answer = lambda post: (500, b"", {})
+        reporter = reporter_of(
+            backend, max_queue_reports=20, on_drop=lambda *drop: heard.append(drop)
+        )
+        for number in range(100):
+            while not reporter.submit(Made(number)):
+                assert reporter.channel.spool.sync(HANG_GUARD)
+        assert reporter.channel.spool.sync(HANG_GUARD)
+        aside = reporter.channel.budget.aside
+        assert aside > 50
+        shutil.rmtree(path)
+        backend.answer = lambda post: OK
+        while not reporter.submit(Made(100)):
+            assert reporter.channel.spool.sync(HANG_GUARD)
+        assert reporter.flush(HANG_GUARD).pending == 0
+        lost = reporter.stats().dropped["the spool's file is gone"]
+        assert aside - 20 <= lost <= aside
+        assert ("the spool's file is gone", lost) in heard
+        assert reporter.stats().delivered + lost == 101
 
 
 def test_set_aside_at_a_shutdown(path, reporter_of):

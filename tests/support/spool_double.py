@@ -45,6 +45,9 @@ class RecordingDelegate:
     def set_aside(self, entry):
         self.aside.append(entry)
 
+    def lose_aside(self):
+        self.aside.clear()
+
     def room(self):
         return self.space
 
