@@ -162,7 +162,7 @@ def throughput(server: str, latency: int, reports: int, rounds: int) -> None:
     show(what, rate, "reports/s", 1.0, at_least=True)
     show("  CPU of the process", cpu, "us/report", 0.9, at_least=False)
     with tempfile.TemporaryDirectory() as folder:
-        spooled = Reporter(**where, spool=f"{folder}/reports.spool")
+        spooled = Reporter(**where, spool=f"{folder}/spool")
         rate, _ = race(ours, our_loop(spooled, reports), reports, rounds)
         show("  with a spool, compared with memory only", rate, "reports/s", 0.6, at_least=True)
         spooled.shutdown()

@@ -153,7 +153,7 @@ threading.Thread(target=interrupt, daemon=True).start()
     assert "20 report(s)" in line
 
 
-@pytest.mark.parametrize("spool", ["", "reports.spool"], ids=["memory", "spool"])
+@pytest.mark.parametrize("spool", ["", "spool"], ids=["memory", "spool"])
 def test_reported_by_a_finalizer_at_the_end(spool, tmp_path):
     """What is reported when nothing runs any more neither hangs nor raises."""
     script = """

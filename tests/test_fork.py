@@ -100,7 +100,7 @@ def test_forks_of_a_busy_parent(spooled, tmp_path):
     with Backend() as backend:
         # Answers that take a while keep several threads of the parent sending.
         backend.answer = lambda post: threading.Event().wait(0.002) or OK
-        path = str(tmp_path / "reports.spool") if spooled else ""
+        path = str(tmp_path / "spool") if spooled else ""
         done = run_script(backend.base_url, QUIET + STORM, path)
         assert (done.returncode, done.stderr) == (0, "")
         count, senders = map(int, done.stdout.split())
@@ -215,7 +215,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_terminated_pool(method, heir, tmp_path):
     """What the terminated workers of a Pool leave in a spool, the next to look there delivers."""
-    script, spool = tmp_path / "script.py", str(tmp_path / "reports.spool")
+    script, spool = tmp_path / "script.py", str(tmp_path / "spool")
     script.write_text(QUIET + POOL)
     left = threading.Event()
 
