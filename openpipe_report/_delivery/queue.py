@@ -135,6 +135,7 @@ class ReportQueue:
             if left <= 0:
                 return self._pop()
             timeout = min(timeout, left)
+        del entry  # a forked child keeps what is in the frames of the parent's threads
         return self._take_new(timeout)
 
     def _take_new(self, timeout: float) -> NewReport | PendingReport | None:

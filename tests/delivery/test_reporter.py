@@ -403,7 +403,7 @@ def test_flush_in_a_hook(everything):
     reporter = make(Server(), before_report=hook)
     reporter.submit(Made())
     assert reporter.flush(HANG_GUARD)
-    assert seen[0].pending == 1
+    assert [flushed.pending in {0, 1} for flushed in seen] == [True]  # its submission may go on
 
 
 def test_flush_in_on_drop():
@@ -412,7 +412,7 @@ def test_flush_in_on_drop():
     reporter = make(Server(lambda _: 400), on_drop=lambda *_: seen.append(reporter.flush(None)))
     reporter.submit(Made())
     assert reporter.flush(HANG_GUARD).lost == 1
-    assert seen[0].pending == 1
+    assert [flushed.pending in {0, 1} for flushed in seen] == [True]  # its submission may go on
 
 
 def test_shutdown(caplog):
