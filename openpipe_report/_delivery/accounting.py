@@ -74,7 +74,8 @@ class Accounting:
         with self.lock:
             if reservation is not None:
                 reservation.close()
-            if not self._budget.has_room(size, reports=1):
+            is_alone = not is_new and not self._budget.pending  # or it would never be delivered
+            if not (is_alone or self._budget.has_room(size, reports=1)):
                 if is_new:
                     self._count_drop("queue full")
                 return None

@@ -48,13 +48,12 @@ class ReportsAside:
                 del self._by_epoch[number]
             return aside.owner, aside.epoch
 
-    def leave(self, owner: ReportOwner) -> None:
-        """Count what an owner has set aside as left in the spool: it is shut down."""
+    def leave_all(self) -> None:
+        """Count what was set aside as left in the spool: the channel is closed."""
         with self._lock:
-            for number, aside in list(self._by_epoch.items()):
-                if aside.owner is owner:
-                    del self._by_epoch[number]
-                    owner.accounting.end_aside(aside.epoch, aside.count)
+            left, self._by_epoch = self._by_epoch, {}
+        for aside in left.values():
+            aside.owner.accounting.end_aside(aside.epoch, aside.count)
 
     def lose(self) -> None:
         """Count everything that was set aside as lost, and log it: the file is gone."""

@@ -14,10 +14,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakMethod, WeakValueDictionary
 
 from openpipe_report._delivery import process
 from openpipe_report._delivery.aside import ReportsAside
+from openpipe_report._delivery.owners import Owners
 from openpipe_report._delivery.queue import PendingReport
 from openpipe_report._delivery.retry import DEFAULT_RETRY_TIMING, RetryTiming
 from openpipe_report._delivery.sender import Sender
@@ -73,7 +74,7 @@ class Channel:
     def __init__(self, settings: Settings, timing: Timing) -> None:
         self.settings = settings
         self._timing = timing
-        self.owners: WeakSet[ReportOwner] = WeakSet()
+        self.owners = Owners()
         self._said: set[str] = set()
         self._inherited: list[LazyTransport | Spool[NewReport, PendingReport] | None] = []
         self._start()
@@ -85,6 +86,7 @@ class Channel:
         self.budget, self.queue = self.sender.budget, self.sender.queue
         self._aside = ReportsAside()
         self.spool = self.sender.spool = self._make_spool()
+        self.sender.on_last_stored = WeakMethod(self._close_spool)
         self.threads = SenderThreads(self.sender, settings.senders, self, self._timing.idle)
 
     def _make_spool(self) -> Spool[NewReport, PendingReport] | None:
@@ -116,14 +118,23 @@ class Channel:
 
     def leave(self, owner: ReportOwner) -> None:
         """Drop what an owner has pending after its shutdown; the last one closes the channel."""
-        if self.closed:
-            self.queue.close()
+        with _channels.lock:  # nobody joins a channel while it is closed
+            if self.closed:
+                self.queue.close()
+        if self.queue.closed:
             self.threads.drop_pending()
-            if self.spool is not None:
-                self._log_spooled(self.spool.close(SPOOL_TIMEOUT))
+            if self.spool is not None and self.sender.sends_stored():
+                self.spool.sync(SPOOL_TIMEOUT)  # it is closed after the last one
+            else:
+                self._close_spool()
+            self._aside.leave_all()
         else:
             self.sender.drop_pending("shutdown", owner)
-        self._aside.leave(owner)
+            self.threads.ensure_thread()
+
+    def _close_spool(self) -> None:
+        if self.spool is not None:
+            self._log_spooled(self.spool.close(SPOOL_TIMEOUT))
 
     # Called by the spool's thread, see `SpoolDelegate`.
 
@@ -213,6 +224,8 @@ class Channel:
     def drop_remaining(self, deadline: float) -> None:
         """Close the spool, within `deadline` (monotonic), and count as lost what is pending."""
         left = max(0.0, deadline - time.monotonic())
+        if self.spool is not None:
+            self.spool.adopt_nothing()
         remaining = 0 if self.spool is None else self.spool.close(left)
         self._log_spooled(self.sender.drop_remaining(remaining))
 
@@ -270,8 +283,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_channels.renew_lock)
 
 
-def channel_for(settings: Settings, timing: Timing) -> Channel:
-    """Return the channel to a destination; make one if there is none, or it is closed."""
+def join_channel(owner: ReportOwner, timing: Timing) -> None:
+    """Let a reporter join the channel to its destination; make one if none is open."""
+    settings = owner.settings
     destination = (
         timing,
         id(settings.http_client),
@@ -281,7 +295,8 @@ def channel_for(settings: Settings, timing: Timing) -> Channel:
         channel = _channels.by_destination.get(destination)
         if channel is None or channel.queue.closed:
             channel = _channels.by_destination[destination] = Channel(settings, timing)
-        return channel
+        owner.join(channel)
+        channel.owners.add(owner)
 
 
 def channels(*, closed: bool = False) -> list[Channel]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +37,10 @@ class ReportOwner(Protocol):
     @property
     def closed(self) -> bool:
         """Whether it was shut down."""
+        ...
+
+    def join(self, channel: Any) -> None:
+        """Begin to report over a channel."""
         ...
 
     def sweep(self, *, at_exit: bool = False) -> None:
@@ -80,7 +84,7 @@ class ReportQueue:
     It has no lock: each step is one call into C. So any thread may call any method, a finalizer or
     a signal handler in the midst of another one included, but for `take()`: of that, one call at a
     time. With several consumers, a timed get of CPython's SimpleQueue may sleep for ever (seen on
-    3.11 and 3.12).
+    3.11 and 3.12); `clear()`, which is another one, wakes it.
     """
 
     def __init__(self) -> None:
@@ -156,26 +160,35 @@ class ReportQueue:
 
     def expire_delays(self) -> None:
         """Make every scheduled retry due now."""
-        for pending in self._pop_all():
+        for _, pending in self._pop_all():
             self.schedule(pending, 0.0)
         self.wake()
 
-    def _pop_all(self) -> list[PendingReport]:
+    def _pop_all(self) -> list[tuple[float, PendingReport]]:
         popped = []
-        while (pending := self._pop()) is not None:
-            popped.append(pending)
+        with suppress(IndexError):
+            while True:
+                due, _, _, pending = heapq.heappop(self._heap)
+                popped.append((due, pending))
         return popped
 
-    def clear(self, owner: ReportOwner | None = None) -> list[PendingReport]:
-        """Take out everything, or all that one owner has."""
-        taken = self._pop_all()
+    def clear(self, wanted: Callable[[PendingReport], bool]) -> list[PendingReport]:
+        """Take out the reports that are wanted; the others stay, with their due times."""
+        taken: list[PendingReport] = []
+        for due, pending in self._pop_all():
+            if wanted(pending):
+                taken.append(pending)
+            else:
+                self.schedule(pending, due)
         for _ in range(self._inlet.qsize()):
             if (new := self._take_new(0.0)) is not None:
-                taken.append(new if isinstance(new, PendingReport) else PendingReport(*new))
-        for other in taken:
-            if owner is not None and other.owner is not owner:
-                self.put(other)
-        return [pending for pending in taken if owner is None or pending.owner is owner]
+                pending = new if isinstance(new, PendingReport) else PendingReport(*new)
+                if wanted(pending):
+                    taken.append(pending)
+                else:
+                    self.put(pending)
+        self.wake()  # the wake-up of the thread that sleeps in `take()` may have been taken here
+        return taken
 
     def forget(self) -> None:
         """Let go of all reports, in a forked child: frames of the parent's threads hold this."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -105,7 +106,8 @@ def total_stats() -> Stats:
     """
     # While these are held, none of them moves on to the past.
     reporters = _reporters(closed=True)
-    return sum_stats([*(reporter.stats() for reporter in reporters), past_stats.total()])
+    total = sum_stats([*(reporter.stats() for reporter in reporters), past_stats.total()])
+    return replace(total, threads=sum(len(each.threads) for each in channels(closed=True)))
 
 
 def _time_left(timeout: float | None) -> Callable[[], float | None]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from openpipe_report._delivery.accounting import Accounting
-from openpipe_report._delivery.channel import DEFAULT_TIMING, channel_for
+from openpipe_report._delivery.channel import DEFAULT_TIMING, join_channel
 from openpipe_report._delivery.drop_log import DropLog
 from openpipe_report._delivery.event_loop import find_sleep
 from openpipe_report._delivery.stats import Stats, past_stats
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from openpipe_report._delivery.arguments import SettingsArguments
     from openpipe_report._delivery.budget import Reservation
-    from openpipe_report._delivery.channel import Timing
+    from openpipe_report._delivery.channel import Channel, Timing
     from openpipe_report._delivery.flushed import Flushed
     from openpipe_report._report.model import ReportFields, ReportSource
     from openpipe_report._settings import Settings
@@ -109,9 +109,12 @@ class Reporter:
         self.settings = settings
         self._closed = False
         self.drop_log = DropLog(urlsplit(settings.report_url).netloc, settings.on_drop)
-        self.channel = channel_for(settings, timing)
+        join_channel(self, timing)
+
+    def join(self, channel: Channel) -> None:
+        """Begin to report over a channel."""
+        self.channel = channel
         self.reset()
-        self.channel.owners.add(self)
 
     def reset(self) -> None:
         """Begin anew, as in a forked child: nothing pending, nothing counted."""

@@ -25,7 +25,8 @@ from openpipe_report._log import log_internal_error
 from openpipe_report._report.encode import encode_report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Iterable
+    from weakref import WeakMethod
 
     from openpipe_report._delivery.outcome import Outcome
     from openpipe_report._delivery.queue import NewReport, PendingReport, ReportOwner
@@ -48,13 +49,15 @@ class Sender:
     """
 
     def __init__(
-        self, settings: Settings, timing: RetryTiming, owners: Collection[ReportOwner]
+        self, settings: Settings, timing: RetryTiming, owners: Iterable[ReportOwner]
     ) -> None:
         self.budget = Budget(settings.max_queue_reports, settings.max_queue_bytes)
         self.queue = ReportQueue()
         self.transport = LazyTransport(settings)
         self.retries = Retries(settings.retry_for, settings.senders, timing)
         self.spool: Spool[NewReport, PendingReport] | None = None
+        self.on_last_stored: WeakMethod[Callable[[], None]] | None = None
+        """Called when the last report that the spool has is no longer being sent, once closed."""
         self._owners = owners
         self._outage_log = OutageLog(urlsplit(settings.report_url).netloc, settings.retry_for)
         self._sending: set[PendingReport] = set()
@@ -124,6 +127,8 @@ class Sender:
             self._handle(pending, outcome, time.monotonic())
         finally:
             self._sending.discard(pending)
+            if self.queue.closed and pending.place is not None and not self.sends_stored():
+                self._tell_channel()
 
     def _try(
         self, pending: PendingReport, on_wait: Callable[[], None], within: float | None
@@ -154,7 +159,7 @@ class Sender:
 
     def _schedule(self, pending: PendingReport, due: float | None) -> None:
         """Keep a report until it is due (monotonic), where it may stay; None to give it up."""
-        if pending.owner.closed:
+        if pending.owner.closed and (pending.place is None or self.queue.closed):
             self._finish(pending, "shutdown")
         elif due is None:
             self._finish(pending, "gave up")
@@ -162,6 +167,15 @@ class Sender:
             self._finish(pending, "queue full")
         else:
             self.queue.schedule(pending, due)
+
+    def _tell_channel(self) -> None:
+        tell = None if self.on_last_stored is None else self.on_last_stored()
+        if tell is not None:
+            tell()
+
+    def sends_stored(self) -> bool:
+        """Whether a report is being sent that the spool has."""
+        return any(pending.place is not None for pending in list(self._sending))
 
     def expire_delays(self) -> None:
         """At exit: make every retry due now, unless the server asked for a pause."""
@@ -177,7 +191,12 @@ class Sender:
             owner: Whose reports; None for those of all owners.
         """
         by_owner: dict[ReportOwner, list[PendingReport]] = {}
-        for pending in self.queue.clear(owner):
+
+        def is_wanted(pending: PendingReport) -> bool:
+            # What the spool has is delivered for its owner all the same, while others are there.
+            return owner is None or (pending.owner is owner and pending.place is None)
+
+        for pending in self.queue.clear(is_wanted):
             by_owner.setdefault(pending.owner, []).append(pending)
         for each, waiting in by_owner.items():
             lost = [pending for pending in waiting if pending.place is None]
@@ -197,7 +216,7 @@ class Sender:
             How many it has.
         """
         total = 0
-        waiting = self.queue.clear()
+        waiting = self.queue.clear(lambda _: True)
         unfinished = [*waiting, *list(self._sending)]
         for owner in list(self._owners):
             # If the spool did not answer in time, its reports are in the file all the same.

@@ -183,7 +183,8 @@ class SenderThreads:
             self.ensure_thread()
 
     def _has_work(self) -> bool:
-        return bool(self._tasks) or not self._queue.is_empty()
+        # Once closed, what comes is dropped by the thread that its own `enqueue()` starts.
+        return not self._queue.closed and (bool(self._tasks) or not self._queue.is_empty())
 
     def _run_tasks(self) -> None:
         with suppress(IndexError):

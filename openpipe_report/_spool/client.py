@@ -162,6 +162,10 @@ class Spool(Generic[_NewReport, _Entry]):
         """Let go of all reports, in a forked child: the parent stores them."""
         self._tasks = SimpleQueue()
 
+    def adopt_nothing(self) -> None:
+        """Take over no more files, at the end of the process: not even this one's own."""
+        self._folder.adopts = False
+
     def sync(self, timeout: float) -> bool:
         """Wait until earlier reports are stored and queued for sending; False on timeout."""
         return self._wait_for(_SyncRequest(close=False), timeout)
@@ -210,9 +214,10 @@ class Spool(Generic[_NewReport, _Entry]):
                     name="openpipe-report-spool",
                     daemon=True,
                 )
+                self._thread = thread  # before it runs: it may end at once
                 thread.start()
-                self._thread = thread
         except RuntimeError:
+            self._thread = None
             return False
         finally:
             self._starting.release()

@@ -85,6 +85,8 @@ class SpoolFolder:
         self._timing = timing
         self._own: _Backlog | None = None
         self._adopted: list[_Backlog] = []
+        self.adopts = True
+        """Whether files of dead processes are taken over."""
         self.has_lost_backlog = False
         """Whether a file of this process is gone that held reports which are not in memory."""
         self._left_alone: dict[Path, float] = {}
@@ -171,7 +173,8 @@ class SpoolFolder:
             reason: Why it becomes a dead letter; None if it was delivered.
         """
         self._ends.append((place, reason))
-        self._ends_due = min(self._ends_due, time.monotonic() + _WRITE_ENDS_WITHIN)
+        soon = max(time.monotonic() + _WRITE_ENDS_WITHIN, self._usable_from)
+        self._ends_due = min(self._ends_due, soon)
 
     def write_ends(self, *, at_once: bool = False) -> None:
         """Write the ends of reports, if they are due, or `at_once`."""
@@ -186,11 +189,18 @@ class SpoolFolder:
             except Exception as error:  # noqa: BLE001 - reporting goes on from memory
                 if file.is_in_place:
                     self._suspend(error, file)
+                    self._keep_ends(error, [each for each in ends if each[0].file is file])
             backlog = next((each for each in self._backlogs() if each.file is file), None)
             if backlog is None:
                 file.close()  # it was closed before this end came
             elif backlog is not self._own and backlog.is_done:
                 self._next_look = 0.0  # it may be empty now
+
+    def _keep_ends(self, error: Exception, ends: list[tuple[Place, str | None]]) -> None:
+        """Try again later to write ends, where the disk was full, or the like."""
+        if not is_corrupt(error):
+            self._ends += ends
+            self._ends_due = time.monotonic() + max(self._timing.pause, 0.01)
 
     def _resolve(self, file: SpoolFile, removed: list[int], dead: list[tuple[str, int]]) -> None:
         try:
@@ -256,7 +266,7 @@ class SpoolFolder:
             if not self._holds_any(backlog.file):
                 backlog.file.close()
                 self._adopted.remove(backlog)
-        if len(self._adopted) >= _ADOPTED_AT_ONCE:
+        if not self.adopts or len(self._adopted) >= _ADOPTED_AT_ONCE:
             return
         mine = {each.file.path for each in self._backlogs()}
         for path in sorted(self.path.glob(PATTERN)):
@@ -269,18 +279,23 @@ class SpoolFolder:
                 return
 
     def _take(self, path: Path, now: float) -> bool:
+        file = None
         try:
             file = SpoolFile.take_over(path)
+            if file is None:
+                return False
+            is_wanted = file.is_for(self._base_url, self._api_key) and file.counts().waiting > 0
         except Exception as error:  # noqa: BLE001 - one file does not stop the others
             if is_corrupt(error):
-                self._warn("a file was corrupt: it was renamed to %s", quarantine(path))
+                name = quarantine(path) if file is None else file.quarantine()
+                self._warn("a file was corrupt: it was renamed to %s", name)
             else:
+                if file is not None:
+                    file.close()
                 self._left_alone[path] = now + self._timing.leave_alone
                 self._warn("a file cannot be read: %s", error)
             return False
-        if file is None:
-            return False
-        if not file.is_for(self._base_url, self._api_key) or not self._holds_any(file):
+        if not is_wanted:
             file.close()
             self._left_alone[path] = now + self._timing.leave_alone
             return False

@@ -53,9 +53,14 @@ def find_files(folder: Path, settings: Settings) -> FoundFiles:
     key = settings.api_key.get_secret_value() if settings.api_key else None
     base_url = settings.report_url.removesuffix("/report")
     for path in sorted(folder.glob(PATTERN)):
+        file = None
         try:
             file = SpoolFile.take_over(path)
+            if file is not None:
+                file.counts()
         except (sqlite3.Error, OSError, SpoolError) as error:
+            if file is not None:
+                file.close()
             damage = "is damaged: your program sets it aside when it runs"
             found.problems.append(f"{path.name} {damage if is_corrupt(error) else error}")
             continue
@@ -89,8 +94,11 @@ class Resending:
         transport = Transport(self.settings)
         try:
             for file in files:
-                if not self._send_all(transport, file, dead_letters=dead_letters):
-                    return
+                try:
+                    if not self._send_all(transport, file, dead_letters=dead_letters):
+                        return
+                except sqlite3.DatabaseError as error:  # the other files are sent
+                    self.failed[f"{file.path.name}: {error}"] += 1
         finally:
             transport.close()
 

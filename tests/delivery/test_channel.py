@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import httpx
 import pytest
-from support.backend import OK, Backend, Made
+from support.backend import HANG_GUARD, OK, Backend, Made
+from support.timing import NEVER, timed_reporter
 
+import openpipe_report
 from openpipe_report import Reporter
-from openpipe_report._delivery.channel import DEFAULT_TIMING, channel_for
 
 
 def test_hooks_of_their_own_cost_no_thread():
@@ -90,7 +92,68 @@ def test_a_closed_channel_is_not_used_again():
         first.submit(Made(0))
         assert first.shutdown()
         second = Reporter(base_url=backend.base_url)
-        assert channel_for(second.settings, DEFAULT_TIMING) is second.channel
+        assert second.channel is not first.channel
         second.submit(Made(1))
         assert second.flush()
         assert backend.labels == [0, 1]
+
+
+def test_reporters_made_while_others_are_asked():
+    """Making reporters on one thread disturbs no flush or stats on another."""
+    over = threading.Event()
+    errors: list[BaseException] = []
+    kept = [Reporter(base_url="http://127.0.0.1:9") for _ in range(50)]
+
+    def ask():
+        while not over.is_set():
+            try:
+                openpipe_report.flush()
+                openpipe_report.stats()
+            except BaseException as error:  # noqa: BLE001 - whatever it is
+                errors.append(error)
+                return
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for number in range(300):
+            kept[number % 50] = Reporter(base_url="http://127.0.0.1:9")
+        over.set()
+        for thread in threads:
+            thread.join(HANG_GUARD)
+    finally:
+        sys.setswitchinterval(before)
+    assert errors == []
+
+
+def test_threads_of_a_channel_are_counted_once():
+    """However many reporters share them."""
+    with Backend() as backend:
+        backend.answer = lambda post: OK
+        reporters = [Reporter(base_url=backend.base_url, senders=1) for _ in range(5)]
+        before = openpipe_report.stats().threads
+        for reporter in reporters:
+            reporter.submit(Made(0))
+        assert openpipe_report.stats().threads <= before + 1
+        assert all(reporter.flush() for reporter in reporters)
+
+
+def test_a_shutdown_keeps_the_backoff_of_others():
+    """What others have scheduled stays scheduled."""
+    with Backend() as backend:
+        backend.answer = lambda post: (503, b"", {})
+        url = backend.base_url
+        waiting, *others = [timed_reporter(NEVER, base_url=url) for _ in range(20)]
+        waiting.submit(Made(0))
+        while not waiting.channel.queue.waiting:
+            threading.Event().wait(0.001)
+        tried = len(backend.posts)
+        for other in others:
+            other.shutdown(0)
+        threading.Event().wait(0.2)
+        assert len(backend.posts) == tried
+        assert waiting.channel.queue.waiting == 1
+        waiting.shutdown(0)

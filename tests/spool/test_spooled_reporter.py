@@ -78,7 +78,7 @@ def test_crash(path, reporter_of, how):
         reporter = reporter_of(backend)
         reporter.submit(Made(1000))
         while reporter.stats().delivered < 201:
-            pass
+            threading.Event().wait(0.01)
         # What the dead process had sent may be handled as late as now, under the same keys.
         by_key = {post.key: post.label for post in backend.posts}
         assert sorted(by_key.values()) == [*range(200), 1000]
@@ -125,10 +125,10 @@ reporter = Reporter(base_url=sys.argv[1], spool=sys.argv[2], exit_timeout=0.5)
 reporter.submit(Made(51))
 reporter.flush(0)
 while reporter.stats().pending < 52:
-    pass
+    threading.Event().wait(0.01)
 reporter.shutdown(0)
-while reporter.stats().pending:
-    pass
+while reporter.stats().pending or reporter.stats().threads:
+    threading.Event().wait(0.01)
 print(reporter.stats().spooled)
 """
     done = run_script(url, script, path)
