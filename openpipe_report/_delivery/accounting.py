@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from openpipe_report._delivery.budget import Reservation
@@ -23,8 +24,16 @@ if TYPE_CHECKING:
 
     from openpipe_report._delivery.budget import Budget
 
+_SHORTEST_INTERVAL = 0.001
 _LONGEST_INTERVAL = 0.05
 """Seconds at the most between two looks of `Accounting.wait_async()`."""
+
+
+class _Submitting(threading.local):
+    """The epochs of the reports that this thread has been admitted for, and not queued yet."""
+
+    def __init__(self) -> None:
+        self.epochs: list[FlushEpoch] = []
 
 
 class Accounting:
@@ -50,6 +59,7 @@ class Accounting:
         self._spooled = 0
         self._dropped: Counter[str] = Counter()
         self._unlogged: Counter[str] = Counter()
+        self._submitting = _Submitting()
 
     @property
     def pending(self) -> int:
@@ -62,8 +72,8 @@ class Accounting:
         """
         Charge a report of `size` bytes; None when there is no room.
 
-        `flush()` waits for it from `note_queued()` on: a signal handler that flushes in between
-        would wait in vain for a report that the code below it has not queued yet.
+        Until `note_queued()`, a `flush()` of the same thread does not wait for it: that is one of a
+        signal handler, which would wait in vain for a report that the code below it has not queued.
 
         Args:
             size: Its bytes.
@@ -82,16 +92,22 @@ class Accounting:
             self._pending += 1
             self._budget.pending += 1
             self.charge(size)
-            return self._epoch
+            epoch = self._epoch
+            epoch.pending += 1
+            if epoch not in self._epochs:  # a signal handler has called flush() in between
+                self._epochs.append(epoch)
+            if is_new:
+                self._submitting.epochs.append(epoch)
+            return epoch
 
     def note_queued(self, epoch: FlushEpoch) -> None:
-        """Let `flush()` wait for a report that was admitted, and may have ended by now."""
-        with self.lock:
-            if not epoch.dropped_at_exit:
-                epoch.pending += 1
-            if epoch not in self._epochs:  # there was a flush() in between
-                self._epochs.append(epoch)
-        epoch.notify()
+        """Note that this thread has queued what it was admitted for."""
+        with suppress(ValueError):  # a fork in between has begun anew
+            self._submitting.epochs.remove(epoch)
+
+    def _outstanding(self, epoch: FlushEpoch) -> int:
+        """Count what is pending of an epoch, without what this thread is about to queue."""
+        return epoch.pending - self._submitting.epochs.count(epoch)
 
     def count_drop(self, reason: str) -> None:
         """Count a report that is not even admitted."""
@@ -248,8 +264,12 @@ class Accounting:
         deadline = time.monotonic() + limit
         epochs = self._begin_waiting()
         for epoch in epochs:
-            if epoch.pending:
-                epoch.wait(max(0.0, deadline - time.monotonic()))
+            if not self._submitting.epochs:
+                if epoch.pending:
+                    epoch.wait(max(0.0, deadline - time.monotonic()))
+                continue
+            while self._outstanding(epoch) > 0 and time.monotonic() < deadline:
+                time.sleep(_SHORTEST_INTERVAL)
         return self._end_waiting(epochs)
 
     async def wait_async(
@@ -263,9 +283,9 @@ class Accounting:
         be closed by then.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
-        interval = 0.001
+        interval = _SHORTEST_INTERVAL
         epochs = self._begin_waiting()
-        while any(epoch.pending for epoch in epochs):
+        while any(self._outstanding(epoch) > 0 for epoch in epochs):
             left = deadline - time.monotonic()
             if left <= 0:
                 break
@@ -287,7 +307,7 @@ class Accounting:
             # An epoch is kept until a flush has reported all its losses.
             self._epochs = [epoch for epoch in self._epochs if epoch.pending or epoch not in epochs]
             lost: Counter[str] = sum((epoch.lost for epoch in epochs), Counter())
-            pending = sum(max(0, epoch.pending) for epoch in epochs)
+            pending = sum(max(0, self._outstanding(epoch)) for epoch in epochs)
             return Flushed(pending, lost.total(), ", ".join(lost))
 
     def stats(self, *, open_streams: int, threads: int) -> Stats:

@@ -193,8 +193,6 @@ class Channel:
                 place=loaded.place,
             )
         )
-        if known is None:
-            owner.accounting.note_queued(epoch)
         return True
 
     # What the exit and the forks of the process ask for, see `process.Participant`.

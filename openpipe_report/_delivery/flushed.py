@@ -24,7 +24,6 @@ class FlushEpoch:
     def __init__(self) -> None:
         self.number = next(_numbers)
         self.pending = 0
-        """-1 where a report has ended before its submission has."""
         self.lost: Counter[str] = Counter()
         self.current = True
         self.dropped_at_exit = False

@@ -165,8 +165,10 @@ class Reporter:
         epoch = self.accounting.try_admit(size, reservation=reservation)
         if epoch is None:
             return False
-        self.channel.submit((source, size, epoch, self))
-        self.accounting.note_queued(epoch)
+        try:
+            self.channel.submit((source, size, epoch, self))
+        finally:
+            self.accounting.note_queued(epoch)
         return True
 
     def run_soon(self, task: Callable[[], None]) -> None:
