@@ -151,7 +151,10 @@ class SpoolFolder:
 
     def _give_up_own(self) -> None:
         self.has_lost_backlog = self.has_lost_backlog or self.has_backlog
-        self._own = None
+        own, self._own = self._own, None
+        if own is not None:
+            with suppress(sqlite3.Error):
+                own.file.disconnect()
 
     def _create(self) -> SpoolFile:
         if self.path.is_file():

@@ -117,9 +117,10 @@ class LockedDatabase:
 
     def disconnect(self) -> None:
         """Close it, so that another process may open it."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        with sqlite_lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
 
     @property
     def is_in_place(self) -> bool:
