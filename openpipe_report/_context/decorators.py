@@ -59,12 +59,8 @@ def _is_awaited(function: Any) -> bool:
 def _plain(function: Any, begin: Any) -> Any:
     def run(*args: Any, **kwargs: Any) -> Any:
         this = Run(begin(args, kwargs))
-        try:
-            with ActivatedScope(this.scope):
-                result = function(*args, **kwargs)
-        except BaseException as error:
-            this.finish(error, None)
-            raise
+        with ActivatedScope(this.scope, this):
+            result = function(*args, **kwargs)
         return finish_with(this, result)
 
     return run
@@ -73,12 +69,8 @@ def _plain(function: Any, begin: Any) -> Any:
 def _coroutine(function: Any, begin: Any) -> Any:
     async def run(*args: Any, **kwargs: Any) -> Any:
         this = Run(begin(args, kwargs))
-        try:
-            with ActivatedScope(this.scope):
-                result = await function(*args, **kwargs)
-        except BaseException as error:
-            this.finish(error, None)
-            raise
+        with ActivatedScope(this.scope, this):
+            result = await function(*args, **kwargs)
         return finish_with(this, result)
 
     return run

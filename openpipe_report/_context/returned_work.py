@@ -92,12 +92,8 @@ def _wrap_coroutine(run: Run, coroutine: Any) -> Any:
 
 async def _await_pending(run: Run) -> Any:
     awaitable = run.begin_pending()
-    try:
-        with ActivatedScope(run.scope):
-            result = await awaitable
-    except BaseException as error:
-        run.finish(error, None)
-        raise
+    with ActivatedScope(run.scope, run):
+        result = await awaitable
     return finish_with(run, result)
 
 

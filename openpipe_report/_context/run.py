@@ -17,6 +17,8 @@ from openpipe_report._context.unfinished import register_unfinished
 from openpipe_report._log import run_guarded
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from typing_extensions import Self
 
 LEFT_EARLY = "left before its end"
@@ -57,12 +59,17 @@ class ActivatedScope:
     A context manager that sets a scope, for one step of work at a time.
 
     If a step enters a block and leaves it open, the next step begins with the scope of that block.
+
+    Args:
+        inner: The scope.
+        run: The run that an exception ends; None if the caller ends it.
     """
 
-    __slots__ = ("_active", "_inner", "_outer")
+    __slots__ = ("_active", "_inner", "_outer", "_run")
 
-    def __init__(self, inner: Scope) -> None:
+    def __init__(self, inner: Scope, run: Run | None = None) -> None:
         self._inner = inner
+        self._run = run
 
     def __enter__(self) -> Self:
         outer = self._outer = scope.get()
@@ -79,11 +86,18 @@ class ActivatedScope:
         scope.set(inner)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         left = scope.get()
         if left is not self._active:  # a block that was entered is open until the next step
             self._inner = left
         scope.set(self._outer)
+        if error is not None and self._run is not None:
+            self._run.finish(error, None)
 
 
 class Run:

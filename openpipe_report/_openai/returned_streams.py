@@ -81,24 +81,16 @@ def wrap_manager(run: Run, manager: Any) -> None:
 
 def _request_answer(run: Run, request: Callable[[], Any]) -> Any:
     run.begin_pending()
-    try:
-        with ActivatedScope(run.scope):
-            answer = request()
-    except BaseException as error:
-        run.finish(error, None)
-        raise
+    with ActivatedScope(run.scope, run):
+        answer = request()
     run_guarded("recording a response", _wrap_answer, run, answer)
     return answer
 
 
 async def _await_answer(run: Run) -> Any:
     request = run.begin_pending()
-    try:
-        with ActivatedScope(run.scope):
-            answer = await request
-    except BaseException as error:
-        run.finish(error, None)
-        raise
+    with ActivatedScope(run.scope, run):
+        answer = await request
     run_guarded("recording a response", _wrap_answer, run, answer)
     return answer
 
