@@ -21,18 +21,11 @@ import httpx
 import pytest
 from fastapi import Depends, FastAPI
 from fastapi.responses import StreamingResponse
+from support.blocks import NOTHING, async_labels, check_nothing_left, labels
 
 from openpipe_report import metadata, span, with_context
 from openpipe_report._context.binding import open_blocks
 from openpipe_report._context.scope import current_scope
-
-NOTHING = (None, True)
-
-
-def labels():
-    """What a call made here would have: its label, and whether it would be reported."""
-    current = current_scope()
-    return current.metadata.get("of"), current.report
 
 
 @contextmanager
@@ -85,9 +78,7 @@ def block(request, reports):
 def nothing_left():
     """No block is left open, and none in force."""
     yield
-    gc.collect()
-    assert not open_blocks
-    assert labels() == NOTHING
+    check_nothing_left()
 
 
 def in_a_context(step):
@@ -366,11 +357,6 @@ def test_loop_on_top_of_a_generator(block):
     assert in_a_thread(lambda: next(stream)) == ("gen", False)
     assert asyncio.run(async_labels()) == NOTHING
     stream.close()
-
-
-async def async_labels():
-    await asyncio.sleep(0)
-    return labels()
 
 
 def test_threads_that_a_generator_starts(block):

@@ -19,20 +19,12 @@ import openai
 import pytest
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
+from support.blocks import NOTHING, labels
 from support.shapes import chat_chunks, chat_completion
 
 from openpipe_report import AsyncOpenAI, OpenAI, metadata, span, with_context
-from openpipe_report._context.scope import current_scope
 
 HELLO = [{"role": "user", "content": "Hi"}]
-
-
-def labels():
-    current = current_scope()
-    return current.metadata.get("of"), current.report
-
-
-NOTHING = (None, True)
 
 
 def work(**values):

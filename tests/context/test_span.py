@@ -8,6 +8,7 @@ import contextvars
 import pytest
 from dirty_equals import IsInt, IsStr
 from pydantic import BaseModel, model_serializer
+from support.blocks import labels
 from support.shapes import chat_completion
 
 import openpipe_report
@@ -168,10 +169,6 @@ async def test_tasks(reports):
     labels = [report.reqPayload["metadata"] for report in reports]
     assert sorted(label["number"] for label in labels) == list(range(5))
     assert all(label["outer"] for label in labels)
-
-
-def labels():
-    return current_scope().metadata.get("of"), current_scope().report
 
 
 def test_interleaved_generators():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _thread
 import asyncio
 import contextvars
-import gc
 import pickle
 import subprocess
 import sys
@@ -18,34 +17,20 @@ import anyio
 import anyio.to_thread
 import pytest
 from support.backend import HANG_GUARD
+from support.blocks import NOTHING, async_labels, check_nothing_left, labels
 from support.shapes import chat_completion
 
 from openpipe_report import AsyncOpenAI, metadata, span
 from openpipe_report._context.binding import open_blocks
-from openpipe_report._context.scope import current_scope
 
-NOTHING = (None, True)
 OPTED_OUT = ("gen", False)
-
-
-def labels():
-    """What a call made here would have: its label, and whether it would be reported."""
-    current = current_scope()
-    return current.metadata.get("of"), current.report
-
-
-async def async_labels():
-    await asyncio.sleep(0)
-    return labels()
 
 
 @pytest.fixture(autouse=True)
 def nothing_left():
     """No block is left open, and none in force."""
     yield
-    gc.collect()
-    assert not open_blocks
-    assert labels() == NOTHING
+    check_nothing_left()
 
 
 def opt_out():

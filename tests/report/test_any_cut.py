@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.chunks import FRAME, assembled, call, text_chunk
+from support.cpu_time import fastest
 from support.shapes import chat_chunk
 
 from openpipe_report._report.stream_formats import assemble
@@ -197,19 +197,14 @@ LONG = {
 }
 
 
-def fastest(body):
-    taken = []
-    for _ in range(5):
-        begin = time.thread_time()
-        assemble(body)
-        taken.append(time.thread_time() - begin)
-    return min(taken)
+def fastest_assembly(body):
+    return fastest(assemble, body, times=5)
 
 
 @pytest.mark.parametrize("chunk", LONG.values(), ids=LONG)
 def test_time_is_linear(chunk):
     """Four times the chunks take about four times as long: sixteen times would be quadratic."""
-    assert fastest(repeated(chunk, 8_000)) < 9 * fastest(repeated(chunk, 2_000))
+    assert fastest_assembly(repeated(chunk, 8_000)) < 9 * fastest_assembly(repeated(chunk, 2_000))
 
 
 @pytest.mark.parametrize("place", ["envelope", "delta", "choice"])
@@ -224,7 +219,7 @@ def test_keys_that_differ_in_each_chunk(place):
             objects[place][f"key_{number}"] = number
         return b"".join(repeated(chunk, 1)[:-14] for chunk in chunks)
 
-    assert fastest(body(4_000)) < 9 * fastest(body(1_000))
+    assert fastest_assembly(body(4_000)) < 9 * fastest_assembly(body(1_000))
     whole = assemble(body(300)).value
     objects = {
         "envelope": whole,
@@ -243,6 +238,6 @@ def test_arguments_that_may_be_whole_after_each_piece():
         chunks = [{"index": 0, "delta": {"tool_calls": [made]}} for made in [first, *more, last]]
         return b"".join(repeated(chat_chunk(chunk), 1)[:-14] for chunk in chunks)
 
-    assert fastest(body(4_000)) < 9 * fastest(body(1_000))
+    assert fastest_assembly(body(4_000)) < 9 * fastest_assembly(body(1_000))
     [choice] = assemble(body(9)).value["choices"]
     assert json.loads(choice["message"]["tool_calls"][0]["function"]["arguments"]) == {"k": {}}
