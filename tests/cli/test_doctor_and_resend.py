@@ -148,6 +148,23 @@ def test_resend_names_damage(run, backend, path):
     assert "Not read: reports-0.spool is damaged" in ended.stdout
 
 
+def test_damage_within(run, backend, path):
+    """A file whose rows cannot be read stops neither `doctor` nor the delivery of the others."""
+    damaged = fill(path, backend.base_url, waiting=3000).path
+    content = bytearray(damaged.read_bytes())
+    content[20 * 4096 : 30 * 4096] = b"\xff" * 10 * 4096
+    damaged.write_bytes(content)
+    fill(path, backend.base_url, waiting=5)
+    given = ["--base-url", backend.base_url, "--api-key", KEY]
+    ended = run("doctor", *given, OPENPIPE_REPORT_SPOOL=str(path))
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert f"{damaged.name} is damaged" in ended.stdout
+    ended = run("resend", *given, OPENPIPE_REPORT_SPOOL=str(path))
+    assert ended.returncode == 1
+    assert f"{damaged.name} is damaged" in ended.stdout
+    assert len(backend.posts) == 5
+
+
 @pytest.mark.parametrize(
     "answer, posts, told, reasons",
     [

@@ -893,3 +893,15 @@ def test_outage_and_recovery_on_a_real_socket():
     by_key = {post.key: post.label for post in backend.posts}
     assert sorted(by_key.values()) == list(range(100))
     assert Counter(by_key.values()).most_common(1)[0][1] == 1
+
+
+def test_clear_wakes_who_sleeps():
+    """A thread that sleeps in the queue looks again, though the clearing has taken its wake-up."""
+    queue = ReportQueue()
+    for _ in range(40):
+        thread = threading.Thread(target=queue.take, args=(HANG_GUARD, lambda: 0.0), daemon=True)
+        thread.start()
+        queue.wake()
+        queue.clear(lambda _: True)
+        thread.join(HANG_GUARD / 2)
+        assert not thread.is_alive()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
+import threading
 from collections import Counter
 
 import pytest
-from support.backend import Backend, Made, run_script
+from support.backend import HANG_GUARD, Backend, Made, run_script
 from support.mock_server import Server, make
 
 import openpipe_report
 from openpipe_report import Reporter, SettingsError, Stats
+from openpipe_report._delivery.accounting import Accounting
+from openpipe_report._delivery.budget import Budget
 from openpipe_report._delivery.stats import PastStats, sum_stats
 
 
@@ -121,3 +124,25 @@ assert stats().delivered == 2, stats()
     with Backend() as backend:
         done = run_script(backend.base_url, script)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_report_that_ended_before_its_submission():
+    """It does not stand in for another one that is pending, whichever thread has submitted it."""
+    accounting = Accounting(Budget(10, 1000))
+    ended, go_on = threading.Event(), threading.Event()
+
+    def submit():
+        epoch = accounting.try_admit(1)
+        accounting.delivered(epoch, 1)  # on a sender thread, while this one is in submit()
+        ended.set()
+        go_on.wait(HANG_GUARD)
+        accounting.note_queued(epoch)
+
+    thread = threading.Thread(target=submit)
+    thread.start()
+    assert ended.wait(HANG_GUARD)
+    accounting.note_queued(accounting.try_admit(1))
+    assert accounting.wait(0.0).pending == 1
+    go_on.set()
+    thread.join(HANG_GUARD)
+    assert accounting.wait(0.0).pending == 1

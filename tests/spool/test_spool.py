@@ -699,3 +699,69 @@ def test_removed_while_in_use(opened, path):
     assert entry.place is not None
     assert spool.close(HANG_GUARD) == 1
     assert [key for key, _ in held(path)] == [entry.idempotency_key]
+
+
+def test_ends_that_find_no_room(opened, path, monkeypatch):
+    """Ends that a full disk does not take are written when it has room again."""
+    spool, delegate = opened()
+    put(spool, *range(20))
+    spool.sync(HANG_GUARD)
+    is_full = threading.Event()
+    is_full.set()
+    resolve = SpoolFile.resolve
+
+    def refuse(file, *ends):
+        if is_full.is_set():
+            raise sqlite3.OperationalError("database or disk is full")
+        resolve(file, *ends)
+
+    monkeypatch.setattr(SpoolFile, "resolve", refuse)
+    for entry in delegate.enqueued:
+        spool.remove(entry.place)
+    assert spool.sync(HANG_GUARD)
+    is_full.clear()
+    until(lambda: delegate.enqueued[0].place.file.counts().waiting == 0)
+    assert spool.close(HANG_GUARD) == 0
+
+
+def damage_within(path):
+    """Overwrite pages of a file's data; its header and tables can still be read."""
+    content = bytearray(path.read_bytes())
+    half = len(content) // 2 // 4096 * 4096
+    content[half : half + 10 * 4096] = b"\xff" * 10 * 4096
+    path.write_bytes(content)
+
+
+def test_damaged_within(opened, path, caplog):
+    """A file whose damage only its rows show is renamed, and the other files are read."""
+    leave_behind(path, 300)
+    [file] = files(path)
+    good = leave_behind(path, 5)
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    damage_within(file)
+    spool, delegate = opened()
+    put(spool, 1)
+    until(lambda: {one.idempotency_key for one in delegate.read} >= set(good))
+    until(lambda: "was corrupt" in caplog.text)
+    assert list(path.glob("*.corrupt-*"))
+
+
+def test_nothing_is_adopted_at_the_end(opened, path):
+    """At the end of the process no more files are taken over, not even one's own."""
+    spool, delegate = opened()
+    put(spool, 1)
+    assert spool.close(HANG_GUARD) == 1
+    spool.adopt_nothing()
+    put(spool, 2)
+    spool.sync(HANG_GUARD)
+    threading.Event().wait(0.1)
+    assert delegate.read == []
+    assert len(files(path)) == 2
+
+
+def test_thread_that_ends_at_once(path):
+    """A spool that is closed unused can be closed again, at once."""
+    spool, _ = make(path)
+    for _ in range(20):
+        assert spool.close(HANG_GUARD) == 0

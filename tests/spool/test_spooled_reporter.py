@@ -15,6 +15,7 @@ from support.backend import HANG_GUARD, OK, PRELUDE, Backend, Made, run_script
 
 import openpipe_report
 from openpipe_report import Reporter
+from openpipe_report._spool.file import SpoolFile
 
 CRASHING = """
 reporter = Reporter(base_url=sys.argv[1], api_key="opk_secret", spool=sys.argv[2])
@@ -257,3 +258,69 @@ else:
         done = run_script(backend.base_url, script, path)
         assert (done.returncode, done.stderr) == (0, "")
         assert sorted({post.key: post.label for post in backend.posts}.values()) == list(range(300))
+
+
+def test_shutdown_while_reports_are_being_sent(path, reporter_of):
+    """What is being sent then is not sent again by another reporter that uses the folder."""
+    gate, reached = threading.Event(), threading.Semaphore(0)
+
+    def answer(post):
+        reached.release()
+        assert gate.wait(HANG_GUARD)
+        return OK
+
+    with Backend() as backend:
+        backend.answer = answer
+        first = reporter_of(backend)
+        for number in range(5):
+            first.submit(Made(number))
+        for _ in range(5):
+            assert reached.acquire(timeout=HANG_GUARD)
+        assert not first.shutdown(0)
+        later = reporter_of(backend)
+        later.submit(Made(5))
+        assert later.channel.spool.sync(HANG_GUARD)
+        gate.set()
+        assert later.flush(HANG_GUARD)
+        while first.stats().pending:
+            threading.Event().wait(0.01)
+        assert first.stats().delivered == 5
+        assert backend.labels == list(range(6))
+
+
+def test_shutdown_of_one_of_several(path, reporter_of):
+    """Each report is counted once, by its own reporter, and delivered over the channel."""
+    with Backend() as backend:
+        backend.answer = lambda post: (503, b"", {})
+        one, other = (reporter_of(backend, max_queue_reports=20) for _ in range(2))
+        assert one.channel is other.channel
+        for number in range(60):
+            while not one.submit(Made(number)):
+                assert one.channel.spool.sync(HANG_GUARD)
+        while not other.submit(Made(60)):
+            assert other.channel.spool.sync(HANG_GUARD)
+        while not one.channel.queue.waiting:
+            threading.Event().wait(0.001)
+        one.shutdown(0)
+        backend.answer = lambda post: OK
+        while one.stats().pending or other.stats().pending:
+            threading.Event().wait(0.01)
+        assert (one.stats().delivered, one.stats().spooled) == (60, 0)
+        assert (other.stats().delivered, other.stats().spooled) == (1, 0)
+        by_key = {post.key: post.label for post in backend.posts}
+        assert sorted(by_key.values()) == list(range(61))
+
+
+def test_left_behind_and_larger_than_memory(path, reporter_of):
+    """A report of a dead process that no memory bound would take is read alone, others after it."""
+    with Backend() as backend:
+        large = SpoolFile.create(Path(path), backend.base_url, "opk_secret", 2**28)
+        bodies = [b'{"reqPayload":{"label":0,"text":"%s"}}' % (b"x" * 20_000)]
+        bodies += [b'{"reqPayload":{"label":%d}}' % number for number in range(1, 6)]
+        large.add([(f"key-{number}", 0, body) for number, body in enumerate(bodies)])
+        large.close()
+        reporter = reporter_of(backend, max_queue_bytes=10_000)
+        reporter.submit(Made(6))
+        while reporter.stats().delivered < 7:
+            threading.Event().wait(0.01)
+        assert backend.labels == list(range(7))
