@@ -23,7 +23,7 @@ _SOURCES = {
     "AzureOpenAI": "._openai.module",
     "CallOptions": "._openai.call_options",
     "Client": "._openai.module",
-    "Flushed": "._delivery.flushed",
+    "Flushed": "._delivery.flushes",
     "OpenAI": "._openai.module",
     "OpenPipeError": "._errors",
     "Report": "._report.model",
@@ -52,7 +52,7 @@ if TYPE_CHECKING:  # "as" says that the name is public
     from openpipe_report._context.metadata import metadata as metadata
     from openpipe_report._delivery import registry as _registry
     from openpipe_report._delivery.arguments import SettingsArguments as SettingsArguments
-    from openpipe_report._delivery.flushed import Flushed as Flushed
+    from openpipe_report._delivery.flushes import Flushed as Flushed
     from openpipe_report._delivery.reporter import Reporter as Reporter
     from openpipe_report._delivery.stats import Stats as Stats
     from openpipe_report._errors import OpenPipeError as OpenPipeError

@@ -1,20 +1,16 @@
 """
 Spans and runs that may still be open when the process ends: the exit hook reports them.
 
-They are held weakly, since most end long before, some by being collected. There is no lock: each
-change of the dict affects one key, and copying its values is atomic.
+They are held weakly, since most end long before, some by being collected.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-from weakref import KeyedRef
+from typing import Protocol
 
 from openpipe_report._delivery import process
+from openpipe_report._delivery.weak_registry import WeakRegistry
 from openpipe_report._log import run_guarded
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
 
 
 class Unfinished(Protocol):
@@ -33,10 +29,8 @@ class _AtExit:
 
     def sweep(self, *, at_exit: bool) -> None:
         if at_exit:
-            for reference in list(_begun.values()):
-                work = reference()
-                if work is not None:
-                    run_guarded("ending a span", work.end_at_exit)
+            for work in _begun:
+                run_guarded("ending a span", work.end_at_exit)
 
     def drain(self, deadline: float) -> None: ...
 
@@ -46,20 +40,11 @@ class _AtExit:
         _begun.clear()  # the parent process reports them
 
 
-_begun: dict[Hashable, KeyedRef[Hashable, Unfinished]] = {}
-"""By the id of the object."""
-
+_begun: WeakRegistry[Unfinished] = WeakRegistry()
 _at_exit = _AtExit()
 process.register(_at_exit)
 
 
 def register_unfinished(work: Unfinished) -> None:
     """Let the exit hook end a span or run that is still open then."""
-    key = id(work)
-    _begun[key] = KeyedRef(work, _forget, key)
-
-
-def _forget(reference: KeyedRef[Hashable, Unfinished]) -> None:
-    # Called by the garbage collector. Another object may have the same id already.
-    if _begun.get(reference.key) is reference:
-        del _begun[reference.key]
+    _begun.add(work)

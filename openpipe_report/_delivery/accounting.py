@@ -1,5 +1,5 @@
 """
-The accounting of one reporter: what is pending, what became of the rest, and who waits for it.
+The accounting of one reporter: what is pending, and what became of the rest.
 
 Its lock is re-entrant, because a finalizer may admit a report in the midst of one of its methods.
 While it is held, nothing waits, logs or calls out.
@@ -7,38 +7,24 @@ While it is held, nothing waits, logs or calls out.
 
 from __future__ import annotations
 
-import math
-import threading
-import time
 from collections import Counter
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from openpipe_report._delivery.budget import Reservation
-from openpipe_report._delivery.flushed import Flushed, FlushEpoch
+from openpipe_report._delivery.flushes import Flushes
 from openpipe_report._delivery.stats import Stats
 from openpipe_report._log import internal_error_count
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from openpipe_report._delivery.budget import Budget
+    from openpipe_report._delivery.flushes import FlushEpoch
 
-_SHORTEST_INTERVAL = 0.001
-_LONGEST_INTERVAL = 0.05
-"""Seconds at the most between two looks of `Accounting.wait_async()`."""
-
-
-class _Submitting(threading.local):
-    """The epochs of the reports that this thread has been admitted for, and not queued yet."""
-
-    def __init__(self) -> None:
-        self.epochs: list[FlushEpoch] = []
+_SPOOLED = "left in the spool"
 
 
 class Accounting:
     """
-    Counts each report of one reporter once, and lets `flush()` wait.
+    Counts each report of one reporter once.
 
     Args:
         budget: Bounds what is pending, of all reporters of the channel.
@@ -47,8 +33,7 @@ class Accounting:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self.lock = budget.lock
-        self._epoch = FlushEpoch()
-        self._epochs = [self._epoch]
+        self.flushes = Flushes(self.lock)
         self._pending = 0
         self._aside = 0
         """How many of them only the spool has."""
@@ -59,7 +44,6 @@ class Accounting:
         self._spooled = 0
         self._dropped: Counter[str] = Counter()
         self._unlogged: Counter[str] = Counter()
-        self._submitting = _Submitting()
 
     @property
     def pending(self) -> int:
@@ -72,8 +56,7 @@ class Accounting:
         """
         Charge a report of `size` bytes; None when there is no room.
 
-        Until `note_queued()`, a `flush()` of the same thread does not wait for it: that is one of a
-        signal handler, which would wait in vain for a report that the code below it has not queued.
+        Where it is new, `flushes.note_queued()` has to follow.
 
         Args:
             size: Its bytes.
@@ -92,22 +75,7 @@ class Accounting:
             self._pending += 1
             self._budget.pending += 1
             self.charge(size)
-            epoch = self._epoch
-            epoch.pending += 1
-            if epoch not in self._epochs:  # a signal handler has called flush() in between
-                self._epochs.append(epoch)
-            if is_new:
-                self._submitting.epochs.append(epoch)
-            return epoch
-
-    def note_queued(self, epoch: FlushEpoch) -> None:
-        """Note that this thread has queued what it was admitted for."""
-        with suppress(ValueError):  # a fork in between has begun anew
-            self._submitting.epochs.remove(epoch)
-
-    def _outstanding(self, epoch: FlushEpoch) -> int:
-        """Count what is pending of an epoch, without what this thread is about to queue."""
-        return epoch.pending - self._submitting.epochs.count(epoch)
+            return self.flushes.admit(is_new=is_new)
 
     def count_drop(self, reason: str) -> None:
         """Count a report that is not even admitted."""
@@ -118,7 +86,7 @@ class Accounting:
         self._dropped[reason] += 1
         self._unlogged[reason] += 1
         self._budget.has_unlogged_drops = True
-        self._epoch.lost[reason] += 1
+        self.flushes.count_loss(reason)
 
     def pop_unlogged_drops(self) -> Counter[str]:
         """Return and clear the drops that were not logged yet."""
@@ -172,12 +140,17 @@ class Accounting:
             loss: Why they are lost; None where they are left in the spool.
         """
         with self.lock:
-            for _ in range(min(count, self._aside)):
-                self.read_back(0)
-                if loss is None:
-                    self.spooled(epoch, 0)
-                else:
-                    self.dropped(epoch, 0, loss)
+            count = min(count, self._aside)
+            self._aside -= count
+            self._budget.aside -= count
+            self._pending -= count
+            epoch.pending -= count
+            if loss is None:
+                self._spooled += count
+            else:
+                self._dropped[loss] += count
+            epoch.lost[loss or _SPOOLED] += count
+        epoch.notify()
 
     def delivered(self, epoch: FlushEpoch, size: int) -> None:
         """The server acknowledged it."""
@@ -204,7 +177,7 @@ class Accounting:
         with self.lock:
             if self._close(epoch, size):
                 self._spooled += 1
-                epoch.lost["left in the spool"] += 1
+                epoch.lost[_SPOOLED] += 1
         epoch.notify()
 
     def dropped(self, epoch: FlushEpoch, size: int, reason: str) -> None:
@@ -233,8 +206,6 @@ class Accounting:
             spooled: How many of them are not lost, but left in the spool.
         """
         with self.lock:
-            epochs, self._epoch = self._epochs, FlushEpoch()
-            self._epochs = [self._epoch]
             spooled = min(spooled, self._pending)
             self._budget.pending -= self._pending - self._aside
             self._budget.aside -= self._aside
@@ -243,72 +214,8 @@ class Accounting:
             self._spooled += spooled
             if count:
                 self._dropped[reason] += count
-            for epoch in epochs:
-                if epoch.pending:
-                    epoch.lost[reason] += epoch.pending
-                epoch.pending, epoch.current, epoch.dropped_at_exit = 0, False, True
-        for epoch in epochs:
-            epoch.notify()
+            self.flushes.drop_remaining(reason)
         return count
-
-    def wait(self, timeout: float | None) -> Flushed:
-        """
-        Wait until what was admitted before has ended, and tell how.
-
-        It does not wait in a signal handler that interrupted one of the steps here: no report can
-        end while this thread holds the lock.
-        """
-        if self.lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as Condition does
-            timeout = 0.0
-        limit = threading.TIMEOUT_MAX if timeout is None else min(timeout, threading.TIMEOUT_MAX)
-        deadline = time.monotonic() + limit
-        epochs = self._begin_waiting()
-        for epoch in epochs:
-            if not self._submitting.epochs:
-                if epoch.pending:
-                    epoch.wait(max(0.0, deadline - time.monotonic()))
-                continue
-            while self._outstanding(epoch) > 0 and time.monotonic() < deadline:
-                time.sleep(_SHORTEST_INTERVAL)
-        return self._end_waiting(epochs)
-
-    async def wait_async(
-        self, timeout: float | None, sleep: Callable[[float], Awaitable[object]]
-    ) -> Flushed:
-        """
-        Wait as `wait()` does, in a coroutine that looks again after each `sleep`.
-
-        The intervals grow from a millisecond. A thread that waits in its place could find no room
-        in the event loop's pool, and not be cancelled; a callback would hold on to a loop that may
-        be closed by then.
-        """
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
-        interval = _SHORTEST_INTERVAL
-        epochs = self._begin_waiting()
-        while any(self._outstanding(epoch) > 0 for epoch in epochs):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            await sleep(min(left, interval))
-            interval = min(2 * interval, _LONGEST_INTERVAL)
-        return self._end_waiting(epochs)
-
-    def _begin_waiting(self) -> list[FlushEpoch]:
-        with self.lock:
-            self._epoch.current = False
-            # Of what was cancelled, epochs may be left that have ended without a loss.
-            epochs = [epoch for epoch in self._epochs if epoch.pending or epoch.lost]
-            self._epoch = FlushEpoch()
-            self._epochs = [*epochs, self._epoch]
-            return epochs
-
-    def _end_waiting(self, epochs: list[FlushEpoch]) -> Flushed:
-        with self.lock:
-            # An epoch is kept until a flush has reported all its losses.
-            self._epochs = [epoch for epoch in self._epochs if epoch.pending or epoch not in epochs]
-            lost: Counter[str] = sum((epoch.lost for epoch in epochs), Counter())
-            pending = sum(max(0, self._outstanding(epoch)) for epoch in epochs)
-            return Flushed(pending, lost.total(), ", ".join(lost))
 
     def stats(self, *, open_streams: int, threads: int) -> Stats:
         """Return the current counts."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from openpipe_report._delivery.flushed import FlushEpoch
+    from openpipe_report._delivery.flushes import FlushEpoch
     from openpipe_report._delivery.queue import ReportOwner
 
 

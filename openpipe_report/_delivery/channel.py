@@ -8,22 +8,18 @@ each report as its owner. So a client a request, with a hook of its own, costs n
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from weakref import WeakMethod, WeakValueDictionary
+from typing import TYPE_CHECKING
 
 from openpipe_report._delivery import process
 from openpipe_report._delivery.aside import ReportsAside
-from openpipe_report._delivery.owners import Owners
 from openpipe_report._delivery.queue import PendingReport
 from openpipe_report._delivery.retry import DEFAULT_RETRY_TIMING, RetryTiming
 from openpipe_report._delivery.sender import Sender
+from openpipe_report._delivery.weak_registry import WeakRegistry
 from openpipe_report._delivery.workers import IDLE_SECONDS, SenderThreads, delivering
-from openpipe_report._log import log_once, logger
+from openpipe_report._log import logger
 from openpipe_report._spool.timing import DEFAULT_SPOOL_TIMING, SpoolTiming
 
 if TYPE_CHECKING:
@@ -32,22 +28,6 @@ if TYPE_CHECKING:
     from openpipe_report._settings import Settings
     from openpipe_report._spool.client import Spool
     from openpipe_report._spool.folder import LoadedReport
-
-SPOOL_TIMEOUT = 2.0
-"""Seconds that a shutdown may wait for the spool to write what it has."""
-
-_DESTINATION = (
-    "report_url",
-    "api_key",
-    "connect_timeout",
-    "read_timeout",
-    "retry_for",
-    "senders",
-    "max_queue_reports",
-    "max_queue_bytes",
-    "spool",
-    "spool_max_bytes",
-)
 
 
 @dataclass(frozen=True)
@@ -74,8 +54,7 @@ class Channel:
     def __init__(self, settings: Settings, timing: Timing) -> None:
         self.settings = settings
         self._timing = timing
-        self.owners = Owners()
-        self._said: set[str] = set()
+        self.owners: WeakRegistry[ReportOwner] = WeakRegistry()
         self._inherited: list[LazyTransport | Spool[NewReport, PendingReport] | None] = []
         self._start()
         process.register(self)
@@ -86,7 +65,6 @@ class Channel:
         self.budget, self.queue = self.sender.budget, self.sender.queue
         self._aside = ReportsAside()
         self.spool = self.sender.spool = self._make_spool()
-        self.sender.on_last_stored = WeakMethod(self._close_spool)
         self.threads = SenderThreads(self.sender, settings.senders, self, self._timing.idle)
 
     def _make_spool(self) -> Spool[NewReport, PendingReport] | None:
@@ -116,25 +94,16 @@ class Channel:
         if process.exit_state().thread is not None:
             process.deliver_during_exit(self)
 
-    def leave(self, owner: ReportOwner) -> None:
-        """Drop what an owner has pending after its shutdown; the last one closes the channel."""
-        with _channels.lock:  # nobody joins a channel while it is closed
-            if self.closed:
-                self.queue.close()
-        if self.queue.closed:
-            self.threads.drop_pending()
-            if self.spool is not None and self.sender.sends_stored():
-                self.spool.sync(SPOOL_TIMEOUT)  # it is closed after the last one
-            else:
-                self._close_spool()
-            self._aside.leave_all()
-        else:
-            self.sender.drop_pending("shutdown", owner)
-            self.threads.ensure_thread()
+    def drop(self, owner: ReportOwner) -> None:
+        """Drop what an owner has pending after its shutdown, if others still use the channel."""
+        self.sender.drop_waiting(owner)
+        self.threads.ensure_thread()
 
-    def _close_spool(self) -> None:
-        if self.spool is not None:
-            self._log_spooled(self.spool.close(SPOOL_TIMEOUT))
+    def close(self) -> None:
+        """Drop what is pending after the last owner's shutdown; no owner joins afterwards."""
+        self.sender.drop_waiting()
+        self.sender.close_spool()
+        self._aside.leave_all()
 
     # Called by the spool's thread, see `SpoolDelegate`.
 
@@ -177,7 +146,7 @@ class Channel:
             owner, epoch = known
             owner.accounting.read_back(size)
         else:
-            live = next((owner for owner in list(self.owners) if not owner.closed), None)
+            live = next((owner for owner in self.owners if not owner.closed), None)
             admitted = None if live is None else live.accounting.try_admit(size, is_new=False)
             if live is None or admitted is None:
                 return False
@@ -200,16 +169,16 @@ class Channel:
     @property
     def closed(self) -> bool:
         """Whether every owner was shut down."""
-        return all(owner.closed for owner in list(self.owners))
+        return all(owner.closed for owner in self.owners)
 
     @property
     def exit_timeout(self) -> float:
         """Seconds that it may hold the process at its exit."""
-        return max((owner.settings.exit_timeout for owner in list(self.owners)), default=0.0)
+        return max((owner.settings.exit_timeout for owner in self.owners), default=0.0)
 
     def sweep(self, *, at_exit: bool) -> None:
         """Report the streams that are still open."""
-        for owner in list(self.owners):
+        for owner in self.owners:
             owner.sweep(at_exit=at_exit)
 
     def drain(self, deadline: float) -> None:
@@ -224,21 +193,7 @@ class Channel:
         left = max(0.0, deadline - time.monotonic())
         if self.spool is not None:
             self.spool.adopt_nothing()
-        remaining = 0 if self.spool is None else self.spool.close(left)
-        self._log_spooled(self.sender.drop_remaining(remaining))
-
-    def _log_spooled(self, count: int) -> None:
-        """Log how many reports are left in the spool, once."""
-        if count:
-            log_once(
-                "left in the spool",
-                "%d report(s) to %s are left in the spool %s; the next process that uses it "
-                "delivers them, or `openpipe-report resend`",
-                count,
-                urlsplit(self.settings.report_url).netloc,
-                self.settings.spool,
-                said=self._said,
-            )
+        self.sender.drop_remaining(0 if self.spool is None else self.spool.close(left))
 
     def reset(self) -> None:
         """Begin anew in a forked child: nothing queued, no thread, no connection."""
@@ -258,45 +213,5 @@ class Channel:
         self._start()
         if was_closed:
             self.queue.close()
-        for owner in list(self.owners):
+        for owner in self.owners:
             owner.reset()
-
-
-class _Channels:
-    """The channels of the process, by destination."""
-
-    def __init__(self) -> None:
-        self.by_destination: WeakValueDictionary[tuple[Any, ...], Channel] = WeakValueDictionary()
-        self.lock = threading.RLock()
-        """Guards the table, so that two threads make one. The lock of `process` comes after."""
-
-    def renew_lock(self) -> None:
-        """In a forked child: another thread of the parent may have held it."""
-        self.lock = threading.RLock()
-
-
-_channels = _Channels()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_channels.renew_lock)
-
-
-def join_channel(owner: ReportOwner, timing: Timing) -> None:
-    """Let a reporter join the channel to its destination; make one if none is open."""
-    settings = owner.settings
-    destination = (
-        timing,
-        id(settings.http_client),
-        *(getattr(settings, name) for name in _DESTINATION),
-    )
-    with _channels.lock:
-        channel = _channels.by_destination.get(destination)
-        if channel is None or channel.queue.closed:
-            channel = _channels.by_destination[destination] = Channel(settings, timing)
-        owner.join(channel)
-        channel.owners.add(owner)
-
-
-def channels(*, closed: bool = False) -> list[Channel]:
-    """Return every channel with an owner that is not shut down; with `closed`, the others too."""
-    return [each for each in process.participants(closed=closed) if isinstance(each, Channel)]

@@ -79,8 +79,3 @@ class LazyTransport:
         """Close the connection of this thread, which ends."""
         if self._transport is not None:
             self._transport.close_mine()
-
-    def close(self) -> None:
-        """Close the connections; a later attempt opens new ones."""
-        if self._transport is not None:
-            self._transport.close()

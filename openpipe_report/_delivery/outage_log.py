@@ -1,10 +1,17 @@
 """
-Telling of outages: one line when a server has taken nothing for a while, one when it does again.
+Telling of outages: one line when a server has taken nothing for a while, one when it does again,
+and one at the end for what is left in the spool.
 """
 
 from __future__ import annotations
 
-from openpipe_report._log import logger, run_guarded
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from openpipe_report._log import log_once, logger, run_guarded
+
+if TYPE_CHECKING:
+    from openpipe_report._settings import Settings
 
 SAID_AFTER = 10.0
 """Seconds of failures alone after which the log says so."""
@@ -15,13 +22,14 @@ class OutageLog:
     Says that a server takes no reports, after ten seconds, and once that it takes them again.
 
     Args:
-        host: The server, as the lines name it.
-        retry_for: Seconds for which a report is tried again.
+        settings: Those of the channel.
     """
 
-    def __init__(self, host: str, retry_for: float) -> None:
-        self._host = host
-        self._retry_for = retry_for
+    def __init__(self, settings: Settings) -> None:
+        self._host = urlsplit(settings.report_url).netloc
+        self._retry_for = settings.retry_for
+        self._spool = settings.spool
+        self._logged: set[str] = set()
         self._since: float | None = None
         self._is_said = False
 
@@ -54,4 +62,17 @@ class OutageLog:
                 logger.info,
                 "openpipe_report: %s takes reports again",
                 self._host,
+            )
+
+    def log_spooled(self, count: int) -> None:
+        """Log, once, how many reports a shutdown or the end of the process leaves in the spool."""
+        if count:
+            log_once(
+                "left in the spool",
+                "%d report(s) to %s are left in the spool %s; the next process that uses it "
+                "delivers them, or `openpipe-report resend`",
+                count,
+                self._host,
+                self._spool,
+                said=self._logged,
             )

@@ -19,8 +19,8 @@ import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol
-from weakref import WeakSet
 
+from openpipe_report._delivery.weak_registry import WeakRegistry
 from openpipe_report._log import log_internal_error, run_guarded
 
 if TYPE_CHECKING:
@@ -82,9 +82,7 @@ class _ProcessState:
     """What this process knows of its participants and its exit; a forked child renews it."""
 
     def __init__(self) -> None:
-        self.participants: WeakSet[Participant] = WeakSet()
-        self.lock = threading.RLock()
-        """Guards `participants`. Re-entrant: a finalizer may make or drop one meanwhile."""
+        self.participants: WeakRegistry[Participant] = WeakRegistry()
         self.exit = ExitState()
         self.is_forked = False
         """Whether this process is a forked child."""
@@ -100,14 +98,12 @@ def exit_state() -> ExitState:
 
 def register(participant: Participant) -> None:
     """Let fork and exit find a participant, which is held weakly."""
-    with _state.lock:
-        _state.participants.add(participant)
+    _state.participants.add(participant)
 
 
 def participants(*, closed: bool = False) -> list[Participant]:
     """Every participant that is not shut down; with `closed` those as well."""
-    with _state.lock:
-        return [each for each in _state.participants if closed or not each.closed]
+    return [each for each in _state.participants if closed or not each.closed]
 
 
 def hook_exit() -> None:
@@ -208,11 +204,9 @@ def _drain(leaving: list[Participant]) -> None:
 
 
 def _in_child() -> None:
-    # Another thread of the parent may have held the lock; the participants stay the same.
-    _state.lock = threading.RLock()
     _state.exit = ExitState()
     _state.is_forked = True
-    for participant in list(_state.participants):
+    for participant in _state.participants:
         participant.reset()
 
 

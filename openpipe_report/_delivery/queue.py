@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from openpipe_report._delivery.accounting import Accounting
     from openpipe_report._delivery.drop_log import DropLog
-    from openpipe_report._delivery.flushed import FlushEpoch
+    from openpipe_report._delivery.flushes import FlushEpoch
     from openpipe_report._report.model import ReportSource
     from openpipe_report._settings import Settings
     from openpipe_report._spool.folder import Place
@@ -117,9 +117,7 @@ class ReportQueue:
         self.closed = True
         self.wake()
 
-    def take(
-        self, timeout: float, not_before: Callable[[], float]
-    ) -> NewReport | PendingReport | None:
+    def take(self, timeout: float, not_before: Callable[[], float]) -> PendingReport | None:
         """
         Take a report that may be tried now, or a new one; they take turns.
 
@@ -142,11 +140,12 @@ class ReportQueue:
         del entry  # a forked child keeps what is in the frames of the parent's threads
         return self._take_new(timeout)
 
-    def _take_new(self, timeout: float) -> NewReport | PendingReport | None:
+    def _take_new(self, timeout: float) -> PendingReport | None:
         try:
-            return self._inlet.get(timeout > 0, timeout)
+            new = self._inlet.get(timeout > 0, timeout)
         except Empty:
             return None
+        return PendingReport(*new) if isinstance(new, tuple) else new
 
     def _next(self) -> tuple[float, int, int, PendingReport] | None:
         with suppress(IndexError):
@@ -182,11 +181,10 @@ class ReportQueue:
                 self.schedule(pending, due)
         for _ in range(self._inlet.qsize()):
             if (new := self._take_new(0.0)) is not None:
-                pending = new if isinstance(new, PendingReport) else PendingReport(*new)
-                if wanted(pending):
-                    taken.append(pending)
+                if wanted(new):
+                    taken.append(new)
                 else:
-                    self.put(pending)
+                    self.put(new)
         self.wake()  # the wake-up of the thread that sleeps in `take()` may have been taken here
         return taken
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from openpipe_report._delivery.channel import channels
-from openpipe_report._delivery.flushed import Flushed
+from openpipe_report._delivery.channels import channels
+from openpipe_report._delivery.flushes import Flushed
 from openpipe_report._delivery.reporter import Reporter
 from openpipe_report._delivery.stats import Stats, past_stats, sum_stats
 
@@ -58,7 +58,7 @@ def live_reporters() -> list[Reporter]:
 
 
 def _reporters(*, closed: bool = False) -> list[Reporter]:
-    owners = [owner for channel in channels(closed=closed) for owner in list(channel.owners)]
+    owners = [owner for channel in channels(closed=closed) for owner in channel.owners]
     return [each for each in owners if isinstance(each, Reporter)]
 
 

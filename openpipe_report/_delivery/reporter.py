@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from openpipe_report._delivery.accounting import Accounting
-from openpipe_report._delivery.channel import DEFAULT_TIMING, join_channel
+from openpipe_report._delivery.channel import DEFAULT_TIMING
+from openpipe_report._delivery.channels import join_channel, leave_channel
 from openpipe_report._delivery.drop_log import DropLog
 from openpipe_report._delivery.event_loop import find_sleep
 from openpipe_report._delivery.stats import Stats, past_stats
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.arguments import SettingsArguments
     from openpipe_report._delivery.budget import Reservation
     from openpipe_report._delivery.channel import Channel, Timing
-    from openpipe_report._delivery.flushed import Flushed
+    from openpipe_report._delivery.flushes import Flushed
     from openpipe_report._report.model import ReportFields, ReportSource
     from openpipe_report._settings import Settings
 
@@ -168,7 +169,7 @@ class Reporter:
         try:
             self.channel.submit((source, size, epoch, self))
         finally:
-            self.accounting.note_queued(epoch)
+            self.accounting.flushes.note_queued(epoch)
         return True
 
     def run_soon(self, task: Callable[[], None]) -> None:
@@ -222,7 +223,7 @@ class Reporter:
             True if all of it was delivered, else how many are pending or lost, and why.
         """
         self._begin_flush()
-        return self._end_flush(self.accounting.wait(0.0 if is_delivering() else timeout))
+        return self._end_flush(self.accounting.flushes.wait(0.0 if is_delivering() else timeout))
 
     async def aflush(self, timeout: float | None = 30.0) -> Flushed:
         """
@@ -238,7 +239,7 @@ class Reporter:
         """
         self._begin_flush()
         timeout = 0.0 if is_delivering() else timeout
-        return self._end_flush(await self.accounting.wait_async(timeout, find_sleep()))
+        return self._end_flush(await self.accounting.flushes.wait_async(timeout, find_sleep()))
 
     def _begin_flush(self) -> None:
         self.sweep()
@@ -272,7 +273,7 @@ class Reporter:
         """
         flushed = self.flush(timeout)
         self._closed = True
-        self.channel.leave(self)
+        leave_channel(self, self.channel)
         return flushed
 
     def stats(self) -> Stats:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from openpipe_report._delivery.budget import Budget
@@ -26,13 +25,15 @@ from openpipe_report._report.encode import encode_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from weakref import WeakMethod
 
     from openpipe_report._delivery.outcome import Outcome
     from openpipe_report._delivery.queue import NewReport, PendingReport, ReportOwner
     from openpipe_report._delivery.retry import RetryTiming
     from openpipe_report._settings import Settings
     from openpipe_report._spool.client import Spool
+
+_SPOOL_TIMEOUT = 2.0
+"""Seconds that a shutdown may wait for the spool to write what it has."""
 
 DELIVERED, FILTERED, REJECTED = "delivered", "filtered", "rejected"
 """Endings of a report's life; any other text is the reason of its loss."""
@@ -56,10 +57,8 @@ class Sender:
         self.transport = LazyTransport(settings)
         self.retries = Retries(settings.retry_for, settings.senders, timing)
         self.spool: Spool[NewReport, PendingReport] | None = None
-        self.on_last_stored: WeakMethod[Callable[[], None]] | None = None
-        """Called when the last report that the spool has is no longer being sent, once closed."""
         self._owners = owners
-        self._outage_log = OutageLog(urlsplit(settings.report_url).netloc, settings.retry_for)
+        self._outage_log = OutageLog(settings)
         self._sending: set[PendingReport] = set()
 
     def process(
@@ -127,8 +126,8 @@ class Sender:
             self._handle(pending, outcome, time.monotonic())
         finally:
             self._sending.discard(pending)
-            if self.queue.closed and pending.place is not None and not self.sends_stored():
-                self._tell_channel()
+            if self.queue.closed and pending.place is not None:
+                self.close_spool()
 
     def _try(
         self, pending: PendingReport, on_wait: Callable[[], None], within: float | None
@@ -168,57 +167,48 @@ class Sender:
         else:
             self.queue.schedule(pending, due)
 
-    def _tell_channel(self) -> None:
-        tell = None if self.on_last_stored is None else self.on_last_stored()
-        if tell is not None:
-            tell()
-
-    def sends_stored(self) -> bool:
-        """Whether a report is being sent that the spool has."""
-        return any(pending.place is not None for pending in list(self._sending))
+    def close_spool(self) -> None:
+        """After the shutdown: close the spool, unless a report is being sent that it has."""
+        if self.spool is None or any(each.place is not None for each in list(self._sending)):
+            return  # the last of these comes here again
+        self._outage_log.log_spooled(self.spool.close(_SPOOL_TIMEOUT))
 
     def expire_delays(self) -> None:
         """At exit: make every retry due now, unless the server asked for a pause."""
         self.retries.breaker.record_success()
         self.queue.expire_delays()
 
-    def drop_pending(self, reason: str, owner: ReportOwner | None) -> None:
+    def drop_waiting(self, owner: ReportOwner | None = None) -> None:
         """
-        Finish every waiting report as lost; reports that are being sent are not touched.
+        After a shutdown: finish waiting reports; those that are being sent are not touched.
 
         Args:
-            reason: Why they are lost.
-            owner: Whose reports; None for those of all owners.
+            owner: Whose reports, without those that the spool has: they are delivered all the same
+                while others use the channel. None for all reports of all owners.
         """
         by_owner: dict[ReportOwner, list[PendingReport]] = {}
-
-        def is_wanted(pending: PendingReport) -> bool:
-            # What the spool has is delivered for its owner all the same, while others are there.
-            return owner is None or (pending.owner is owner and pending.place is None)
-
-        for pending in self.queue.clear(is_wanted):
+        for pending in self.queue.clear(
+            lambda each: owner is None or (each.owner is owner and each.place is None)
+        ):
             by_owner.setdefault(pending.owner, []).append(pending)
         for each, waiting in by_owner.items():
             lost = [pending for pending in waiting if pending.place is None]
-            each.drop_log.record(reason, len(lost), _last_error(lost))
+            each.drop_log.record("shutdown", len(lost), _last_error(lost))
             for pending in waiting:
-                self._finish(pending, reason, is_logged=True)
+                self._finish(pending, "shutdown", is_logged=True)
         self.log_drops()
 
-    def drop_remaining(self, spooled: int) -> int:
+    def drop_remaining(self, spooled: int) -> None:
         """
         At the end of the process: count every unfinished report as lost, and log that once.
 
         Args:
             spooled: How many of them the spool has, as far as it has answered.
-
-        Returns:
-            How many it has.
         """
         total = 0
         waiting = self.queue.clear(lambda _: True)
         unfinished = [*waiting, *list(self._sending)]
-        for owner in list(self._owners):
+        for owner in self._owners:
             # If the spool did not answer in time, its reports are in the file all the same.
             stored = sum(each.place is not None for each in unfinished if each.owner is owner)
             stored = max(stored, min(spooled, owner.accounting.pending))
@@ -228,14 +218,14 @@ class Sender:
             why = _last_error([each for each in waiting if each.owner is owner])
             owner.drop_log.record("exit", count, why or "not answered in time")
         self.log_drops()
-        return total + spooled
+        self._outage_log.log_spooled(total + spooled)
 
     def log_drops(self) -> None:
         """Log the drops that callers caused: no room, or too late."""
         if not self.budget.has_unlogged_drops:
             return
         self.budget.has_unlogged_drops = False
-        for owner in list(self._owners):
+        for owner in self._owners:
             for reason, count in owner.accounting.pop_unlogged_drops().items():
                 owner.drop_log.record(reason, count)
 

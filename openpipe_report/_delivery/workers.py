@@ -22,13 +22,12 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from openpipe_report._delivery import process
-from openpipe_report._delivery.queue import PendingReport
 from openpipe_report._log import log_internal_error, run_guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from openpipe_report._delivery.queue import NewReport
+    from openpipe_report._delivery.queue import NewReport, PendingReport
     from openpipe_report._delivery.sender import Sender
 
 IDLE_SECONDS = 5.0
@@ -155,23 +154,22 @@ class SenderThreads:
                 self._run_tasks()
                 if self._queue.closed:
                     turn.pass_on()
-                    self._sender.drop_pending("shutdown", None)
+                    self._sender.drop_waiting()
                     return False
-                new = self._queue.take(self._idle, self._sender.retries.not_before)
-                if new is not None:
-                    self._process(new, turn)
+                pending = self._queue.take(self._idle, self._sender.retries.not_before)
+                if pending is not None:
+                    self._process(pending, turn)
                     worked = time.monotonic()
                 elif not self._budget.pending and time.monotonic() - worked >= self._idle:
                     return False
-                del new  # a forked child keeps what is in the frames of the parent's threads
+                del pending  # a forked child keeps what is in the frames of the parent's threads
         except BaseException:  # noqa: BLE001 - a thread that dies delivers nothing
             log_internal_error("a sending thread")
         finally:
             turn.pass_on()
         return True
 
-    def _process(self, new: NewReport | PendingReport, turn: _Turn) -> None:
-        pending = new if isinstance(new, PendingReport) else PendingReport(*new)
+    def _process(self, pending: PendingReport, turn: _Turn) -> None:
         self._sender.process(pending, turn.pass_on)
         if self._budget.has_unlogged_drops:
             turn.pass_on()
@@ -191,10 +189,6 @@ class SenderThreads:
             while True:
                 self._tasks.popleft()()
 
-    def drop_pending(self) -> None:
-        """After the shutdown: count as lost what waits."""
-        self._sender.drop_pending("shutdown", None)
-
     def drain(self, deadline: float) -> None:
         """
         Wait until what is pending was delivered or tried once more, or `deadline` (monotonic).
@@ -210,9 +204,8 @@ class SenderThreads:
             if self._threads:
                 time.sleep(min(left, 0.005))
                 continue
-            new = self._queue.take(min(left, 0.02), self._sender.retries.not_before)
-            if new is not None:
-                pending = new if isinstance(new, PendingReport) else PendingReport(*new)
+            pending = self._queue.take(min(left, 0.02), self._sender.retries.not_before)
+            if pending is not None:
                 self._sender.process(pending, lambda: None, within=left)
         if not self._threads:
             self._sender.transport.close_mine()

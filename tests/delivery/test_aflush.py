@@ -89,7 +89,7 @@ async def test_cancelled():
         flush.cancel()
         with pytest.raises(asyncio.CancelledError):
             await flush
-    assert len(reporter.accounting._epochs) <= 3
+    assert len(reporter.accounting.flushes._epochs) <= 3
     gate.opened.set()
     assert (await reporter.aflush()).lost == 1
     assert await reporter.aflush()

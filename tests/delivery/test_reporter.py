@@ -379,9 +379,9 @@ def test_flush_waits_for_what_was_before_only():
     reporter.submit(Made("a"))
     assert gates[b"a"].reached.wait(HANG_GUARD)
     flusher = threading.Thread(target=lambda: results.append(reporter.flush(HANG_GUARD)))
-    epochs = reporter.accounting._epochs
+    epochs = reporter.accounting.flushes._epochs
     flusher.start()
-    while reporter.accounting._epochs is epochs:
+    while reporter.accounting.flushes._epochs is epochs:
         threading.Event().wait(0.001)
     reporter.submit(Made("b"))
     gates[b"a"].opened.set()

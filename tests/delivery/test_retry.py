@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from openpipe_report import Settings
 from openpipe_report._delivery.outage_log import OutageLog
 from openpipe_report._delivery.retry import (
     DEFAULT_RETRY_TIMING,
@@ -126,7 +127,7 @@ def test_a_success_closes_it():
 
 def test_an_outage_is_said_once(caplog):
     """After ten seconds of failures one WARNING, and one INFO when it is over; each time anew."""
-    log = OutageLog("h:1", 600.0)
+    log = OutageLog(Settings(base_url="http://h:1"))
     caplog.set_level(logging.INFO, "openpipe_report")
     for begin in (0.0, 1000.0):
         log.record_failure(begin, "refused", 1)

@@ -136,13 +136,13 @@ def test_a_report_that_ended_before_its_submission():
         accounting.delivered(epoch, 1)  # on a sender thread, while this one is in submit()
         ended.set()
         go_on.wait(HANG_GUARD)
-        accounting.note_queued(epoch)
+        accounting.flushes.note_queued(epoch)
 
     thread = threading.Thread(target=submit)
     thread.start()
     assert ended.wait(HANG_GUARD)
-    accounting.note_queued(accounting.try_admit(1))
-    assert accounting.wait(0.0).pending == 1
+    accounting.flushes.note_queued(accounting.try_admit(1))
+    assert accounting.flushes.wait(0.0).pending == 1
     go_on.set()
     thread.join(HANG_GUARD)
-    assert accounting.wait(0.0).pending == 1
+    assert accounting.flushes.wait(0.0).pending == 1
