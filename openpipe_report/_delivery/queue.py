@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.flushes import FlushEpoch
     from openpipe_report._report.model import ReportSource
     from openpipe_report._settings import Settings
-    from openpipe_report._spool.folder import Place
+    from openpipe_report._spool.backlog import Place
 
 
 class ReportOwner(Protocol):

@@ -23,12 +23,14 @@ import time
 import weakref
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from openpipe_report._log import log_internal_error
 
 if TYPE_CHECKING:
-    from openpipe_report._spool.folder import LoadedReport, Place, SpoolFolder
+    from openpipe_report._spool.backlog import Place
+    from openpipe_report._spool.delegate import SpoolDelegate, SpoolEntry
+    from openpipe_report._spool.folder import SpoolFolder
 
 _BATCH_SECONDS, _BATCH_BYTES, _BATCH_REPORTS = 0.01, 1024 * 1024, 200
 """The limits of one commit: seconds to collect it, bytes, reports. More go into the next one."""
@@ -37,58 +39,8 @@ _LONGEST_WAIT = 60.0
 _READ_AT_ONCE = 500
 
 
-class SpoolEntry(Protocol):
-    """A built report that passes through the spool."""
-
-    body: bytes
-    """The JSON that is sent."""
-    idempotency_key: str
-    place: Place | None
-    """
-    Where the report is stored; set by the spool. The end of such a report has to be told with
-    `remove()` or `dead_letter()`; where it is told nothing, the next process delivers it.
-    """
-
-
 _NewReport = TypeVar("_NewReport")
-_NewReport_contra = TypeVar("_NewReport_contra", contravariant=True)
-_Entry = TypeVar("_Entry", bound=SpoolEntry)
-
-
-class SpoolDelegate(Protocol[_NewReport_contra, _Entry]):
-    """Builds and sends the reports of a spool; every method is called on the spool's thread."""
-
-    def build(self, new: _NewReport_contra, /) -> _Entry | None:
-        """Build the entry for a new report; None if it is not to be sent."""
-        ...
-
-    def enqueue(self, entry: _Entry, /) -> None:
-        """Queue an entry for sending, after it was stored or storing it has failed."""
-        ...
-
-    def tag_of(self, entry: _Entry, /) -> int:
-        """Return a number to be stored with an entry, and given to `read_back()`."""
-        ...
-
-    def is_crowded(self) -> bool:
-        """Whether memory is so full that a stored entry is better left in the file."""
-        ...
-
-    def set_aside(self, entry: _Entry, /) -> None:
-        """Let go of an entry that stays in the file alone for now."""
-        ...
-
-    def lose_aside(self) -> None:
-        """Count what was set aside as lost: somebody has removed the file, or it was corrupt."""
-        ...
-
-    def room(self) -> tuple[int, int]:
-        """Return how many reports, and how many bytes, may be read back."""
-        ...
-
-    def read_back(self, loaded: LoadedReport, /) -> bool:
-        """Queue a report that was set aside, or left by a dead process; False without room."""
-        ...
+_Entry = TypeVar("_Entry", bound="SpoolEntry")
 
 
 @dataclass(slots=True, eq=False)
@@ -164,7 +116,7 @@ class Spool(Generic[_NewReport, _Entry]):
 
     def adopt_nothing(self) -> None:
         """Take over no more files, at the end of the process: not even this one's own."""
-        self._folder.adopts = False
+        self._folder.orphans.are_adopted = False
 
     def sync(self, timeout: float) -> bool:
         """Wait until earlier reports are stored and queued for sending; False on timeout."""
@@ -249,7 +201,7 @@ class Spool(Generic[_NewReport, _Entry]):
         if request is None and not self._closed:
             self._read_back()
             if task is None:
-                self._folder.copy_log()
+                self._folder.checkpoint()
         return self._closed
 
     def _store(self, entries: list[_Entry]) -> None:

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import time
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from openpipe_report._spool.locked_database import (
@@ -19,6 +19,13 @@ from openpipe_report._spool.locked_database import (
     is_inherited,
     sqlite_lock,
     transaction,
+)
+from openpipe_report._spool.schema import (
+    APPLICATION_ID,
+    SCHEMA,
+    VERSION,
+    Counts,
+    SpooledReport,
 )
 
 if TYPE_CHECKING:
@@ -30,51 +37,11 @@ if TYPE_CHECKING:
 PATTERN = "reports-*.spool"
 """The names of a spool's files."""
 
-_APPLICATION_ID = int.from_bytes(b"OPRs", "big")
-_VERSION = 2
-_SCHEMA = f"""
-BEGIN;
-CREATE TABLE destination (base_url TEXT NOT NULL, salt BLOB NOT NULL, key_hash TEXT NOT NULL);
-CREATE TABLE reports (
-    number INTEGER PRIMARY KEY,
-    idempotency_key TEXT NOT NULL,
-    tag INTEGER NOT NULL,
-    body BLOB NOT NULL,
-    reason TEXT
-);
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {_VERSION};
-COMMIT;
-"""
-"""
-A row with a reason is a dead letter, which only `resend --dead` sends; any other is still to be
-delivered. The key itself is in no file: `key_hash` is an HMAC of it, made with the file's own salt.
-"""
-
 _ROWS_PER_STATEMENT = 100
 _ATTEMPTS = 3
 """How often to try to make a file."""
 _BEING_MADE = 60.0
 """Seconds after which a file without tables is one whose process died while it made the file."""
-
-
-class SpooledReport(NamedTuple):
-    """A report as a file holds it."""
-
-    number: int
-    idempotency_key: str
-    tag: int
-    """A number that means something to the process that stored it."""
-    body: bytes
-    """The JSON that is sent."""
-
-
-class Counts(NamedTuple):
-    """How many reports a file holds."""
-
-    waiting: int
-    dead_letters: int
-    """Rejected, or given up after `retry_for`."""
 
 
 class SpoolFile(LockedDatabase):
@@ -131,7 +98,7 @@ class SpoolFile(LockedDatabase):
         with self.use() as connection:
             connection.execute(f"PRAGMA page_size = {PAGE}")
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA)
+            connection.executescript(SCHEMA)
             self._salt, self.base_url = os.urandom(16), base_url
             self._key_hash = self._hash(api_key)
             connection.execute(
@@ -175,7 +142,7 @@ class SpoolFile(LockedDatabase):
                 if time.time() - self.path.stat().st_mtime > _BEING_MADE:
                     self.unlink()
                 return False
-            if application != _APPLICATION_ID or version != _VERSION:
+            if application != APPLICATION_ID or version != VERSION:
                 raise SpoolError(
                     f"{self.path} is not of this version's spool: set spool to another folder"
                 )
@@ -286,7 +253,7 @@ class SpoolFile(LockedDatabase):
             connection.executemany("DELETE FROM reports WHERE number = ?", doomed)
         return len(doomed)
 
-    def copy_log(self) -> None:
+    def checkpoint(self) -> None:
         """Copy the write-ahead log into the file, now rather than in the midst of a commit."""
         with self.use() as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

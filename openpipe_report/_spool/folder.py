@@ -1,5 +1,5 @@
 """
-The files of one spool that this process has open: its own, and those of processes that have ended.
+One spool as this process sees it: its own file, and those that dead processes have left.
 
 No method raises. After an error nothing is stored for some seconds, or never again if the folder
 cannot be a spool; reports are then sent from memory alone. Each kind of error is logged once.
@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from openpipe_report._log import log_internal_error, log_once
-from openpipe_report._spool.file import PATTERN, SpoolFile, quarantine
+from openpipe_report._spool.backlog import Backlog, Place
+from openpipe_report._spool.file import SpoolFile
 from openpipe_report._spool.locked_database import SpoolError, is_corrupt, is_full
+from openpipe_report._spool.orphans import Orphans, close_file
 from openpipe_report._spool.timing import DEFAULT_SPOOL_TIMING, SpoolTiming
 
 if TYPE_CHECKING:
@@ -26,17 +28,8 @@ if TYPE_CHECKING:
 
 _WRITE_ENDS_WITHIN = 0.1
 """Seconds after which the end of a report is written at the latest; several share one commit."""
-_ADOPTED_AT_ONCE = 16
-"""How many files of dead processes are open at the most: descriptors are the user's."""
-_COPY_LOG_AT = 4 * 1024 * 1024
+_CHECKPOINT_AT = 4 * 1024 * 1024
 """Bytes of stored reports after which the log is copied into the file, when there is time."""
-
-
-class Place(NamedTuple):
-    """Where a report is stored."""
-
-    file: SpoolFile
-    number: int
 
 
 class LoadedReport(NamedTuple):
@@ -47,17 +40,6 @@ class LoadedReport(NamedTuple):
     tag: int | None
     """As it was given to `add()`; None if another process stored it."""
     body: bytes
-
-
-class _Backlog:
-    """The reports of one file that are not in memory: those after the last one that was read."""
-
-    def __init__(self, file: SpoolFile, read: int) -> None:
-        self.file = file
-        self.read = read
-        """The number of the last one that is, or was, in memory."""
-        self.is_done = False
-        """Whether there are none at present."""
 
 
 class SpoolFolder:
@@ -83,30 +65,29 @@ class SpoolFolder:
         self.path = Path(path).expanduser()
         self._base_url, self._api_key, self._max_bytes = base_url, api_key, max_bytes
         self._timing = timing
-        self._own: _Backlog | None = None
-        self._adopted: list[_Backlog] = []
-        self.adopts = True
-        """Whether files of dead processes are taken over."""
+        self._own: Backlog | None = None
+        self.orphans = Orphans(
+            self.path, lambda file: file.is_for(base_url, api_key), timing, self._warn
+        )
         self.has_lost_backlog = False
         """Whether a file of this process is gone that held reports which are not in memory."""
-        self._left_alone: dict[Path, float] = {}
-        """Until when (monotonic)."""
         self._ends: list[tuple[Place, str | None]] = []
         """Reports that have ended, and why not well; they are not written yet."""
         self._ends_due = math.inf
-        self._uncopied = 0
+        self._stored_bytes = 0
+        """Since the last checkpoint."""
         self._logged: set[str] = set()
-        self._next_look = self._usable_from = 0.0
+        self._usable_from = 0.0
 
     @property
     def due(self) -> float:
         """When (monotonic) there is something to do even without a new report."""
-        return 0.0 if self._uncopied > _COPY_LOG_AT else min(self._next_look, self._ends_due)
+        return 0.0 if self._needs_checkpoint else min(self.orphans.next_look, self._ends_due)
 
     @property
     def has_backlog(self) -> bool:
         """Whether this process's file holds reports that are not in memory."""
-        return self._own is not None and not self._own.is_done
+        return self._own is not None and not self._own.is_read
 
     def add(self, added: Sequence[tuple[str, int, bytes]]) -> list[Place] | None:
         """
@@ -122,9 +103,8 @@ class SpoolFolder:
         if numbers is None:
             return None
         assert self._own is not None  # noqa: S101 - made by `_add_to_own()`
-        if self._own.is_done:
-            self._own.read = numbers[-1]
-        self._uncopied += sum(len(body) for _, _, body in added)
+        self._own.note_added(numbers)
+        self._stored_bytes += sum(len(body) for _, _, body in added)
         return [Place(self._own.file, number) for number in numbers]
 
     def _add(self, added: Sequence[tuple[str, int, bytes]]) -> range | None:
@@ -138,8 +118,7 @@ class SpoolFolder:
         if self._own is not None and not self._own.file.is_in_place:
             self._give_up_own()
         if self._own is None:
-            self._own = _Backlog(self._create(), 0)
-            self._own.is_done = True
+            self._own = Backlog(self._create(), is_read=True)
         try:
             return self._own.file.add(added)
         except sqlite3.OperationalError as error:
@@ -163,9 +142,8 @@ class SpoolFolder:
 
     def set_aside(self, place: Place) -> None:
         """Note that a report that was just stored does not stay in memory, nor any after it."""
-        if self._own is not None and self._own.file is place.file and self._own.is_done:
-            self._own.is_done = False
-            self._own.read = place.number - 1
+        if self._own is not None and self._own.file is place.file and self._own.is_read:
+            self._own.go_back(place.number)
 
     def add_end(self, place: Place, reason: str | None) -> None:
         """
@@ -196,8 +174,8 @@ class SpoolFolder:
             backlog = next((each for each in self._backlogs() if each.file is file), None)
             if backlog is None:
                 file.close()  # it was closed before this end came
-            elif backlog is not self._own and backlog.is_done:
-                self._next_look = 0.0  # it may be empty now
+            elif backlog is not self._own and backlog.is_read:
+                self.orphans.next_look = 0.0  # it may be empty now
 
     def _keep_ends(self, error: Exception, ends: list[tuple[Place, str | None]]) -> None:
         """Try again later to write ends, where the disk was full, or the like."""
@@ -224,116 +202,57 @@ class SpoolFolder:
         """
         now = time.monotonic()
         if reports <= 0 or size <= 0 or now < self._usable_from:
-            self._next_look = max(self._next_look, now + self._timing.look_every)
+            self.orphans.next_look = max(self.orphans.next_look, now + self._timing.look_every)
             return []
         if not self.has_backlog:
-            self._adopt()
-        for backlog in [*([self._own] if self._own else []), *self._adopted]:
-            if backlog.is_done:
-                continue
+            self.orphans.look(None if self._own is None else self._own.file.path)
+        for backlog in [each for each in self._backlogs() if not each.is_read]:
             try:
-                found = backlog.file.load(backlog.read, reports, size)
+                found = backlog.read(reports, size)
             except Exception as error:  # noqa: BLE001 - reporting goes on from memory
                 self._suspend(error, backlog.file)
                 return []
             if found:
-                backlog.read = found[-1].number
+                is_own = backlog is self._own
                 return [
                     LoadedReport(
                         Place(backlog.file, each.number),
                         each.idempotency_key,
-                        each.tag if backlog is self._own else None,
+                        each.tag if is_own else None,
                         each.body,
                     )
                     for each in found
                 ]
-            backlog.is_done = True
             if backlog is not self._own:
-                self._next_look = 0.0  # there may be another file
+                self.orphans.next_look = 0.0  # there may be another file
         return []
 
     def unread(self, place: Place) -> None:
         """Note that a report which was read back, and those after it, found no room in memory."""
         for backlog in self._backlogs():
             if backlog.file is place.file:
-                backlog.read = min(backlog.read, place.number - 1)
-                backlog.is_done = False
+                backlog.go_back(place.number)
 
-    def _adopt(self) -> None:
-        """Take over the next file that a dead process has left, and close those that are empty."""
-        now = time.monotonic()
-        if now < self._next_look:
-            return
-        self._next_look = now + self._timing.look_every
-        for backlog in [each for each in self._adopted if each.is_done]:
-            if not self._holds_any(backlog.file):
-                backlog.file.close()
-                self._adopted.remove(backlog)
-        if not self.adopts or len(self._adopted) >= _ADOPTED_AT_ONCE:
-            return
-        mine = {each.file.path for each in self._backlogs()}
-        for path in sorted(self.path.glob(PATTERN)):
-            if (
-                path not in mine
-                and self._left_alone.get(path, 0.0) <= now
-                and self._take(path, now)
-            ):
-                self._next_look = now  # there may be more
-                return
+    def _backlogs(self) -> list[Backlog]:
+        return [*([self._own] if self._own else []), *self.orphans.backlogs]
 
-    def _take(self, path: Path, now: float) -> bool:
-        file = None
-        try:
-            file = SpoolFile.take_over(path)
-            if file is None:
-                return False
-            is_wanted = file.is_for(self._base_url, self._api_key) and file.counts().waiting > 0
-        except Exception as error:  # noqa: BLE001 - one file does not stop the others
-            if is_corrupt(error):
-                name = quarantine(path) if file is None else file.quarantine()
-                self._warn("a file was corrupt: it was renamed to %s", name)
-            else:
-                if file is not None:
-                    file.close()
-                self._left_alone[path] = now + self._timing.leave_alone
-                self._warn("a file cannot be read: %s", error)
-            return False
-        if not is_wanted:
-            file.close()
-            self._left_alone[path] = now + self._timing.leave_alone
-            return False
-        self._adopted.append(_Backlog(file, 0))
-        return True
+    @property
+    def _needs_checkpoint(self) -> bool:
+        return self._stored_bytes > _CHECKPOINT_AT
 
-    @staticmethod
-    def _holds_any(file: SpoolFile) -> bool:
-        with suppress(sqlite3.Error, SpoolError):
-            return file.counts().waiting > 0
-        return False
-
-    def _backlogs(self) -> list[_Backlog]:
-        return [*([self._own] if self._own else []), *self._adopted]
-
-    def copy_log(self) -> None:
+    def checkpoint(self) -> None:
         """Copy the log into the file if it is large; called when there is nothing else to do."""
-        if self._uncopied <= _COPY_LOG_AT:
-            return
-        self._uncopied = 0
-        if self._own is not None:
-            with suppress(sqlite3.Error, SpoolError):
-                self._own.file.copy_log()
+        if self._needs_checkpoint:
+            self._stored_bytes = 0
+            if self._own is not None:
+                with suppress(sqlite3.Error, SpoolError):
+                    self._own.file.checkpoint()
 
     def close(self) -> int:
         """Close all files, for other processes to take over; return how many reports are left."""
-        remaining = 0
-        for backlog in self._backlogs():
-            with suppress(sqlite3.Error, SpoolError):
-                remaining += backlog.file.counts().waiting
-            try:
-                backlog.file.close()
-            except sqlite3.Error:
-                log_internal_error("closing the spool")
-        self._own, self._adopted, self._next_look = None, [], 0.0
+        remaining = 0 if self._own is None else close_file(self._own.file)
+        remaining += sum(self.orphans.close(each) for each in list(self.orphans.backlogs))
+        self._own, self.orphans.next_look = None, 0.0
         return remaining
 
     def _suspend(self, error: Exception, file: SpoolFile | None) -> None:
@@ -341,7 +260,7 @@ class SpoolFolder:
         if is_corrupt(error) and file is not None:
             with suppress(OSError):
                 self._warn("a file was corrupt: it was renamed to %s", file.quarantine())
-                self._adopted = [each for each in self._adopted if each.file is not file]
+                self.orphans.forget(file)
                 if self._own is not None and self._own.file is file:
                     self._give_up_own()
                 return
@@ -349,7 +268,7 @@ class SpoolFolder:
             log_internal_error("the spool")
         pause = math.inf if isinstance(error, SpoolError) else self._timing.pause
         self._usable_from = time.monotonic() + pause
-        self._next_look = self._usable_from
+        self.orphans.next_look = self._usable_from
         reason = getattr(error, "strerror", None) or str(error)
         self._warn("reports are sent from memory only and would be lost in a crash: %s", reason)
 

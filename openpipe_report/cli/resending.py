@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from openpipe_report._settings import Settings
-    from openpipe_report._spool.file import SpooledReport
+    from openpipe_report._spool.schema import SpooledReport
 
 _BATCH_REPORTS = 100
 _BATCH_BYTES = 16 * 1024 * 1024

@@ -350,7 +350,7 @@ def test_dead_letters_are_left(opened, path):
     assert spool.close(HANG_GUARD) == 0
     heir, delegate = opened()
     put(heir, 2)
-    until(lambda: heir._folder._left_alone)
+    until(lambda: heir._folder.orphans._left_alone)
     assert delegate.read == []
     assert len(files(path)) == 2
 
@@ -441,7 +441,7 @@ for number in range(50):
     put(spool, 50)
     for count in (16, 32, 48, 50):  # not all files are open at once
         until(lambda count=count: len(delegate.read) == count)
-        assert len(spool._folder._adopted) <= 16
+        assert len(spool._folder.orphans.backlogs) <= 16
         for one in delegate.read[-16:]:
             spool.remove(one.place)
     assert sorted(json.loads(one.body)[0] for one in delegate.read) == list(range(50))
