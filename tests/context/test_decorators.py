@@ -361,6 +361,24 @@ async def test_with_context_of_a_coroutine():
     assert found == ["outer"]
 
 
+def test_carried_block_where_the_caller_has_opted_out():
+    """An opt-out of the caller holds for each step of what with_context() carries."""
+
+    def is_reported():
+        return scope.get().report
+
+    def steps():
+        while True:
+            yield is_reported()
+
+    with metadata(step="outer"):
+        carried, stream = with_context(is_reported), with_context(steps)()
+    assert (carried(), next(stream)) == (True, True)
+    with metadata(report=False):
+        assert (carried(), next(stream)) == (False, False)
+    assert (carried(), next(stream)) == (True, True)
+
+
 def test_handmade_report():
     """A report by hand is sent as it was given, and later changes to it are not."""
     messages = [{"role": "user", "content": "Hi"}]

@@ -669,6 +669,28 @@ def test_trio(block):
     trio.run(main)
 
 
+def test_task_of_trio_that_outlives_its_block():
+    """A task that is started inside a block keeps its labels when its parent leaves the block."""
+    trio = pytest.importorskip("trio")
+
+    async def main():
+        left = trio.Event()
+        found = []
+
+        async def child():
+            await left.wait()
+            found.append(labels())
+
+        async with trio.open_nursery() as nursery:
+            with metadata(of="block", report=False):
+                nursery.start_soon(child)
+            left.set()
+            assert labels() == NOTHING
+        assert found == [("block", False)]
+
+    trio.run(main)
+
+
 async def test_consumers_block_that_ends_between_steps(block):
     """A consumer's block that was left while a generator's is open is in nobody's way."""
     outer = metadata(of="outer")

@@ -349,6 +349,24 @@ def test_generator_left_early(reports, end, begun):
     assert report.respPayload == ([["work", True]] if begun else None)
 
 
+def test_work_that_a_forked_child_drops():
+    """A child that drops its copy of the parent's work reports nothing; the parent reports it."""
+    script = """
+import os
+from openpipe_report import span
+from openpipe_report.testing import captured_reports
+with captured_reports() as reports:
+    stream = span("work")(lambda: (item for item in "ab"))()
+    child = os.fork()
+    del stream
+    if not child:
+        os._exit(len(reports))
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(reports) == 1
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.parametrize("begun", [True, False])
 async def test_async_generator_left_early(reports, begun):
     """The same for an async one."""
@@ -523,8 +541,6 @@ def test_stream_left_early(streaming, reports, end, begun):
         elif end == "with":
             async with Entered(stream):
                 pass
-        else:
-            await maybe(stream.response.close() if begun is None else None)
 
     streaming(create_stream, consume)
     gc.collect()
@@ -562,6 +578,23 @@ def test_stream_read_through_its_response(streaming, reports, method):
     assert "[DONE]" in str(streaming(create_stream, consume)[-2:])
     report = span_of(reports)
     assert (report.statusCode, report.errorMessage) == (200, None)
+
+
+def test_stream_begun_through_its_response(streaming, reports):
+    """A stream whose response was read in part and then forgotten was left, not unread."""
+
+    async def consume(pending):
+        stream = await maybe(pending)
+        if hasattr(stream, "__aiter__"):
+            chunks = stream.response.aiter_raw()
+            await anext(chunks)
+            await chunks.aclose()
+        else:
+            next(stream.response.iter_raw())
+
+    streaming(create_stream, consume)
+    gc.collect()
+    assert span_of(reports).errorMessage == "left before its end"
 
 
 def test_stream_methods_taken_before_the_end(streaming, reports):
