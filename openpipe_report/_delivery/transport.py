@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import encodings.idna  # noqa: F401 - resolving a name would import it, see lazy_transport
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
@@ -33,6 +33,16 @@ _SENT_AT_ONCE = 16 * 1024
 """Bytes that a socket takes without waiting for the other end."""
 
 _RETRIED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+
+
+class _Post(NamedTuple):
+    """One request, as `Transport.send()` is asked for it, with the timeouts that hold for it."""
+
+    body: bytes
+    idempotency_key: str
+    connect: float
+    read: float
+    on_wait: Callable[[], object]
 
 
 class Transport:
@@ -108,14 +118,15 @@ class Transport:
         connect, read = self._timeouts
         if within is not None:
             connect, read = min(connect, within / 2), min(read, within / 2)
+        post = _Post(body, idempotency_key, connect, read, on_wait)
         attempt = self._attempt if self._client is None else self._attempt_with_client
         with unobserved():
             try:
                 try:
-                    return attempt(body, idempotency_key, connect, read, on_wait)
+                    return attempt(post)
                 except self._retried:
                     # Most often a kept connection that the server has closed meanwhile.
-                    return attempt(body, idempotency_key, connect, read, on_wait)
+                    return attempt(post)
             except self._failures as error:
                 return Retryable(_describe(error), got_response=False)
             except httpx.HTTPStatusError as error:  # by a hook of a given client
@@ -128,14 +139,8 @@ class Transport:
                     raise
                 return Retryable("the given http_client is closed", got_response=False)
 
-    def _attempt(
-        self,
-        body: bytes,
-        idempotency_key: str,
-        connect: float,
-        read: float,
-        on_wait: Callable[[], object],
-    ) -> Outcome:
+    def _attempt(self, post: _Post) -> Outcome:
+        body, idempotency_key, connect, read, on_wait = post
         pool, state = self._connections.mine()
         began = time.monotonic()
         state.ends_at = began + connect + read
@@ -168,14 +173,8 @@ class Transport:
         state.is_answered_at_once = time.monotonic() - began < AT_ONCE
         return classify_response(response.status, headers, answer, self._secret)
 
-    def _attempt_with_client(
-        self,
-        body: bytes,
-        idempotency_key: str,
-        connect: float,
-        read: float,
-        on_wait: Callable[[], object],
-    ) -> Outcome:
+    def _attempt_with_client(self, post: _Post) -> Outcome:
+        body, idempotency_key, connect, read, on_wait = post
         assert self._client is not None  # noqa: S101 - chosen by it
         on_wait()
         request = self._client.build_request(  # its own headers and cookies go along

@@ -15,9 +15,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from support.backend import script_environment
 from support.spool_double import KEY, make, put
 
-import openpipe_report
 from openpipe_report._spool.file import PATTERN, SpoolFile
 
 HANG_GUARD = 60
@@ -66,11 +66,10 @@ def until(is_true):
 
 
 def start(script, *arguments):
-    folders = (Path(openpipe_report.__file__).parents[1], Path(__file__).parents[1])
     return subprocess.Popen(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PRELUDE + script]
         + [str(each) for each in arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
+        env=script_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -11,9 +10,16 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.backend import HANG_GUARD, OK, PRELUDE, Backend, Made, run_script
+from support.backend import (
+    HANG_GUARD,
+    OK,
+    PRELUDE,
+    Backend,
+    Made,
+    run_script,
+    script_environment,
+)
 
-import openpipe_report
 from openpipe_report import Reporter
 from openpipe_report._spool.file import SpoolFile
 
@@ -50,10 +56,9 @@ def reporter_of(path):
 
 
 def crash(backend, path, how, script=CRASHING):
-    package = Path(openpipe_report.__file__).parents[1]
     process = subprocess.Popen(
         [sys.executable, "-c", PRELUDE + script, backend.base_url, path],
-        env={**os.environ, "PYTHONPATH": f"{package}{os.pathsep}{Path(__file__).parents[1]}"},
+        env=script_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

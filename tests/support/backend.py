@@ -160,14 +160,18 @@ reporter = Reporter(base_url=sys.argv[1])
 """
 
 
+def script_environment():
+    """The environment in which a process finds this package and the helpers of the tests."""
+    folders = (Path(openpipe_report.__file__).parents[1], Path(__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+
+
 def run_script(base_url, script, *arguments):
     """Run a script, given as text or as a path, in a process of its own."""
-    tests = Path(__file__).parents[1]
-    package = Path(openpipe_report.__file__).parents[1]
     start = [script] if isinstance(script, Path) else ["-c", PRELUDE + script]
     return subprocess.run(
         [sys.executable, "-W", "error", *start, base_url, *arguments],
-        env={**os.environ, "PYTHONPATH": f"{package}{os.pathsep}{tests}"},
+        env=script_environment(),
         capture_output=True,
         text=True,
         timeout=HANG_GUARD,
