@@ -6,25 +6,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from openpipe_report._report.recent_ids import RecentIds
+
 _FINAL = ("completed", "failed", "incomplete", "cancelled")
 
 
 class FinalStates:
     """
-    The ids of the newest background responses whose final state was reported.
-
-    Shared without a lock: `dict.setdefault` decides in one step which thread was the first.
+    The newest background responses whose final state was reported.
 
     Args:
         limit: The number of ids that are kept.
     """
 
     def __init__(self, limit: int = 10_000) -> None:
-        self._limit = limit
-        self._claims: dict[str, object] = {}
+        self._claimed = RecentIds(limit)
 
     def __len__(self) -> int:
-        return len(self._claims)
+        return len(self._claimed)
 
     def claim(self, value: Any) -> bool:
         """Return whether a value is a final state that was not claimed before."""
@@ -33,11 +32,7 @@ class FinalStates:
         response_id = value.get("id")
         if not isinstance(response_id, str) or value.get("status") not in _FINAL:
             return False
-        claim = object()
-        is_first = self._claims.setdefault(response_id, claim) is claim
-        while len(self._claims) > self._limit:
-            self._claims.pop(next(iter(self._claims)), None)
-        return is_first
+        return self._claimed.add(response_id)
 
 
 final_states = FinalStates()

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections import OrderedDict
+
+from openpipe_report._report.recent_ids import RecentIds
 
 _DIGITS = 14
 """Hexadecimal digits at the end of a trace id that are random (W3C Trace Context, level 2)."""
-_MAX_FAILED = 10_000
 
 _FAILURE = re.compile(
     rb'"error"\s*:\s*[^n\s]'  # any but null
@@ -28,28 +28,11 @@ _COMPLETE = (b"data: [DONE]", b"data:[DONE]", b'"response.completed"')
 _TAIL = 64 * 1024
 
 
-class FailedTraces:
-    """The newest traces with a failure. Shared without a lock."""
-
-    def __init__(self, limit: int = _MAX_FAILED) -> None:
-        self._limit = limit
-        self._ids: OrderedDict[str, None] = OrderedDict()
-
-    def add(self, trace_id: str) -> None:
-        """Add a trace; drop the oldest ones beyond the limit."""
-        self._ids[trace_id] = None
-        while len(self._ids) > self._limit:
-            try:
-                self._ids.popitem(last=False)
-            except KeyError:  # another thread was faster
-                return
-
-    def __contains__(self, trace_id: str) -> bool:
-        return trace_id in self._ids
-
-
-failed_traces = FailedTraces()
-"""The process has one set: the calls of a trace may go through several reporters."""
+failed_traces = RecentIds()
+"""
+The newest traces with a failure, of the whole process: the calls of a trace may go through several
+reporters.
+"""
 
 
 def is_sampled(trace_id: str | None, rate: float) -> bool:

@@ -12,7 +12,8 @@ from support.backend import HANG_GUARD, Backend
 from support.shapes import api_error, chat_chunks, chat_completion, response
 
 from openpipe_report import Reporter, span
-from openpipe_report._report.sampling import FailedTraces, contains_no_error, is_sampled
+from openpipe_report._report.recent_ids import RecentIds
+from openpipe_report._report.sampling import contains_no_error, is_sampled
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -119,7 +120,7 @@ def test_share():
 
 def test_failed_traces_are_bounded():
     """Only the newest are remembered."""
-    failed = FailedTraces(3)
+    failed = RecentIds(3)
     for number in range(10):
         failed.add(str(number))
     assert [number for number in range(10) if str(number) in failed] == [7, 8, 9]
