@@ -66,9 +66,12 @@ class SpoolFile(LockedDatabase):
         Make a new file in a folder, which is made as well where it does not exist.
 
         Raises:
+            SpoolError: The folder is a file.
             sqlite3.Error: SQLite cannot write it.
             OSError: The folder or the file cannot be made.
         """
+        if folder.is_file():
+            raise SpoolError(f"{folder} is a file: set spool to a folder")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         attempts = 0
         while True:

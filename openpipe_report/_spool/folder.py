@@ -118,7 +118,8 @@ class SpoolFolder:
         if self._own is not None and not self._own.file.is_in_place:
             self._give_up_own()
         if self._own is None:
-            self._own = Backlog(self._create(), is_read=True)
+            file = SpoolFile.create(self.path, self._base_url, self._api_key, self._max_bytes)
+            self._own = Backlog(file, is_read=True)
         try:
             return self._own.file.add(added)
         except sqlite3.OperationalError as error:
@@ -134,11 +135,6 @@ class SpoolFolder:
         if own is not None:
             with suppress(sqlite3.Error):
                 own.file.disconnect()
-
-    def _create(self) -> SpoolFile:
-        if self.path.is_file():
-            raise SpoolError(f"{self.path} is a file: set spool to a folder")
-        return SpoolFile.create(self.path, self._base_url, self._api_key, self._max_bytes)
 
     def set_aside(self, place: Place) -> None:
         """Note that a report that was just stored does not stay in memory, nor any after it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
@@ -81,10 +80,10 @@ def _resend(found: FoundFiles, adopted: list[SpoolFile], settings: Settings, *, 
     from rich.console import Console  # noqa: PLC0415 - slow to import
     from rich.progress import Progress  # noqa: PLC0415
 
-    from openpipe_report.cli.resending import Resending  # noqa: PLC0415
+    from openpipe_report.cli.resending import Resending, total  # noqa: PLC0415
 
     files = [*found.mine, *adopted]
-    waiting, dead_letters = _count(files)
+    waiting, dead_letters = total(files)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("Sending", total=waiting + (dead_letters if dead else 0))
         resending = Resending(settings, lambda: progress.advance(task))
@@ -94,7 +93,7 @@ def _resend(found: FoundFiles, adopted: list[SpoolFile], settings: Settings, *, 
         typer.echo(f"Not delivered: {count} ({reason}).")
     for reason, count in resending.rejected.items():
         typer.echo(f"Rejected: {count} ({reason}).")
-    waiting, dead_letters = _count(files)
+    waiting, dead_letters = total(files)
     if found.in_use:
         typer.echo(f"Running processes are about to deliver {found.in_use} more file(s).")
     if waiting:
@@ -111,19 +110,9 @@ def _resend(found: FoundFiles, adopted: list[SpoolFile], settings: Settings, *, 
     return bool(is_left or (dead and dead_letters))
 
 
-def _count(files: list[SpoolFile]) -> tuple[int, int]:
-    counts = [file.counts() for file in files]
-    return sum(each.waiting for each in counts), sum(each.dead_letters for each in counts)
-
-
 def _print_others(found: FoundFiles, settings: Settings, remedy: str) -> None:
-    by_url: Counter[str] = Counter()
-    for file in found.others:
-        by_url[file.base_url] += sum(file.counts())
-    here = settings.report_url.removesuffix("/report")
-    for url, count in by_url.items():
-        key = " with another key" if url == here else ""
-        typer.echo(f"The spool also holds {count} report(s) for {url}{key}{remedy}")
+    for line in found.others_by_url(settings):
+        typer.echo(line + remedy)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from openpipe_report._delivery.outcome import Delivered, Rejected
 from openpipe_report._delivery.transport import Transport
 from openpipe_report._spool.file import PATTERN, SpoolFile
 from openpipe_report._spool.locked_database import SpoolError, is_corrupt
+from openpipe_report._spool.schema import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,10 +42,28 @@ class FoundFiles:
     problems: list[str] = field(default_factory=list[str])
     """What is wrong with files that cannot be read."""
 
+    def others_by_url(self, settings: Settings) -> list[str]:
+        """Say how many reports lie there for others, a line for each server."""
+        by_url: Counter[str] = Counter()
+        for file in self.others:
+            by_url[file.base_url] += sum(file.counts())
+        here = settings.report_url.removesuffix("/report")
+        return [
+            f"The spool also holds {count} report(s) for {url}"
+            + (" with another key" if url == here else "")
+            for url, count in by_url.items()
+        ]
+
     def close(self) -> None:
         """Let other processes have the files; empty ones are removed."""
         for file in (*self.mine, *self.others):
             file.close()
+
+
+def total(files: list[SpoolFile]) -> Counts:
+    """Count the reports of some files."""
+    counts = [file.counts() for file in files]
+    return Counts(sum(each.waiting for each in counts), sum(each.dead_letters for each in counts))
 
 
 def find_files(folder: Path, settings: Settings) -> FoundFiles:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from openpipe_report._spool.file import SpoolFile
 from openpipe_report._spool.locked_database import SpoolError
-from openpipe_report.cli.resending import find_files
+from openpipe_report.cli.resending import find_files, total
 
 if TYPE_CHECKING:
     from openpipe_report._settings import Settings
+    from openpipe_report._spool.schema import Counts
 
 
 def examine_spool(settings: Settings) -> tuple[list[str], bool]:
@@ -19,22 +20,13 @@ def examine_spool(settings: Settings) -> tuple[list[str], bool]:
     folder = Path(settings.spool or "").expanduser()
     base_url = settings.report_url.removesuffix("/report")
     try:
-        if folder.is_file():
-            raise SpoolError(f"{folder} is a file: set spool to a folder")  # noqa: TRY301
         SpoolFile.create(folder, base_url, None, settings.spool_max_bytes).close()
     except (sqlite3.Error, OSError, SpoolError) as error:
         return [f"The spool cannot be used: {error}"], True
     found = find_files(folder, settings)
     try:
-        counts = [file.counts() for file in found.mine]
-        lines = _describe(
-            sum(each.waiting for each in counts), sum(each.dead_letters for each in counts)
-        )
-        lines += [
-            f"The spool also holds {sum(file.counts())} report(s) for {file.base_url}"
-            + (" with another key" if file.base_url == base_url else "")
-            for file in found.others
-        ]
+        lines = _describe(total(found.mine))
+        lines += found.others_by_url(settings)
     finally:
         found.close()
     if found.in_use:
@@ -43,9 +35,14 @@ def examine_spool(settings: Settings) -> tuple[list[str], bool]:
     return lines, bool(found.problems)
 
 
-def _describe(waiting: int, dead_letters: int) -> list[str]:
-    if not waiting and not dead_letters:
+def _describe(counts: Counts) -> list[str]:
+    if not any(counts):
         return ["The spool is empty and can be written."]
-    held = f"The spool holds {waiting} report(s) for this server and key"
-    dead = f", and {dead_letters} dead letter(s)" if dead_letters else ""
-    return [f"{held}{dead}: `openpipe-report resend` delivers them."]
+    lines = []
+    if counts.waiting:
+        held = f"The spool holds {counts.waiting} report(s) for this server and key"
+        lines.append(f"{held}; `openpipe-report resend` delivers them.")
+    if counts.dead_letters:
+        dead = f"The spool holds {counts.dead_letters} dead letter(s)"
+        lines.append(f"{dead}; `openpipe-report resend --dead` sends them again.")
+    return lines

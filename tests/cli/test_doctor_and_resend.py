@@ -254,9 +254,8 @@ def test_doctor_opens_the_spool(run, backend, path):
     given = ["--base-url", backend.base_url, "--api-key", KEY]
     ended = run("doctor", *given, OPENPIPE_REPORT_SPOOL=str(path))
     assert ended.returncode == 0
-    assert (
-        "The spool holds 3 report(s) for this server and key, and 1 dead letter(s)" in ended.stdout
-    )
+    assert "The spool holds 3 report(s) for this server and key" in ended.stdout
+    assert "The spool holds 1 dead letter(s); `openpipe-report resend --dead`" in ended.stdout
     assert "2 report(s) for http://elsewhere/api/v1" in ended.stdout
     assert "1 file(s) are in use by running processes" in ended.stdout
     in_use.close()
