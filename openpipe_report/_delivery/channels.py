@@ -4,13 +4,12 @@ Which channel a reporter uses: one for each destination, as long as it is open.
 
 from __future__ import annotations
 
-import os
-import threading
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from openpipe_report._delivery import process
 from openpipe_report._delivery.channel import Channel
+from openpipe_report._delivery.fork_safe_lock import ForkSafeLock
 
 if TYPE_CHECKING:
     from openpipe_report._delivery.channel import Timing
@@ -35,18 +34,11 @@ class _Channels:
 
     def __init__(self) -> None:
         self.by_destination: WeakValueDictionary[tuple[Any, ...], Channel] = WeakValueDictionary()
-        self.lock = threading.RLock()
+        self.lock = ForkSafeLock()
         """Guards the table, and that nobody joins a channel while it is closed."""
-
-    def renew_lock(self) -> None:
-        """In a forked child: another thread of the parent may have held it."""
-        self.lock = threading.RLock()
 
 
 _channels = _Channels()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_channels.renew_lock)
 
 
 def join_channel(owner: ReportOwner, timing: Timing) -> None:

@@ -4,17 +4,16 @@ All reporters of the process: sharing them between clients, and flushing all of 
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 from openpipe_report._delivery.channels import channels
 from openpipe_report._delivery.flushes import Flushed
+from openpipe_report._delivery.fork_safe_lock import ForkSafeLock
 from openpipe_report._delivery.reporter import Reporter
 from openpipe_report._delivery.stats import Stats, past_stats, sum_stats
+from openpipe_report._delivery.weak_registry import WeakRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,19 +25,12 @@ class _Shared:
     """The reporters that clients share."""
 
     def __init__(self) -> None:
-        self.reporters: WeakSet[Reporter] = WeakSet()
-        self.lock = threading.RLock()
-        """Guards `reporters`, so that two threads make one. The lock of `process` comes after."""
-
-    def renew_lock(self) -> None:
-        """In a forked child: another thread of the parent may have held it."""
-        self.lock = threading.RLock()
+        self.reporters: WeakRegistry[Reporter] = WeakRegistry()
+        self.lock = ForkSafeLock()
+        """Held while one is looked for and made, so that two threads make one."""
 
 
 _shared = _Shared()
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_shared.renew_lock)
 
 
 def shared_reporter(settings: Settings) -> Reporter:
