@@ -491,6 +491,7 @@ def test_every_report_is_counted_once():
         Server(lambda request: chance.choice(outcomes)),
         before_report=hook,
         max_queue_reports=100,
+        senders=8,
         retry_for=0.2,
     )
 
