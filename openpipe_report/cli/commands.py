@@ -160,8 +160,7 @@ def _listen(host: str, port: int, *, with_key: bool) -> socket:
 
 
 def _open(db: Path, *, read_only: bool = False) -> Store:
-    from openpipe_report.server.schema import StoreError  # noqa: PLC0415
-    from openpipe_report.server.store import Store  # noqa: PLC0415
+    from openpipe_report.server.store import Store, StoreError  # noqa: PLC0415 - slow to import
 
     try:
         return Store(db, read_only=read_only)

@@ -20,7 +20,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openpipe_report.server.schema import StoredReport
+    from openpipe_report.server.store.tables import StoredReport
 
 NARROWEST_TABLE = 76
 """Width of the terminal, in columns, below which reports are printed as blocks."""

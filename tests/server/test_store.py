@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from dirty_equals import IsNow, IsPartialDict
 
-from openpipe_report.server.schema import SCHEMA_VERSION, StoreError
-from openpipe_report.server.store import Store
+from openpipe_report.server.store import Store, StoreError
+from openpipe_report.server.store.tables import SCHEMA_VERSION
 
 NOTHING = dict.fromkeys(
     [
@@ -203,7 +203,7 @@ def test_durable_settings(store, path):
 
 KILLED = """
 import os, signal, sys
-from openpipe_report.server.store import Store
+from openpipe_report.server.store import Store, StoreError
 store = Store(sys.argv[1])
 store.add({"statusCode": 200}).result()
 os.kill(os.getpid(), signal.SIGKILL)

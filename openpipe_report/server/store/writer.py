@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError
 
-from openpipe_report.server.schema import StoredReport, StoreError
+from openpipe_report.server.store.tables import StoredReport, StoreError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

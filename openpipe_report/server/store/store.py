@@ -17,15 +17,15 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
-from openpipe_report.server.columns import summarize
-from openpipe_report.server.schema import (
+from openpipe_report.server.store.columns import summarize
+from openpipe_report.server.store.tables import (
     StoredReport,
     StoreError,
     check,
     prepare,
     unusable,
 )
-from openpipe_report.server.writer import Writer
+from openpipe_report.server.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
