@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -20,7 +20,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openpipe_report.server.store.tables import StoredReport
+    from openpipe_report.server.store import StoredReport
 
 NARROWEST_TABLE = 76
 """Width of the terminal, in columns, below which reports are printed as blocks."""
@@ -33,7 +33,6 @@ _NARROWEST_COLUMN, _WIDEST_COLUMN = 8, 40
 _NARROWEST_LABELS = 24
 _UNLIMITED = 100_000
 _LARGEST_COLOURED = 1_000_000
-_FIRST_ERROR = 400
 _SPAN_LABELS = ("trace_id", "span_id", "parent_span_id")
 
 
@@ -83,7 +82,7 @@ def to_json_line(report: StoredReport) -> str:
             "completion_tokens": report.completion_tokens,
             "total_tokens": report.total_tokens,
             "error": report.error,
-            "metadata": _metadata(report),
+            "metadata": report.metadata,
         }
     )
 
@@ -158,8 +157,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def _style(report: StoredReport) -> str:
-    failed = report.error is not None or (report.status or 0) >= _FIRST_ERROR
-    return "red" if failed else ""
+    return "red" if report.failed else ""
 
 
 def _format_time(report: StoredReport, zone: str) -> str:
@@ -191,12 +189,8 @@ def _tokens(report: StoredReport) -> str:
     return "+".join(known) or "-"
 
 
-def _metadata(report: StoredReport) -> dict[str, Any]:
-    return cast("dict[str, Any]", json.loads(report.metadata_json or "{}"))
-
-
 def _labels(report: StoredReport, encoding: str) -> str:
-    labels = _metadata(report)
+    labels = report.metadata
     names = sorted(labels, key=lambda name: name in _SPAN_LABELS)
     shown = [f"{name}={_label(labels[name])}" for name in names]
     if report.error is not None:

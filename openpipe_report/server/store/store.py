@@ -1,5 +1,5 @@
 """
-The stored reports of one SQLite file, through SQLAlchemy.
+Store: the stored reports of one SQLite file.
 
 `Store.add()` guarantees that the report is committed (WAL, `synchronous=FULL`) when its future
 succeeds. It then survives a crash of the process and of the machine.
@@ -7,40 +7,34 @@ succeeds. It then survives a crash of the process and of the machine.
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event, func, select
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.orm import Session
 
-from openpipe_report.server.store.columns import summarize
-from openpipe_report.server.store.tables import (
-    StoredReport,
-    StoreError,
-    check,
-    prepare,
-    unusable,
-)
+from openpipe_report.server.store.errors import StoreError
+from openpipe_report.server.store.migrating import check, prepare
+from openpipe_report.server.store.preparing import prepare_report
+from openpipe_report.server.store.pricing import Pricer
+from openpipe_report.server.store.queries import MAX_LIMIT, Queries
+from openpipe_report.server.store.repricing import reprice_in_steps
+from openpipe_report.server.store.search_index import choose_index
+from openpipe_report.server.store.sqlite import FileIdentity, create_file, make_engine, unusable
+from openpipe_report.server.store.updates import change_matching, check_filters
 from openpipe_report.server.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from os import PathLike
-    from sqlite3 import Connection as SQLiteConnection
     from types import TracebackType
 
-    from sqlalchemy import Engine
     from typing_extensions import Self
 
-BUSY_TIMEOUT = 5.0
-"""Seconds to wait while another process writes to the same file."""
-
-_MAX_ID = 2**63 - 1
+    from openpipe_report.server.store.preparing import PreparedReport
+    from openpipe_report.server.store.rows import StoredReport
+    from openpipe_report.server.store.updates import UpdateFilter
 
 
 class Store:
@@ -48,95 +42,162 @@ class Store:
     The stored reports of one file. Safe to use from any thread; a context manager.
 
     Args:
-        path: The database file. It is created if it is missing; its folder must exist.
-        read_only: Open the file for reading only, and never create it.
+        path: The database file. It is created if it is missing, readable by its owner only; its
+            folder must exist. A file of an older version is upgraded, with a backup beside it.
+        read_only: Open the file for reading only, and never create or upgrade it. It may lie on a
+            medium that cannot be written.
+        prices: A file of own prices (see `pricing`).
+        progress: Is told how many reports of an upgrade are done, and how many there are.
+        full_text: Whether to search with FTS5; by default where this build of SQLite has it.
 
     Raises:
         StoreError: The file is missing (`read_only`), cannot be opened, is not an SQLite database,
-            belongs to another program, or a newer version has written it. It is left unchanged.
+            belongs to another program, or a newer version has written it; or it is older
+            (`read_only`), or `prices` cannot be read. The file is left unchanged.
 
     """
 
-    def __init__(self, path: str | PathLike[str], *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        read_only: bool = False,
+        prices: str | PathLike[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        full_text: bool | None = None,
+    ) -> None:
         self.path = Path(path)
-        if self.path.is_dir():
-            raise StoreError(f"{self.path} is a folder: give a file with --db")
-        if read_only and not self.path.exists():
-            raise StoreError(
-                f"there is no database at {self.path}: `openpipe-report serve --db {self.path}` "
-                "creates it, or give another file with --db"
-            )
-        if not self.path.absolute().parent.is_dir():
-            raise StoreError(f"the folder of {self.path} does not exist: create it first")
-        self._engine = _make_engine(self.path, read_only=read_only)
-        self._writer = Writer(self._engine)
+        self._check_path(read_only=read_only)
+        pricer = Pricer(None if prices is None else Path(prices))
+        if not read_only:
+            self._create_file()
+        self._engine = make_engine(self.path, read_only=read_only)
+        self._writer: Writer | None = None
+        self._pricer = pricer
         try:
-            if read_only:
-                self._check()
-            else:
-                prepare(self._engine, self.path)
+            with self._engine.connect() as connection:
+                index = choose_index(connection, full_text=full_text)
+                if read_only:
+                    check(connection, self.path)
+            if not read_only:
+                prepare(self._engine, self.path, index, progress)
+                identity = FileIdentity(self.path)
+                self._writer = Writer(self._engine, self.path, identity, index, pricer)
+        except DatabaseError as error:
+            self.close()
+            raise unusable(self.path, error) from error
         except StoreError:
             self.close()
             raise
+        self.queries = Queries(self._engine, index)
+        """Lists, single reports, traces and counts."""
 
     def add(self, report: dict[str, Any], *, idempotency_key: str | None = None) -> Future[None]:
         """
         Store one valid report.
 
+        The calling thread derives the columns; for a large report do that elsewhere, with
+        `prepare_report()`, and call `add_prepared()`.
+
         Args:
             report: The report as parsed JSON, with the API's names.
-            idempotency_key: If a report with this key was stored before, nothing is stored and
-                the future succeeds.
+            idempotency_key: If the same report was stored before with this key, nothing is stored
+                and the future succeeds.
 
         Returns:
-            A future that succeeds once the report is committed, and fails if the commit fails.
+            A future that succeeds once the report is committed. It fails with
+            StoreUnavailableError if nothing can be stored for now, with IdempotencyConflictError
+            if the key was used for another report, else with SQLAlchemy's error.
 
         Raises:
             ValueError: The report has a number that JSON cannot express (NaN, infinity).
-            StoreError: The store is closed.
+            StoreError: The store is closed, or opened to read.
 
         """
-        whole = json.dumps(report, allow_nan=False, separators=(",", ":"))
-        return self._writer.add(
-            {
-                "stored_at": time.time() * 1_000,
-                "idempotency_key": idempotency_key or None,
-                "report": whole,
-                **summarize(report),
-            }
+        return self.add_prepared(prepare_report(report), idempotency_key=idempotency_key)
+
+    def add_prepared(
+        self, prepared: PreparedReport, *, idempotency_key: str | None = None
+    ) -> Future[None]:
+        """Store one report of `prepare_report()`, as `add()` does."""
+        return self._get_writer().add(prepared, idempotency_key or None)
+
+    def update_metadata(
+        self, filters: Sequence[UpdateFilter], changes: Mapping[str, str | None]
+    ) -> Future[int]:
+        """
+        Change labels of all reports that match.
+
+        Args:
+            filters: `{"field": "model" | "completionId" | "metadata.NAME" | "tags.NAME",
+                "equals": value}`, all of which must hold; values are compared as strings. No
+                filters match every report.
+            changes: The new values by name; None removes a label.
+
+        Returns:
+            A future of the number of reports that match. If there is none and a filter has the
+            field `completionId`, the change is kept for an hour and applied when the report comes.
+            It fails as that of `add()`.
+
+        Raises:
+            ValueError: A filter has another field.
+            StoreError: The store is closed, or opened to read.
+
+        """
+        check_filters(filters)
+        return self._get_writer().change(
+            lambda connection: change_matching(connection, filters, changes, time.time() * 1_000)
         )
+
+    def reprice(self) -> Future[int]:
+        """
+        Compute the cost of every report again, with the prices of this store.
+
+        Returns:
+            A future of the number of costs that have changed. It fails as that of `add()`.
+
+        Raises:
+            StoreError: The store is closed, or opened to read.
+
+        """
+        return self._get_writer().change(
+            lambda connection: reprice_in_steps(connection, self._pricer)
+        )
+
+    def start(self) -> None:
+        """Load the prices and complete the search index now, not with the first report."""
+        self._get_writer().start()
 
     def recent(self, limit: int | None = None) -> list[StoredReport]:
         """Return the newest `limit` reports (default: all), the oldest of them first."""
-        limit = None if limit is None else min(limit, _MAX_ID)
-        query = select(StoredReport).order_by(StoredReport.id.desc()).limit(limit)
-        with Session(self._engine) as session:
-            return list(session.scalars(query))[::-1]
+        found: list[StoredReport] = []
+        after: str | None = None
+        while limit is None or len(found) < limit:
+            wanted = MAX_LIMIT if limit is None else min(limit - len(found), MAX_LIMIT)
+            rows, after = self.queries.list_reports(limit=wanted, after=after)
+            found += rows
+            if after is None:
+                break
+        return found[::-1]
 
     def report(self, report_id: int) -> dict[str, Any] | None:
         """Return the report with this id as it was posted, or None if there is none."""
-        if not 0 < report_id <= _MAX_ID:
-            return None
-        query = select(StoredReport.report).where(StoredReport.id == report_id)
-        with Session(self._engine) as session:
-            found = session.scalar(query)
-        return None if found is None else cast("dict[str, Any]", json.loads(found))
+        found = self.queries.get_report(report_id)
+        return None if found is None else found.report
 
     def reports(self) -> Iterator[dict[str, Any]]:
-        """Yield every report as it was posted, in order of arrival; 100 at a time are in memory."""
-        query = select(StoredReport.report).order_by(StoredReport.id)
-        with Session(self._engine) as session:
-            for found in session.scalars(query.execution_options(yield_per=100)):
-                yield json.loads(found)
+        """Yield every report as it was posted, in order of arrival; 200 at a time are in memory."""
+        for row in self.queries.iterate(payloads=True):
+            yield row.report or {}
 
     def count(self) -> int:
         """Return the number of stored reports."""
-        with Session(self._engine) as session:
-            return session.scalar(select(func.count(StoredReport.id))) or 0
+        return self.queries.count()
 
     def close(self) -> None:
         """Commit the reports that were added, then close the file. May be called twice."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
         self._engine.dispose()
 
     def __enter__(self) -> Self:
@@ -150,26 +211,27 @@ class Store:
     ) -> None:
         self.close()
 
-    def _check(self) -> None:
+    def _get_writer(self) -> Writer:
+        if self._writer is None:
+            raise StoreError(f"{self.path} is opened to read only")
+        return self._writer
+
+    def _check_path(self, *, read_only: bool) -> None:
+        if self.path.is_dir():
+            raise StoreError(f"{self.path} is a folder: give a file with --db")
+        if read_only and not self.path.exists():
+            raise StoreError(
+                f"there is no database at {self.path}: `openpipe-report serve --db {self.path}` "
+                "creates it, or give another file with --db"
+            )
+        if not self.path.absolute().parent.is_dir():
+            raise StoreError(f"the folder of {self.path} does not exist: create it first")
+
+    def _create_file(self) -> None:
         try:
-            with self._engine.connect() as connection:
-                check(connection, self.path)
-        except DatabaseError as error:
-            raise unusable(self.path, error) from error
-
-
-def _make_engine(path: Path, *, read_only: bool) -> Engine:
-    # hide_parameters: the text of an error of SQLAlchemy's must not contain a report.
-    engine = create_engine(
-        URL.create("sqlite", database=str(path.absolute())),
-        hide_parameters=True,
-        connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False},
-    )
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: SQLiteConnection, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
-        connection.execute("PRAGMA synchronous = FULL")
-        if read_only:
-            connection.execute("PRAGMA query_only = ON")
-
-    return engine
+            create_file(self.path)
+        except OSError as error:
+            raise StoreError(
+                f"cannot create {self.path} ({error.strerror}): check its folder, rights and disk "
+                "space, or give another file with --db"
+            ) from error

@@ -1,140 +1,108 @@
 """
-The table of stored reports, and the check that a file has it.
+The tables. Everything but `raw_reports` is derived from the reports, and can be derived again.
 
-The column `report` has the whole report as ASCII JSON. The other columns are derived from it for
-lists and searches, so a later version can add a column and fill it for old reports. SQLite's
-`user_version` is the version of the schema; `application_id` marks the files as the receiver's.
+`reports` and `raw_reports` are apart because lists and statistics read many rows of the first and
+none of the second. Labels are rows, since feedback changes them later and searches start with them.
+In SQLite each index ends with the id, so one on a single column also gives the newest rows first.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
 
-from sqlalchemy import Text
-from sqlalchemy.exc import DatabaseError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+metadata = MetaData()
 
-from openpipe_report._errors import OpenPipeError
+_Id = BigInteger().with_variant(Integer, "sqlite")
 
-if TYPE_CHECKING:
-    from pathlib import Path
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("stored_at", Double, nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("idempotency_key", Text, unique=True),
+    Column("requested_at", Double),
+    Column("duration_ms", Double, index=True),
+    Column("first_byte_ms", Double),
+    Column("endpoint", Text, index=True),
+    Column("request_model", Text, index=True),
+    Column("response_model", Text, index=True),
+    Column("completion_id", Text, index=True),
+    Column("status", BigInteger, index=True),
+    Column("failed", Boolean, nullable=False, index=True),
+    Column("error", Text),
+    Column("finish_reason", Text),
+    Column("streamed", Boolean),
+    Column("span_name", Text, index=True),
+    Column("trace_id", Text, index=True),
+    Column("span_id", Text),
+    Column("parent_span_id", Text),
+    Column("prompt_tokens", BigInteger),
+    Column("completion_tokens", BigInteger),
+    Column("total_tokens", BigInteger),
+    Column("cached_tokens", BigInteger),
+    Column("cache_write_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("service_tier", Text),
+    Column("cost", Double, index=True),
+    Column("price_date", Text),
+    Column("price_source", Text),
+    sqlite_autoincrement=True,
+)
+"""One row a report; `StoredReport` describes the columns."""
 
-    from sqlalchemy import Connection, Engine
+raw_reports = Table(
+    "raw_reports",
+    metadata,
+    Column("report_id", _Id, ForeignKey("reports.id"), primary_key=True, autoincrement=False),
+    Column("report", Text, nullable=False),
+)
+"""The whole report as ASCII JSON, which is never changed."""
 
-SCHEMA_VERSION = 1
-APPLICATION_ID = int.from_bytes(b"OPRp", "big")
+labels = Table(
+    "labels",
+    metadata,
+    Column("report_id", _Id, ForeignKey("reports.id"), primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("value", Text),
+    Column("is_text", Boolean, nullable=False),
+    Column("updated_at", Double),
+    Index("ix_labels_name_value", "name", "value", "report_id"),
+    sqlite_with_rowid=False,
+)
+"""
+The labels of a report. `value` is the string, or the JSON text of another value (`is_text` false).
 
+`updated_at` is the Unix time in milliseconds of a later change, null for a label of the report
+itself. A label that was removed later stays as a row whose value is null.
+"""
 
-class StoreError(OpenPipeError):
-    """A file cannot be used as the database; the message names the file and the remedy."""
+pending_updates = Table(
+    "pending_updates",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("completion_id", Text, nullable=False, index=True),
+    Column("filters", Text, nullable=False),
+    Column("changes", Text, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+"""Changes of labels that came before their report; JSON texts, and Unix time in milliseconds."""
 
-
-class Base(DeclarativeBase):
-    """Base of the receiver's tables."""
-
-
-class StoredReport(Base):
-    """
-    One stored report. A derived column is null if the report has no usable value for it.
-
-    Lists load every column except `report`, which `Store.report()` reads.
-    """
-
-    __tablename__ = "reports"
-    __table_args__ = ({"sqlite_autoincrement": True},)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    """Number in order of arrival, from 1; it is never reused."""
-    stored_at: Mapped[float]
-    """When the receiver got the report: Unix time in milliseconds, by the receiver's clock."""
-    idempotency_key: Mapped[str | None] = mapped_column(unique=True)
-    """The header `Idempotency-Key`; null if the request had none."""
-    requested_at: Mapped[float | None]
-    """`requestedAt`: Unix time in milliseconds."""
-    duration_ms: Mapped[float | None]
-    """`receivedAt` minus `requestedAt`, in milliseconds."""
-    endpoint: Mapped[str | None]
-    """The tag `$endpoint`."""
-    model: Mapped[str | None]
-    """The response's model, or else the request's."""
-    status: Mapped[int | None]
-    """`statusCode`."""
-    prompt_tokens: Mapped[int | None]
-    """The response's `usage.prompt_tokens` or `usage.input_tokens`."""
-    completion_tokens: Mapped[int | None]
-    """The response's `usage.completion_tokens` or `usage.output_tokens`."""
-    total_tokens: Mapped[int | None]
-    """The response's `usage.total_tokens`."""
-    error: Mapped[str | None]
-    """The first 1,000 characters of `errorMessage`."""
-    metadata_json: Mapped[str | None] = mapped_column(Text)
-    """ASCII JSON object of the labels: tags without `$`, overridden by `reqPayload.metadata`."""
-    report: Mapped[str] = mapped_column(Text, deferred=True)
-    """The whole report as ASCII JSON."""
-
-
-def prepare(engine: Engine, path: Path) -> None:
-    """
-    Create the table in an empty file, or check any other file, in one transaction.
-
-    Raises:
-        StoreError: The file is not an SQLite database, belongs to another program, or a newer
-            version has written it.
-
-    """
-    try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            if _count_tables(connection) == 0:
-                Base.metadata.create_all(connection)
-                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            check(connection, path)
-            connection.exec_driver_sql("COMMIT")
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-    except DatabaseError as error:
-        raise unusable(path, error) from error
-
-
-def check(connection: Connection, path: Path) -> None:
-    """
-    Check that the file is the receiver's and not newer than this code; write nothing.
-
-    Raises:
-        StoreError: It is another file, or newer.
-
-    """
-    if _count_tables(connection) == 0:
-        raise StoreError(
-            f"{path} is an empty file: `openpipe-report serve --db {path}` creates the table in it"
-        )
-    if _integer(connection, "PRAGMA application_id") != APPLICATION_ID:
-        raise StoreError(
-            f"{path} is the SQLite database of another program and was left unchanged: "
-            "give another file with --db"
-        )
-    version = _integer(connection, "PRAGMA user_version")
-    if version > SCHEMA_VERSION:
-        raise StoreError(
-            f"{path} was written by a newer openpipe-report (schema {version}, this one knows "
-            f"{SCHEMA_VERSION}): upgrade with `pip install -U 'openpipe-report[server]'`"
-        )
-
-
-def unusable(path: Path, error: DatabaseError) -> StoreError:
-    """Return the error that names a file, SQLite's message about it, and the remedy."""
-    reason = str(error.orig)
-    if "not a database" in reason:
-        return StoreError(f"{path} is not an SQLite database: give another file with --db")
-    return StoreError(
-        f"cannot use {path} ({reason}): check its folder, rights and disk space, "
-        "or give another file with --db"
-    )
-
-
-def _count_tables(connection: Connection) -> int:
-    return _integer(connection, "SELECT count(*) FROM sqlite_master")
-
-
-def _integer(connection: Connection, query: str) -> int:
-    return int(connection.exec_driver_sql(query).scalar_one())
+search_state = Table(
+    "search_state",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("indexed_to", _Id, nullable=False),
+)
+"""For each kind of search index, the id of the last report that it has."""

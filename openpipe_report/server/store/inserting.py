@@ -1,0 +1,146 @@
+"""Inserts prepared reports and changes their labels, inside a transaction of the caller's."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from openpipe_report.server.store.errors import IdempotencyConflictError
+from openpipe_report.server.store.labels import to_columns
+from openpipe_report.server.store.sqlite import next_id
+from openpipe_report.server.store.tables import labels, raw_reports, reports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from openpipe_report.server.store.preparing import PreparedReport
+    from openpipe_report.server.store.pricing import Price
+
+_INSERT_LABELS = upsert(labels).on_conflict_do_nothing()
+_change = upsert(labels)
+_CHANGE_LABELS = _change.on_conflict_do_update(
+    index_elements=["report_id", "name"],
+    set_={name: _change.excluded[name] for name in ("value", "is_text", "updated_at")},
+)
+_KEYS_AT_ONCE = 500
+
+
+class NewReport:
+    """A prepared report with its price, and what its insert has led to."""
+
+    __slots__ = ("conflict", "key", "prepared", "price", "report_id")
+
+    def __init__(self, prepared: PreparedReport, price: Price, key: str | None) -> None:
+        self.prepared = prepared
+        self.price = price
+        self.key = key
+        self.report_id: int | None = None
+        """Its id; None if a report with its key was stored before."""
+        self.conflict: IdempotencyConflictError | None = None
+        """Set if that report has another content."""
+
+
+def insert_reports(connection: Connection, new: Sequence[NewReport]) -> list[NewReport]:
+    """Insert reports and return those that were inserted: a repeated key is left out."""
+    known = _find_keys(connection, new)
+    inserted: list[NewReport] = []
+    report_id = next_id(connection)
+    for one in new:
+        if one.key is not None and one.key in known:
+            if known[one.key] != one.prepared.raw:
+                one.conflict = IdempotencyConflictError(
+                    "the Idempotency-Key was used before, for another report"
+                )
+            continue
+        if one.key is not None:
+            known[one.key] = one.prepared.raw
+        one.report_id = report_id
+        report_id += 1
+        inserted.append(one)
+    if inserted:
+        _insert_rows(connection, inserted)
+    return inserted
+
+
+def insert_rows(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """
+    Insert reports whose ids are known, such as those of an older file.
+
+    Args:
+        connection: A connection inside a transaction.
+        rows: For each report `columns` (of the table `reports`), `raw` and `labels`. A label that
+            was changed later stays as it is.
+
+    """
+    connection.execute(insert(reports), [row["columns"] for row in rows])
+    raw = [{"report_id": row["columns"]["id"], "report": row["raw"]} for row in rows]
+    connection.execute(insert(raw_reports), raw)
+    found = [
+        {"report_id": row["columns"]["id"], "updated_at": None, **label}
+        for row in rows
+        for label in row["labels"]
+    ]
+    if found:
+        connection.execute(_INSERT_LABELS, found)
+
+
+def change_labels(
+    connection: Connection, report_ids: Iterable[int], changes: Mapping[str, str | None]
+) -> None:
+    """Set labels of reports; a value of None removes the label."""
+    now = time.time() * 1_000
+    values = {
+        name: {"value": None, "is_text": True} if value is None else to_columns(value)
+        for name, value in changes.items()
+    }
+    rows = [
+        {"report_id": report_id, "name": name, "updated_at": now, **value}
+        for report_id in report_ids
+        for name, value in values.items()
+    ]
+    if rows:
+        connection.execute(_CHANGE_LABELS, rows)
+
+
+def change_prices(connection: Connection, prices: Mapping[int, Price]) -> None:
+    """Set the costs of reports by id."""
+    names = ("cost", "price_date", "price_source")
+    query = reports.update().where(reports.c.id == bindparam("report_id"))
+    rows = [{"report_id": one, **prices[one]._asdict()} for one in prices]
+    if rows:
+        connection.execute(query.values({name: bindparam(name) for name in names}), rows)
+
+
+def to_json(value: object) -> str:
+    """Return a value as compact ASCII JSON."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _find_keys(connection: Connection, new: Sequence[NewReport]) -> dict[str, str]:
+    keys = [one.key for one in new if one.key is not None]
+    found: dict[str, str] = {}
+    joined = reports.join(raw_reports, raw_reports.c.report_id == reports.c.id)
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        some = reports.c.idempotency_key.in_(keys[start : start + _KEYS_AT_ONCE])
+        query = select(reports.c.idempotency_key, raw_reports.c.report).select_from(joined)
+        found.update(map(tuple, connection.execute(query.where(some))))
+    return found
+
+
+def _insert_rows(connection: Connection, new: Sequence[NewReport]) -> None:
+    rows: list[dict[str, Any]] = []
+    for one in new:
+        columns = {
+            "id": one.report_id,
+            "idempotency_key": one.key,
+            **one.prepared.columns,
+            **one.price._asdict(),
+        }
+        rows.append({"columns": columns, "raw": one.prepared.raw, "labels": one.prepared.labels})
+    insert_rows(connection, rows)

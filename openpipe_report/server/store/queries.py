@@ -1,0 +1,228 @@
+"""
+The queries: lists, single reports, traces, counts. CLI, API, page and export read through these.
+
+Reports are in order of arrival, that of their ids. A page is found by the id after which it begins,
+so the hundredth is as fast as the first, and new reports shift nothing. No query keeps a
+transaction open between two pages: a long export does not let the `-wal` grow.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import func, select, union
+
+from openpipe_report.server.store.filters import Filter, Plan, make_plan
+from openpipe_report.server.store.labels import from_columns
+from openpipe_report.server.store.rows import StoredReport
+from openpipe_report.server.store.statistics import Statistics, stats
+from openpipe_report.server.store.tables import labels, raw_reports, reports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Engine
+
+    from openpipe_report.server.store.filters import Start
+    from openpipe_report.server.store.search_index import SearchIndex
+
+MAX_LIMIT = 1_000
+"""Most reports of one page."""
+
+_PAGE = 200
+_MAX_ID = 2**63 - 1
+_EVERYTHING = Filter()
+
+
+class Page(NamedTuple):
+    """Some reports of a list, the newest first."""
+
+    rows: list[StoredReport]
+    next_cursor: str | None
+    """`after` of the next page; None if this is the last."""
+
+
+class Queries:
+    """The queries of one database. Safe to use from any thread."""
+
+    def __init__(self, engine: Engine, index: SearchIndex) -> None:
+        self._engine = engine
+        self._index = index
+
+    def list_reports(
+        self,
+        wanted: Filter = _EVERYTHING,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        payloads: bool = False,
+    ) -> Page:
+        """
+        Return a page of the reports that match, the newest first.
+
+        Args:
+            wanted: The conditions.
+            limit: Most reports of the page, from 1 to `MAX_LIMIT`.
+            after: `next_cursor` of the page before.
+            payloads: Whether each row has its `report`.
+
+        Raises:
+            ValueError: `after` is not a cursor.
+
+        """
+        limit = min(max(limit, 1), MAX_LIMIT)
+        before = None if after is None else _read_cursor(after)
+        with self._engine.connect() as connection:
+            plan = make_plan(connection, self._index, wanted)
+            query = _select_ids(plan, newest_first=True, beyond=before).limit(limit + 1)
+            ids = connection.execute(query).scalars().all()
+            rows = _load(connection, ids[:limit], payloads=payloads)
+        more = len(ids) > limit
+        return Page(rows[::-1], str(ids[limit - 1]) if more else None)
+
+    def iterate(
+        self, wanted: Filter = _EVERYTHING, *, payloads: bool = False, after_id: int = 0
+    ) -> Iterator[StoredReport]:
+        """Yield all reports that match, the oldest first; 200 at a time are in memory."""
+        plan: Plan | None = None
+        while True:
+            with self._engine.connect() as connection:
+                plan = plan or make_plan(connection, self._index, wanted)
+                query = _select_ids(plan, newest_first=False, beyond=after_id).limit(_PAGE)
+                ids = connection.execute(query).scalars().all()
+                rows = _load(connection, ids, payloads=payloads)
+            yield from rows
+            if len(ids) < _PAGE:
+                return
+            after_id = ids[-1]
+
+    def tail(
+        self,
+        after_id: int,
+        wanted: Filter = _EVERYTHING,
+        *,
+        limit: int = 100,
+        payloads: bool = False,
+    ) -> list[StoredReport]:
+        """Return the first reports that match and came after the one with this id, oldest first."""
+        with self._engine.connect() as connection:
+            plan = make_plan(connection, self._index, wanted)
+            query = _select_ids(plan, newest_first=False, beyond=max(after_id, 0)).limit(limit)
+            return _load(connection, connection.execute(query).scalars().all(), payloads=payloads)
+
+    def newest_id(self) -> int:
+        """Return the id of the newest report; 0 if there is none."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(func.max(reports.c.id))).scalar() or 0
+
+    def get_report(self, report_id: int | str) -> StoredReport | None:
+        """Return a report by its id, or the newest with this completion id; with its payloads."""
+        with self._engine.connect() as connection:
+            found = _find_id(connection, report_id)
+            rows = [] if found is None else _load(connection, [found], payloads=True)
+        return rows[0] if rows else None
+
+    def get_trace(self, trace_id: str, *, payloads: bool = False) -> list[StoredReport]:
+        """Return the first thousand reports of a trace by the time at which they began."""
+        query = select(reports.c.id).where(reports.c.trace_id == trace_id).limit(MAX_LIMIT)
+        with self._engine.connect() as connection:
+            ids = connection.execute(query.order_by(reports.c.id)).scalars().all()
+            rows = _load(connection, ids, payloads=payloads)
+        return sorted(rows, key=lambda row: (row.at, row.id))
+
+    def count(self, wanted: Filter = _EVERYTHING) -> int:
+        """Return how many reports match."""
+        with self._engine.connect() as connection:
+            plan = make_plan(connection, self._index, wanted)
+            query = select(func.count()).select_from(reports).where(plan.clause())
+            return connection.execute(query).scalar_one()
+
+    def stats(
+        self, wanted: Filter = _EVERYTHING, *, by: str | None = None, bucket: str | None = None
+    ) -> list[Statistics]:
+        """
+        Return counts, sums and percentiles of the reports that match.
+
+        Args:
+            wanted: The conditions.
+            by: A column of `statistics.GROUPS`, or `metadata.NAME`; None for one group.
+            bucket: `minute`, `hour` or `day`; None for one time bucket.
+
+        Raises:
+            ValueError: `by` or `bucket` is not known.
+
+        """
+        with self._engine.connect() as connection:
+            return stats(connection, self._index, wanted, by, bucket)
+
+
+def _read_cursor(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdecimal()) or int(cursor) > _MAX_ID:
+        raise ValueError("`after` must be the `next` of a page before")
+    return int(cursor)
+
+
+def _find_id(connection: Connection, report_id: int | str) -> int | None:
+    if isinstance(report_id, str):
+        newest = select(func.max(reports.c.id)).where(reports.c.completion_id == report_id)
+        found = connection.execute(newest).scalar()
+        if found is not None or not (report_id.isascii() and report_id.isdecimal()):
+            return found
+        report_id = int(report_id)
+    return report_id if 0 < report_id <= _MAX_ID else None
+
+
+def _select_ids(plan: Plan, *, newest_first: bool, beyond: int | None) -> Any:
+    """Select the ids of the reports of a plan, in order, beyond an id."""
+    arms: list[Any] = [_select_arm(plan, start, newest_first, beyond) for start in plan.starts]
+    if not arms:
+        arms = [_select_arm(plan, None, newest_first, beyond)]
+    query: Any = arms[0]
+    if len(arms) > 1:
+        query = union(*arms)
+    column = query.selected_columns[0]
+    return query.order_by(column.desc() if newest_first else column)
+
+
+def _select_arm(
+    plan: Plan,
+    start: Start | None,
+    newest_first: bool,  # noqa: FBT001 - private
+    beyond: int | None,
+) -> Any:
+    if start is None:
+        column: ColumnElement[int] = reports.c.id
+        query: Any = select(column)
+    else:
+        column = start.report_id
+        source = start.table
+        if source is not reports and plan.checks:
+            source = source.join(reports, reports.c.id == column)
+        query = select(column.label("id")).select_from(source).where(start.clause)
+    if beyond is not None:
+        query = query.where(column < beyond if newest_first else column > beyond)
+    return query.where(*plan.checks)
+
+
+def _load(connection: Connection, ids: Sequence[int], *, payloads: bool) -> list[StoredReport]:
+    """Return reports by ids, in ascending order."""
+    if not ids:
+        return []
+    found: dict[int, dict[str, Any]] = {one: {} for one in ids}
+    query = select(labels).where(labels.c.report_id.in_(ids), labels.c.value.is_not(None))
+    for report_id, name, value, is_text, _updated in connection.execute(query):
+        found[report_id][name] = from_columns(value, is_text=is_text)
+    raw: dict[int, dict[str, Any]] = {}
+    if payloads:
+        of_ids = select(raw_reports).where(raw_reports.c.report_id.in_(ids))
+        raw = {one: json.loads(report) for one, report in connection.execute(of_ids)}
+    of_ids = select(reports).where(reports.c.id.in_(ids)).order_by(reports.c.id)
+    return [
+        StoredReport(**row, metadata=found[row["id"]], report=raw.get(row["id"]))
+        for row in (_by_name(one) for one in connection.execute(of_ids).mappings())
+    ]
+
+
+def _by_name(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return dict(row)

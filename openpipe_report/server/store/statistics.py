@@ -1,0 +1,173 @@
+"""
+Sums and percentiles of the reports that match a filter, by time and by a column or label.
+
+Percentiles are of the nearest rank: a value that was measured, such that at least half (or 95 %) of
+the values are not above it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, case, cast, func, literal, null, select
+
+from openpipe_report.server.store.filters import Filter, make_plan
+from openpipe_report.server.store.tables import labels, reports
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from openpipe_report.server.store.search_index import SearchIndex
+
+BUCKETS = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
+"""Lengths of the time buckets in milliseconds; they begin at multiples of it, in UTC."""
+GROUPS = (
+    *("model", "request_model", "response_model", "endpoint", "status", "failed", "finish_reason"),
+    *("streamed", "span_name", "trace_id", "service_tier", "error"),
+)
+"""Columns to group by; `metadata.NAME` groups by a label."""
+
+_OF_LABEL = "metadata."
+_PERCENTS = {"p50": 50, "p95": 95}
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the calls of one group and time bucket come to. A sum over no value is None."""
+
+    bucket: int | None
+    """Begin of the time bucket: Unix time in milliseconds; None without buckets."""
+    group: str | float | bool | None
+    """The value that the reports share; None without grouping, and where they have none."""
+    calls: int
+    errors: int
+    """Calls that have failed."""
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    total_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    cost: float | None
+    """US dollars, of the calls whose cost is known."""
+    unpriced: int
+    """Calls whose cost is unknown though they have token counts."""
+    p50_ms: float | None = None
+    """Median duration in milliseconds."""
+    p95_ms: float | None = None
+    p50_first_byte_ms: float | None = None
+    """Median time to the first byte of the answer, in milliseconds."""
+    p95_first_byte_ms: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields by name."""
+        return asdict(self)
+
+
+def stats(
+    connection: Connection,
+    index: SearchIndex,
+    wanted: Filter,
+    by: str | None = None,
+    bucket: str | None = None,
+) -> list[Statistics]:
+    """
+    Return the statistics of the reports that match, by time bucket, then by group.
+
+    Args:
+        connection: A connection to read.
+        index: The search index.
+        wanted: The conditions.
+        by: One of `GROUPS`, or `metadata.NAME`; None for one group.
+        bucket: One of `BUCKETS`; None for one bucket.
+
+    Returns:
+        One entry for each bucket and group that has reports; without both, always one.
+
+    Raises:
+        ValueError: `by` or `bucket` is not known.
+
+    """
+    if bucket is not None and bucket not in BUCKETS:
+        raise ValueError(f"the time bucket must be {', '.join(BUCKETS)}, not {bucket}")
+    condition = make_plan(connection, index, wanted).clause()
+    keys: tuple[ColumnElement[Any], ColumnElement[Any]] = (_bucket(bucket), _group(by))
+    sums = _sum(connection, keys, condition)
+    if not sums and by is None and bucket is None:
+        return [Statistics(None, None, 0, 0, None, None, None, None, None, None, 0)]
+    duration = _percentiles(connection, keys, condition, reports.c.duration_ms)
+    first_byte = _percentiles(connection, keys, condition, reports.c.first_byte_ms)
+    none = (None, None)
+    return [
+        Statistics(*row, *duration.get(row[:2], none), *first_byte.get(row[:2], none))
+        for row in map(tuple, sums)
+    ]
+
+
+def _bucket(name: str | None) -> ColumnElement[Any]:
+    if name is None:
+        return null()
+    return reports.c.at - reports.c.at % literal(BUCKETS[name], BigInteger)
+
+
+def _group(by: str | None) -> ColumnElement[Any]:
+    if by is None:
+        return null()
+    if by.startswith(_OF_LABEL) and by != _OF_LABEL:
+        name = by.removeprefix(_OF_LABEL)
+        of_row = (labels.c.report_id == reports.c.id) & (labels.c.name == name)
+        return select(labels.c.value).where(of_row).correlate(reports).scalar_subquery()
+    if by == "model":
+        return func.coalesce(reports.c.response_model, reports.c.request_model)
+    if by not in GROUPS:
+        raise ValueError(f"statistics are by {', '.join(GROUPS)} or metadata.NAME, not by {by}")
+    return reports.c[by]
+
+
+def _sum(
+    connection: Connection,
+    keys: tuple[ColumnElement[Any], ColumnElement[Any]],
+    condition: ColumnElement[bool],
+) -> Sequence[Any]:
+    unpriced = reports.c.cost.is_(None) & reports.c.prompt_tokens.is_not(None)
+    query = select(
+        keys[0].label("bucket"),
+        keys[1].label("group_value"),
+        func.count(),
+        func.coalesce(func.sum(cast(reports.c.failed, BigInteger)), 0),
+        func.sum(reports.c.prompt_tokens),
+        func.sum(reports.c.completion_tokens),
+        func.sum(reports.c.total_tokens),
+        func.sum(reports.c.cached_tokens),
+        func.sum(reports.c.reasoning_tokens),
+        func.sum(reports.c.cost),
+        func.coalesce(func.sum(case((unpriced, 1), else_=0)), 0),
+    )
+    query = query.where(condition).group_by("bucket", "group_value")
+    return connection.execute(query.order_by("bucket", "group_value")).all()
+
+
+def _percentiles(
+    connection: Connection,
+    keys: tuple[ColumnElement[Any], ColumnElement[Any]],
+    condition: ColumnElement[bool],
+    column: ColumnElement[Any],
+) -> dict[tuple[Any, Any], tuple[float | None, ...]]:
+    known = select(keys[0].label("bucket"), keys[1].label("group_value"), column.label("value"))
+    values = known.where(condition, column.is_not(None)).subquery()
+    group = (values.c.bucket, values.c.group_value)
+    ranked = select(
+        *group,
+        values.c.value,
+        func.row_number().over(partition_by=group, order_by=values.c.value).label("rank"),
+        func.count().over(partition_by=group).label("of"),
+    ).subquery()
+    wanted = (
+        func.min(case((ranked.c.rank * 100 >= ranked.c.of * percent, ranked.c.value)))
+        for percent in _PERCENTS.values()
+    )
+    query = select(ranked.c.bucket, ranked.c.group_value, *wanted)
+    query = query.group_by(ranked.c.bucket, ranked.c.group_value)
+    return {row[:2]: row[2:] for row in map(tuple, connection.execute(query))}
