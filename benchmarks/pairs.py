@@ -49,7 +49,7 @@ def compare(base: Sequence[float], other: Sequence[float]) -> Ratio:
     either side of it. It assumes nothing about the tails.
     """
     ratios = [o / b for b, o in zip(base, other, strict=True)]
-    if len(ratios) > 3:  # noqa: PLR2004 - fewer cannot be paired
+    if len(ratios) > 3:
         ratios = [math.sqrt(a * b) for a, b in zip(ratios[::2], ratios[1::2], strict=False)]
     ordered = sorted(ratios)
     n = len(ordered)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 OF_CLI = ("rich", "typer")
-OF_SERVER = ("fastapi", "sqlalchemy", "uvicorn")
+OF_SERVER = ("alembic", "fastapi", "genai_prices", "sqlalchemy", "uvicorn")
 
 
 def run(*command: str | Path, cwd: Path) -> None:

@@ -2,7 +2,7 @@
 The entry point of the command `openpipe-report`, which names the extra that is missing.
 
 The commands are in `openpipe_report.cli.commands`. `doctor` and `resend` need the extra `cli`;
-`serve`, `logs` and `show` need the extra `server`, which includes `cli`.
+`serve`, `logs`, `show` and `reprice` need the extra `server`, which includes `cli`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import sys
 
 _NEEDS = {
     "cli": ("the command line", {"rich", "typer"}),
-    "server": ("this command", {"fastapi", "sqlalchemy", "starlette", "uvicorn"}),
+    "server": (
+        "this command",
+        {"alembic", "fastapi", "genai_prices", "sqlalchemy", "starlette", "uvicorn"},
+    ),
 }
 """By extra: what needs it, and the packages that it adds."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -13,13 +14,21 @@ from openpipe_report.cli.resend import resend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from socket import socket
 
     from openpipe_report.server.store import Store
 
 DEFAULT_PORT = 8417
 DEFAULT_LIMIT = 20
+
+Prices = Annotated[
+    Path | None,
+    typer.Option(
+        "--prices",
+        show_default=False,
+        help="A JSON file of your own prices by model, which win over those of genai-prices.",
+    ),
+]
 
 _Found = TypeVar("_Found")
 
@@ -71,18 +80,21 @@ def serve(
             "other users of this machine can read a command line.",
         ),
     ] = "",
+    prices: Prices = None,
 ) -> None:
     """
     Receive reports and store them, until Ctrl-C.
 
-    The file is created if it is missing. A report is acknowledged once it is on disk.
+    The file is created if it is missing; one of an older version is upgraded, with a backup beside
+    it. A report is acknowledged once it is on disk.
     """
     from openpipe_report.server.app import create_app  # noqa: PLC0415 - slow to import
     from openpipe_report.server.http import base_url  # noqa: PLC0415
     from openpipe_report.server.http import serve as serve_app  # noqa: PLC0415
 
     key = api_key.strip()
-    with _listen(host, port, with_key=bool(key)) as listener, _open(db) as store:
+    with _listen(host, port, with_key=bool(key)) as listener, _open_to_write(db, prices) as store:
+        store.start()
         serve_app(
             create_app(store, api_key=key),
             listener,
@@ -138,6 +150,25 @@ def show(
     print_json(whole, make_console())
 
 
+@commands.command()
+def reprice(*, db: Db = DEFAULT_DB, prices: Prices = None) -> None:
+    """
+    Compute the cost of every stored report again.
+
+    After a change of the file of your own prices, or an upgrade of the package genai-prices.
+    """
+    from openpipe_report.server.store import StoreError  # noqa: PLC0415 - slow to import
+
+    if not db.exists():
+        fail(f"there is no database at {db}: give another file with --db")
+    with _open_to_write(db, prices) as store:
+        try:
+            changed = store.reprice().result()
+        except StoreError as error:
+            fail(str(error))
+    typer.echo(f"Changed the cost of {changed} report(s).")
+
+
 commands.command()(resend)
 commands.command()(doctor)
 
@@ -159,11 +190,22 @@ def _listen(host: str, port: int, *, with_key: bool) -> socket:
         )
 
 
-def _open(db: Path, *, read_only: bool = False) -> Store:
+def _open_to_write(db: Path, prices: Path | None) -> Store:
+    from openpipe_report.cli.upgrading import upgrade_bar  # noqa: PLC0415 - slow to import
+    from openpipe_report.server.store import Store, StoreError  # noqa: PLC0415
+
+    try:
+        with upgrade_bar() as progress:
+            return Store(db, prices=prices, progress=progress)
+    except StoreError as error:
+        fail(str(error))
+
+
+def _open_to_read(db: Path) -> Store:
     from openpipe_report.server.store import Store, StoreError  # noqa: PLC0415 - slow to import
 
     try:
-        return Store(db, read_only=read_only)
+        return Store(db, read_only=True)
     except StoreError as error:
         fail(str(error))
 
@@ -171,7 +213,7 @@ def _open(db: Path, *, read_only: bool = False) -> Store:
 def _read(db: Path, query: Callable[[Store], _Found]) -> _Found:
     from sqlalchemy.exc import DatabaseError  # noqa: PLC0415
 
-    with _open(db, read_only=True) as store:
+    with _open_to_read(db) as store:
         try:
             return query(store)
         except DatabaseError as error:

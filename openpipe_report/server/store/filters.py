@@ -95,7 +95,17 @@ class Plan(NamedTuple):
     """Where a query starts, and what is checked of each row of `reports`."""
 
     starts: tuple[Start, ...]
+    is_ordered: bool
+    """Whether the start gives the reports in order of their ids."""
     checks: tuple[ColumnElement[bool], ...]
+    first_id: int | None = None
+    """No report with a lower id matches; None if that is not known."""
+    last_id: int | None = None
+
+    def bounds(self, report_id: ColumnElement[int]) -> list[ColumnElement[bool]]:
+        """Return the conditions on a column of report ids."""
+        first = [] if self.first_id is None else [report_id >= self.first_id]
+        return first if self.last_id is None else [*first, report_id <= self.last_id]
 
     def clause(self) -> ColumnElement[bool]:
         """Return the whole condition on `reports`, for a query without an order."""
@@ -103,11 +113,13 @@ class Plan(NamedTuple):
             start.clause if start.table is reports else reports.c.id.in_(start.select())
             for start in self.starts
         ]
-        return and_(or_(*found) if found else true(), *self.checks)
+        return and_(or_(*found) if found else true(), *self.bounds(reports.c.id), *self.checks)
 
 
-def make_plan(connection: Connection, index: SearchIndex, wanted: Filter) -> Plan:
-    """Choose where the query of a filter starts."""
+def make_plan(
+    connection: Connection, index: SearchIndex, wanted: Filter, *, in_order: bool = True
+) -> Plan:
+    """Choose where the query of a filter starts; `in_order` if it wants the first few by id."""
     conditions = list(_conditions(index, wanted))
     counted = [(_count(connection, one.starts), one) for one in conditions]
     few = [pair for pair in counted if pair[0] < _COUNTED]
@@ -118,7 +130,19 @@ def make_plan(connection: Connection, index: SearchIndex, wanted: Filter) -> Pla
     if first is None:
         first = next((one for one in conditions if one.is_ordered), None)
     checks = tuple(one.check for one in conditions if one is not first)
-    return Plan(() if first is None else first.starts, checks)
+    plan = Plan((), is_ordered=True, checks=checks)
+    if first is not None:
+        plan = plan._replace(starts=first.starts, is_ordered=first.is_ordered)
+    if wanted.until is not None or (wanted.since is not None and not in_order):
+        # Times are almost in the order of the ids: so few reports besides those are looked at.
+        bounds = select(func.min(reports.c.id), func.max(reports.c.id)).where(_in_time(wanted))
+        first_id, last_id = connection.execute(bounds).one()
+        plan = plan._replace(first_id=first_id or 0, last_id=last_id or 0)
+    return plan
+
+
+def _in_time(wanted: Filter) -> ColumnElement[bool]:
+    return _range(reports.c.at, wanted.since, wanted.until).starts[0].clause
 
 
 def _count(connection: Connection, starts: tuple[Start, ...]) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from openpipe_report.server.store.bulk import BulkInsert
 from openpipe_report.server.store.errors import IdempotencyConflictError
 from openpipe_report.server.store.labels import to_columns
 from openpipe_report.server.store.sqlite import next_id
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from openpipe_report.server.store.preparing import PreparedReport
     from openpipe_report.server.store.pricing import Price
 
-_INSERT_LABELS = upsert(labels).on_conflict_do_nothing()
+_INSERT_REPORTS = BulkInsert(insert(reports), reports.columns.keys())
+_INSERT_RAW = BulkInsert(insert(raw_reports), raw_reports.columns.keys())
+_INSERT_LABELS = BulkInsert(upsert(labels).on_conflict_do_nothing(), labels.columns.keys())
 _change = upsert(labels)
 _CHANGE_LABELS = _change.on_conflict_do_update(
     index_elements=["report_id", "name"],
@@ -78,16 +81,16 @@ def insert_rows(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> No
             was changed later stays as it is.
 
     """
-    connection.execute(insert(reports), [row["columns"] for row in rows])
+    _INSERT_REPORTS.execute(connection, [row["columns"] for row in rows])
     raw = [{"report_id": row["columns"]["id"], "report": row["raw"]} for row in rows]
-    connection.execute(insert(raw_reports), raw)
+    _INSERT_RAW.execute(connection, raw)
     found = [
         {"report_id": row["columns"]["id"], "updated_at": None, **label}
         for row in rows
         for label in row["labels"]
     ]
     if found:
-        connection.execute(_INSERT_LABELS, found)
+        _INSERT_LABELS.execute(connection, found)
 
 
 def change_labels(

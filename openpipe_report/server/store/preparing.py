@@ -31,19 +31,24 @@ class PreparedReport:
     """The text that it is found by."""
 
 
-def prepare_report(report: dict[str, Any], *, stored_at: float | None = None) -> PreparedReport:
+def prepare_report(
+    report: dict[str, Any], *, raw: str | None = None, stored_at: float | None = None
+) -> PreparedReport:
     """
     Derive from a valid report all that is stored of it, except its cost.
 
     Args:
         report: The report as parsed JSON, with the API's names.
+        raw: The JSON text that it was parsed from, which is kept if it is ASCII. Otherwise, and by
+            default, the report is encoded anew.
         stored_at: When it came: Unix time in milliseconds; now by default.
 
     Raises:
         ValueError: The report has a number that JSON cannot express (NaN, infinity).
 
     """
-    raw = json.dumps(report, allow_nan=False, separators=(",", ":"))
+    if raw is None or not raw.isascii():
+        raw = json.dumps(report, allow_nan=False, separators=(",", ":"))
     return derive_all(report, raw, time.time() * 1_000 if stored_at is None else stored_at)
 
 

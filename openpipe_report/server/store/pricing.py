@@ -23,6 +23,7 @@ import json
 import math
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MILLION = 1_000_000
+_DAY_MS = 86_400_000
 _SLOT_MS = 1_800_000
 _MAX_RATES = 10_000
 _NAMES = {"input", "cached_input", "cache_write", "output", "tiers"}
@@ -185,7 +187,7 @@ class PublicPrices:
     """
 
     def __init__(self) -> None:
-        self.source = f"genai-prices {version('genai-prices')}"
+        self.source = _source()
         self._rates: dict[tuple[str, str | None, int], Rates | None] = {}
         self._constant: set[str] = set()
 
@@ -254,9 +256,23 @@ def _usage(columns: Mapping[str, Any]) -> Usage | None:
     return Usage(prompt, answer or 0, cached, written)
 
 
-def _day(at: int) -> str:
-    return datetime.fromtimestamp(at / 1_000, timezone.utc).date().isoformat()
+@cache
+def _source() -> str:
+    return f"genai-prices {version('genai-prices')}"
+
+
+def _day(at: int) -> str | None:
+    return _format_day(at // _DAY_MS)
+
+
+@lru_cache(1_000)
+def _format_day(day: int) -> str | None:
+    try:
+        return datetime.fromtimestamp(day * _DAY_MS / 1_000, timezone.utc).date().isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _round(cost: float) -> float:
-    return float(f"{cost:.12g}")
+    # The price of a token is of the order of a ten millionth: this is exact, without the noise.
+    return round(cost, 12)

@@ -16,6 +16,8 @@ from sqlalchemy import func, select, union
 from openpipe_report.server.store.filters import Filter, Plan, make_plan
 from openpipe_report.server.store.labels import from_columns
 from openpipe_report.server.store.rows import StoredReport
+from openpipe_report.server.store.search_index import count_missing
+from openpipe_report.server.store.sqlite import without_index
 from openpipe_report.server.store.statistics import Statistics, stats
 from openpipe_report.server.store.tables import labels, raw_reports, reports
 
@@ -134,9 +136,14 @@ class Queries:
     def count(self, wanted: Filter = _EVERYTHING) -> int:
         """Return how many reports match."""
         with self._engine.connect() as connection:
-            plan = make_plan(connection, self._index, wanted)
+            plan = make_plan(connection, self._index, wanted, in_order=False)
             query = select(func.count()).select_from(reports).where(plan.clause())
             return connection.execute(query).scalar_one()
+
+    def unindexed(self) -> int:
+        """Return about how many reports no search finds yet, because the index follows."""
+        with self._engine.connect() as connection:
+            return count_missing(connection, self._index)
 
     def stats(
         self, wanted: Filter = _EVERYTHING, *, by: str | None = None, bucket: str | None = None
@@ -182,6 +189,9 @@ def _select_ids(plan: Plan, *, newest_first: bool, beyond: int | None) -> Any:
     if len(arms) > 1:
         query = union(*arms)
     column = query.selected_columns[0]
+    if not plan.is_ordered:
+        # Otherwise SQLite prefers to go through all reports in order, and to sort none.
+        column = without_index(column)
     return query.order_by(column.desc() if newest_first else column)
 
 
@@ -202,7 +212,7 @@ def _select_arm(
         query = select(column.label("id")).select_from(source).where(start.clause)
     if beyond is not None:
         query = query.where(column < beyond if newest_first else column > beyond)
-    return query.where(*plan.checks)
+    return query.where(*plan.bounds(column), *plan.checks)
 
 
 def _load(connection: Connection, ids: Sequence[int], *, payloads: bool) -> list[StoredReport]:

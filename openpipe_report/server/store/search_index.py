@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _TOKENIZER = "unicode61 remove_diacritics 2 categories 'L* N* Co M*'"
-_HASH_BYTES = 16 * 2**20
+_OPTIONS = {"hashsize": 16 * 2**20, "automerge": 8}
+"""Of FTS5: bytes in memory before a part of the index is written, and parts before a merge."""
 
 
 class SearchIndex(Protocol):
@@ -77,9 +78,10 @@ class FullTextIndex:
             "CREATE VIRTUAL TABLE IF NOT EXISTS report_search USING "
             f'fts5(words, pairs, content="", tokenize="{_TOKENIZER}")'
         )
-        connection.exec_driver_sql(
-            "INSERT INTO report_search(report_search, rank) VALUES ('hashsize', ?)", (_HASH_BYTES,)
-        )
+        for option in _OPTIONS.items():
+            connection.exec_driver_sql(
+                "INSERT INTO report_search(report_search, rank) VALUES (?, ?)", option
+            )
 
     def add(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
         rows = [(report_id, *split_text(found)) for report_id, found in texts]
