@@ -114,7 +114,7 @@ class Pricer:
                 return Price(_round(rates.cost(usage)), self._own.date, self._own.name)
         for model in models:
             if (cost := self._public.cost(model, tier, usage, at)) is not None:
-                return Price(_round(cost), _day(at), self._public.source)
+                return Price(_round(cost), _day(at), _source())
         return UNKNOWN
 
 
@@ -187,7 +187,6 @@ class PublicPrices:
     """
 
     def __init__(self) -> None:
-        self.source = _source()
         self._rates: dict[tuple[str, str | None, int], Rates | None] = {}
         self._constant: set[str] = set()
 

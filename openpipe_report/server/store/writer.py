@@ -91,6 +91,7 @@ class Writer:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._loads_prices = False
         # Below: used by the thread alone.
         self._texts: dict[int, str] = {}
         self._texts_size = 0
@@ -137,8 +138,9 @@ class Writer:
         return one.done
 
     def start(self) -> None:
-        """Start the thread before the first report, to complete the index and load the prices."""
+        """Start the thread before the first report, to load the prices and complete the index."""
         with self._lock:
+            self._loads_prices = True
             self._start()
 
     def close(self) -> None:
@@ -176,7 +178,8 @@ class Writer:
 
     def _begin(self) -> None:
         try:
-            self._pricer.load()
+            if self._loads_prices:
+                self._pricer.load()
             if count_missing(self._connect(), self._index):
                 self._missing_since = time.monotonic()
         except (DatabaseError, StoreError) as error:
