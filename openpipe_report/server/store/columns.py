@@ -12,6 +12,7 @@ from typing import Any
 
 from openpipe_report.server.store.endpoints import find_endpoint
 from openpipe_report.server.store.values import (
+    get_class,
     get_integer,
     get_list,
     get_object,
@@ -44,11 +45,13 @@ def derive_columns(report: dict[str, Any], stored_at: float) -> dict[str, Any]:
     response = get_object(report.get("respPayload"))
     requested, received = get_real(report.get("requestedAt")), get_real(report.get("receivedAt"))
     endpoint = find_endpoint(tags, request, response)
+    duration = _difference(received, requested)
     status, error = get_integer(report.get("statusCode")), report.get("errorMessage")
     return {
         "at": _order_time(requested, stored_at),
         "requested_at": requested,
-        "duration_ms": _difference(received, requested),
+        "duration_ms": duration,
+        "duration_class": get_class(duration),
         "first_byte_ms": get_real(tags.get("$time_to_first_byte_ms")),
         "endpoint": endpoint,
         "request_model": get_text(request.get("model")),

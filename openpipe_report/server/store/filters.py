@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, t
 from openpipe_report.server.store.labels import to_string
 from openpipe_report.server.store.sqlite import without_index
 from openpipe_report.server.store.tables import labels, reports
+from openpipe_report.server.store.values import get_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +90,8 @@ class Condition(NamedTuple):
     is_ordered: bool = True
     """Whether the index gives the reports in order of their ids."""
     is_text: bool = False
+    is_exact: bool = True
+    """Whether the starts have no reports besides those of the condition."""
 
 
 class Plan(NamedTuple):
@@ -129,7 +132,7 @@ def make_plan(
         first = next((one for one in conditions if one.is_text), first)
     if first is None:
         first = next((one for one in conditions if one.is_ordered), None)
-    checks = tuple(one.check for one in conditions if one is not first)
+    checks = tuple(one.check for one in conditions if one is not first or not one.is_exact)
     plan = Plan((), is_ordered=True, checks=checks)
     if first is not None:
         plan = plan._replace(starts=first.starts, is_ordered=first.is_ordered)
@@ -176,9 +179,9 @@ def _conditions(index: SearchIndex, wanted: Filter) -> Iterator[Condition]:
     if wanted.since is not None or wanted.until is not None:
         yield _range(reports.c.at, wanted.since, wanted.until)
     if wanted.min_cost is not None:
-        yield _range(reports.c.cost, wanted.min_cost, None)
+        yield _at_least(reports.c.cost, reports.c.cost_class, wanted.min_cost)
     if wanted.min_ms is not None:
-        yield _range(reports.c.duration_ms, wanted.min_ms, None)
+        yield _at_least(reports.c.duration_ms, reports.c.duration_class, wanted.min_ms)
 
 
 def _equal(column: ColumnElement[Any], value: object) -> Condition:
@@ -193,6 +196,11 @@ def _range(column: ColumnElement[Any], first: float | None, end: float | None) -
 
     start = Start(reports, reports.c.id, clause(column))
     return Condition((start,), clause(without_index(column)), is_ordered=False)
+
+
+def _at_least(column: ColumnElement[Any], of_class: ColumnElement[Any], least: float) -> Condition:
+    start = Start(reports, reports.c.id, of_class >= get_class(least))
+    return Condition((start,), without_index(column) >= least, is_ordered=False, is_exact=False)
 
 
 def _model(model: str) -> Condition:

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from openpipe_report.server.store.bulk import BulkInsert
 from openpipe_report.server.store.errors import IdempotencyConflictError
 from openpipe_report.server.store.labels import to_columns
+from openpipe_report.server.store.pricing import UNKNOWN
 from openpipe_report.server.store.sqlite import next_id
 from openpipe_report.server.store.tables import labels, raw_reports, reports
 
@@ -113,9 +114,9 @@ def change_labels(
 
 def change_prices(connection: Connection, prices: Mapping[int, Price]) -> None:
     """Set the costs of reports by id."""
-    names = ("cost", "price_date", "price_source")
+    names = UNKNOWN.columns()
     query = reports.update().where(reports.c.id == bindparam("report_id"))
-    rows = [{"report_id": one, **prices[one]._asdict()} for one in prices]
+    rows = [{"report_id": one, **prices[one].columns()} for one in prices]
     if rows:
         connection.execute(query.values({name: bindparam(name) for name in names}), rows)
 
@@ -143,7 +144,7 @@ def _insert_rows(connection: Connection, new: Sequence[NewReport]) -> None:
             "id": one.report_id,
             "idempotency_key": one.key,
             **one.prepared.columns,
-            **one.price._asdict(),
+            **one.price.columns(),
         }
         rows.append({"columns": columns, "raw": one.prepared.raw, "labels": one.prepared.labels})
     insert_rows(connection, rows)

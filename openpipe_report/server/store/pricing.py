@@ -28,7 +28,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openpipe_report.server.store.errors import StoreError
-from openpipe_report.server.store.values import get_object, get_real, get_text
+from openpipe_report.server.store.values import get_class, get_object, get_real, get_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,10 @@ class Price(NamedTuple):
     """The day of the price: that of the file, or the day of the call (UTC) as `YYYY-MM-DD`."""
     price_source: str | None = None
     """`genai-prices` with its version, or the name of the file of own prices."""
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of the table `reports` by name."""
+        return {**self._asdict(), "cost_class": get_class(self.cost)}
 
 
 UNKNOWN = Price()

@@ -9,6 +9,7 @@ transaction open between two pages: a long export does not let the `-wal` grow.
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import func, select, union
@@ -35,6 +36,7 @@ MAX_LIMIT = 1_000
 _PAGE = 200
 _MAX_ID = 2**63 - 1
 _EVERYTHING = Filter()
+_SHOWN = [reports.c[one.name] for one in fields(StoredReport) if one.name in reports.c]
 
 
 class Page(NamedTuple):
@@ -227,7 +229,7 @@ def _load(connection: Connection, ids: Sequence[int], *, payloads: bool) -> list
     if payloads:
         of_ids = select(raw_reports).where(raw_reports.c.report_id.in_(ids))
         raw = {one: json.loads(report) for one, report in connection.execute(of_ids)}
-    of_ids = select(reports).where(reports.c.id.in_(ids)).order_by(reports.c.id)
+    of_ids = select(*_SHOWN).where(reports.c.id.in_(ids)).order_by(reports.c.id)
     return [
         StoredReport(**row, metadata=found[row["id"]], report=raw.get(row["id"]))
         for row in (_by_name(one) for one in connection.execute(of_ids).mappings())

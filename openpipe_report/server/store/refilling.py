@@ -45,5 +45,5 @@ def _derive(
 ) -> dict[str, Any]:
     prepared = derive_all(json.loads(raw), raw, stored_at)
     columns = {"id": report_id, "idempotency_key": key, **prepared.columns}
-    columns |= pricer.price(prepared.columns)._asdict()
+    columns |= pricer.price(prepared.columns).columns()
     return {"columns": columns, "raw": raw, "labels": prepared.labels}

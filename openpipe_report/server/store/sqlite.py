@@ -33,7 +33,10 @@ BUSY_TIMEOUT = 5.0
 MAX_WAL_BYTES = 64 * 2**20
 """Size of the file `-wal` from which on it is emptied between two commits."""
 
-_CACHE_KIB = 64 * 1024
+_CACHE_KIB = 128 * 1024
+_CHECKPOINT_PAGES = 6_000
+"""Pages in the `-wal` before they are written back. Many pages change again and again meanwhile."""
+
 _READER_CACHE_KIB = 8 * 1024
 _POOLED = 8
 _TEMPORARY = ("locked", "busy", "full", "disk i/o", "readonly", "unable to open", "out of memory")
@@ -57,6 +60,7 @@ def make_engine(path: Path, *, read_only: bool) -> Engine:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
         connection.execute(f"PRAGMA journal_size_limit = {MAX_WAL_BYTES}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         return connection
 
     # hide_parameters: the text of an error of SQLAlchemy's must not contain a report.

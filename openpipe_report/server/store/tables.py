@@ -33,7 +33,8 @@ reports = Table(
     Column("at", BigInteger, nullable=False, index=True),
     Column("idempotency_key", Text, unique=True),
     Column("requested_at", Double),
-    Column("duration_ms", Double, index=True),
+    Column("duration_ms", Double),
+    Column("duration_class", BigInteger, index=True),
     Column("first_byte_ms", Double),
     Column("endpoint", Text, index=True),
     Column("request_model", Text, index=True),
@@ -55,12 +56,18 @@ reports = Table(
     Column("cache_write_tokens", BigInteger),
     Column("reasoning_tokens", BigInteger),
     Column("service_tier", Text),
-    Column("cost", Double, index=True),
+    Column("cost", Double),
+    Column("cost_class", BigInteger, index=True),
     Column("price_date", Text),
     Column("price_source", Text),
     sqlite_autoincrement=True,
 )
-"""One row a report; `StoredReport` describes the columns."""
+"""
+One row a report; `StoredReport` describes the columns.
+
+`duration_class` and `cost_class` are orders of magnitude (`values.get_class()`). They have the
+indexes, because one on the values themselves is written at another place with every report.
+"""
 
 raw_reports = Table(
     "raw_reports",

@@ -9,6 +9,7 @@ MAX_NAME = 200
 """Characters that a column of names and ids keeps."""
 
 _MAX_INTEGER = 2**63 - 1
+_NOT_POSITIVE = -10_000
 
 
 def get_object(value: object) -> dict[str, Any]:
@@ -44,6 +45,13 @@ def get_integer(value: object) -> int | None:
 def get_text(value: object, longest: int = MAX_NAME) -> str | None:
     """Return the first `longest` characters of a string, as a database can hold them."""
     return storable(value[:longest]) if isinstance(value, str) else None
+
+
+def get_class(value: float | None) -> int | None:
+    """Return the order of magnitude of a value, a power of two: never less for a greater value."""
+    if value is None:
+        return None
+    return math.frexp(value)[1] if value > 0 else _NOT_POSITIVE
 
 
 def storable(text: str) -> str:

@@ -16,8 +16,8 @@ down_revision = "0001"
 
 _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _INDEXED = (
-    *("at", "duration_ms", "endpoint", "request_model", "response_model", "completion_id"),
-    *("status", "failed", "span_name", "trace_id", "cost"),
+    *("at", "duration_class", "endpoint", "request_model", "response_model", "completion_id"),
+    *("status", "failed", "span_name", "trace_id", "cost_class"),
 )
 
 
@@ -40,6 +40,7 @@ def _create_reports() -> None:
         sa.Column("idempotency_key", sa.Text, unique=True),
         sa.Column("requested_at", sa.Double),
         sa.Column("duration_ms", sa.Double),
+        sa.Column("duration_class", sa.BigInteger),
         sa.Column("first_byte_ms", sa.Double),
         sa.Column("endpoint", sa.Text),
         sa.Column("request_model", sa.Text),
@@ -62,6 +63,7 @@ def _create_reports() -> None:
         sa.Column("reasoning_tokens", sa.BigInteger),
         sa.Column("service_tier", sa.Text),
         sa.Column("cost", sa.Double),
+        sa.Column("cost_class", sa.BigInteger),
         sa.Column("price_date", sa.Text),
         sa.Column("price_source", sa.Text),
         sqlite_autoincrement=True,
