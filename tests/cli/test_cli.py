@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -70,6 +71,8 @@ def serve(environ, tmp_path):
         )
         started.append(process)
         line = process.stdout.readline()
+        if line.startswith("upgrading "):
+            line = process.stdout.readline()
         assert line.startswith("Listening on "), line
         return process, line.split()[-1]
 
@@ -440,3 +443,53 @@ def test_start_is_quick(environ, arguments, unwanted, stored, tmp_path):
         text=True,
     )
     assert not unwanted & set(ended.stderr.split())
+
+
+def test_serve_upgrades(serve, run, tmp_path):
+    """A file of the first edition is upgraded by `serve`; the other commands say so before."""
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as other:
+        other.executescript(
+            "PRAGMA application_id = 1330664048; PRAGMA user_version = 1;"
+            "CREATE TABLE reports (id INTEGER PRIMARY KEY AUTOINCREMENT, stored_at FLOAT,"
+            " idempotency_key VARCHAR UNIQUE, report TEXT NOT NULL);"
+        )
+        query = "INSERT INTO reports(stored_at, report) VALUES (0, ?)"
+        other.execute(query, ('{"statusCode":418}',))
+    other.close()
+    refused = run("logs", "--db", path)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "`openpipe-report serve --db " in refused.stderr
+    process, _ = serve("--db", str(path))
+    assert json.loads(run("logs", "--json", "--db", path).stdout)["status"] == 418
+    assert path.with_name("old.db.schema-1.backup").exists()
+    process.terminate()
+    process.wait(30)
+
+
+def test_reprice(run, tmp_path):
+    """Costs are computed again with the prices of a file."""
+    path, prices = tmp_path / "own.db", tmp_path / "prices.json"
+    answer = {"model": "mine", "usage": {"prompt_tokens": 10, "completion_tokens": 0}}
+    with Store(path) as store:
+        store.add({"respPayload": answer}).result()
+    prices.write_text('{"models": {"mine": {"input": 1, "output": 1}}}')
+    ended = run("reprice", "--db", path, "--prices", prices)
+    assert (ended.returncode, ended.stdout) == (0, "Changed the cost of 1 report(s).\n")
+    with Store(path, read_only=True) as store:
+        assert store.recent()[0].cost == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        pytest.param(["--db", "none.db"], "no database at none.db", id="no database"),
+        pytest.param(["--prices", "none.json"], "none.json cannot be read", id="no prices"),
+    ],
+)
+def test_cannot_reprice(run, stored, arguments, message):
+    """A database or file of prices that is missing is named, and none is made."""
+    ended = run("reprice", *arguments)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert message in ended.stderr
+    assert not Path("none.db").exists()
