@@ -38,6 +38,8 @@ _MILLION = 1_000_000
 _DAY_MS = 86_400_000
 _SLOT_MS = 1_800_000
 _MAX_RATES = 10_000
+_UNPRICEABLE = (LookupError, ValueError, ArithmeticError, OSError)
+"""Errors of genai-prices, and of times beyond the calendar: a report is stored without a cost."""
 _NAMES = {"input", "cached_input", "cache_write", "output", "tiers"}
 
 
@@ -205,7 +207,10 @@ class PublicPrices:
         rates = self._rates[key]
         if rates is None or usage.prompt <= rates.limit:
             return None if rates is None else rates.cost(usage)
-        return self._calculate(model, tier, usage, at)[0]
+        try:
+            return self._calculate(model, tier, usage, at)[0]
+        except _UNPRICEABLE:
+            return None
 
     def _find_rates(self, model: str, tier: str | None, at: int) -> Rates | None:
         try:
@@ -213,7 +218,7 @@ class PublicPrices:
             cached = self._calculate(model, tier, Usage(1, 0, 1, 0), at)[0]
             written = self._calculate(model, tier, Usage(1, 0, 0, 1), at)[0]
             output = self._calculate(model, tier, Usage(0, 1, 0, 0), at)[0]
-        except (LookupError, ValueError, OverflowError, OSError):
+        except _UNPRICEABLE:
             self._constant.add(model)
             return None
         if not isinstance(found.model.prices, list):

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy.exc import DatabaseError
-
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
 from openpipe_report.server.store.inserting import NewReport, insert_reports
 from openpipe_report.server.store.search_index import count_missing, index_next
@@ -182,7 +180,7 @@ class Writer:
                 self._pricer.load()
             if count_missing(self._connect(), self._index):
                 self._missing_since = time.monotonic()
-        except (DatabaseError, StoreError) as error:
+        except Exception as error:  # noqa: BLE001 - the thread must go on
             self._log_failure(error)
 
     def _connect(self) -> Connection:
@@ -267,7 +265,9 @@ class Writer:
 
     def _step(self, change: _Change) -> None:
         """Run the next step of a change, and queue the rest behind what has come meanwhile."""
-        while not change.done.cancelled():
+        if not change.done.running() and not change.done.set_running_or_notify_cancel():
+            return
+        while True:
             ended, result = False, None
             try:
                 with transaction(self._connect(), self._identity):
@@ -322,7 +322,8 @@ class Writer:
         now = time.monotonic()
         if now - self._wal_checked >= _WAL_CHECK:
             self._wal_checked = now
-            empty_wal(self._connect(), self._path)
+            if self._connection is not None:
+                empty_wal(self._connection, self._path)
 
     def _log_failure(self, error: Exception) -> None:
         now = time.monotonic()

@@ -52,6 +52,7 @@ def test_alias(newest):
         pytest.param({"respPayload": {"model": "gpt-4o-mini"}}, id="no tokens"),
         pytest.param(report("gpt-4o-mini", -1), id="negative"),
         pytest.param({"respPayload": {"usage": {"prompt_tokens": 1}}}, id="no model"),
+        pytest.param({**report("gpt-4o-mini\0"), "requestedAt": 0}, id="odd name"),
     ],
 )
 def test_unknown(newest, given):

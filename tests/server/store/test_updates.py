@@ -113,3 +113,13 @@ def test_in_steps(path):
     with Store(path, read_only=True) as store:
         assert store.queries.count(Filter(metadata=(("score", "1"),))) == 4_500
         assert store.count() == 4_501
+
+
+def test_cancelled(store):
+    """A change that its caller has cancelled, as an aborted request does, stops nothing else."""
+    for number in range(20):
+        changed = store.update_metadata([], {"score": str(number)})
+        changed.cancel()
+    store.add(report(1)).result()
+    assert store.update_metadata([], {"score": "9"}).result() == 1
+    assert store.recent()[0].metadata == {"n": 1, "score": "9"}
