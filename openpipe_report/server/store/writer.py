@@ -40,6 +40,7 @@ _log = logging.getLogger("openpipe_report.server")
 
 _INDEX_BATCH = 128
 _INDEX_DELAY = 0.3
+_INDEX_GRACE = 5.0
 _MAX_TEXTS = 32 * 2**20
 _WAL_CHECK = 10.0
 _LOG_EVERY = 60.0
@@ -142,7 +143,11 @@ class Writer:
             self._start()
 
     def close(self) -> None:
-        """Commit what is queued, complete the index, then end the thread. May be called twice."""
+        """
+        Commit what is queued, then end the thread. May be called twice.
+
+        The index is completed within five seconds; the next writer does what is left.
+        """
         with self._lock:
             self._closed = True
             thread = self._thread
@@ -208,8 +213,7 @@ class Writer:
             if change is not None:
                 self._step(change)
             self._keep_up(len(batch))
-        while self._missing_since is not None and self._index_batch():
-            pass
+        self._finish_index()
 
     def _collect_batch(self, first: _Insert) -> tuple[list[_Insert], bool, _Change | None]:
         """Collect the reports of one commit; False if the writer is closed after them."""
@@ -303,6 +307,13 @@ class Writer:
         while self._queue.empty() and self._missing_since is not None:
             self._index_batch()
         self._check_wal()
+
+    def _finish_index(self) -> None:
+        """Index what is missing at the end, within some seconds; the next start does the rest."""
+        deadline = time.monotonic() + _INDEX_GRACE
+        while self._missing_since is not None and time.monotonic() < deadline:
+            if not self._index_batch():
+                break
 
     def _index_batch(self) -> bool:
         """Index some of the reports that are not in the index; False if that failed."""
