@@ -71,23 +71,37 @@ def serve(
             "other users of this machine can read a command line.",
         ),
     ] = "",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name that clients may give as Host beside loopback's, as behind a proxy; may be "
+            "repeated.",
+        ),
+    ] = None,
 ) -> None:
     """
     Receive reports and store them, until Ctrl-C.
 
     The file is created if it is missing. A report is acknowledged once it is on disk.
     """
-    from openpipe_report.server.app import create_app  # noqa: PLC0415 - slow to import
-    from openpipe_report.server.http import base_url  # noqa: PLC0415
+    from openpipe_report.cli.formatting import make_console  # noqa: PLC0415 - slow to import
+    from openpipe_report.cli.live_line import LiveLine  # noqa: PLC0415
+    from openpipe_report.server.app import ANY_HOST, create_app  # noqa: PLC0415
+    from openpipe_report.server.http import base_url, is_loopback  # noqa: PLC0415
     from openpipe_report.server.http import serve as serve_app  # noqa: PLC0415
 
     key = api_key.strip()
     with _listen(host, port, with_key=bool(key)) as listener, _open(db) as store:
-        serve_app(
-            create_app(store, api_key=key),
-            listener,
-            on_ready=lambda: _announce(base_url(listener, host), db, with_key=bool(key)),
-        )
+        hosts = [host, *(allow_host or [])] if is_loopback(host) else ANY_HOST
+        app = create_app(store, api_key=key, allowed_hosts=hosts)
+        with LiveLine(make_console(), app.traffic) as line:
+            serve_app(
+                app,
+                listener,
+                on_ready=lambda: _announce(base_url(listener, host), db, with_key=bool(key)),
+                on_second=line.update,
+            )
     typer.echo("Stopped. Every acknowledged report is stored.")
 
 

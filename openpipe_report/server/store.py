@@ -96,14 +96,12 @@ class Store:
             StoreError: The store is closed.
 
         """
-        whole = json.dumps(report, allow_nan=False, separators=(",", ":"))
+        return self.add_row(make_row(report), idempotency_key=idempotency_key)
+
+    def add_row(self, row: dict[str, Any], *, idempotency_key: str | None = None) -> Future[None]:
+        """Store a row of `make_row`; as `add`."""
         return self._writer.add(
-            {
-                "stored_at": time.time() * 1_000,
-                "idempotency_key": idempotency_key or None,
-                "report": whole,
-                **summarize(report),
-            }
+            {**row, "stored_at": time.time() * 1_000, "idempotency_key": idempotency_key or None}
         )
 
     def recent(self, limit: int | None = None) -> list[StoredReport]:
@@ -156,6 +154,18 @@ class Store:
                 check(connection, self.path)
         except DatabaseError as error:
             raise unusable(self.path, error) from error
+
+
+def make_row(report: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return the columns of a report that depend on it alone. It is a pure function.
+
+    Raises:
+        ValueError: The report has a number that JSON cannot express (NaN, infinity).
+
+    """
+    whole = json.dumps(report, allow_nan=False, separators=(",", ":"))
+    return {"report": whole, **summarize(report)}
 
 
 def _make_engine(path: Path, *, read_only: bool) -> Engine:

@@ -1,0 +1,109 @@
+"""
+The way of a body into the store: parsed, checked, derived, committed.
+
+A small body is parsed on the event loop, where that takes least; a large one in another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from openpipe_report.server.commits import Commits
+from openpipe_report.server.errors import ApiError, unavailable
+from openpipe_report.server.large_bodies import LargeBodies
+from openpipe_report.server.nodes import has_more_nodes
+from openpipe_report.server.store import make_row
+from openpipe_report.server.store_errors import IdempotencyConflictError, StoreUnavailableError
+from openpipe_report.server.validation import BadReportError, parse_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openpipe_report.server.limits import Limits
+    from openpipe_report.server.store import Store
+
+_log = logging.getLogger("openpipe_report.server")
+
+Row = dict[str, Any]
+"""What the store keeps of a report: its columns, the derived ones included."""
+
+
+class Intake:
+    """Stores the reports of one receiver."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+        self._large_bodies = LargeBodies()
+        self._commits: Commits | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def store(
+        self,
+        body: bytes,
+        idempotency_key: str | None,
+        parse: Callable[[bytes, int], Row] | None = None,
+    ) -> None:
+        """
+        Store the report in a body; returns once it is committed.
+
+        Args:
+            body: The body of a request.
+            idempotency_key: A report with the key of a stored one is not stored again.
+            parse: A function of a module, of a body and `Limits.max_nodes`, that returns the row;
+                by default `row_of_report`.
+
+        Raises:
+            ApiError: 400 or 413, the body is no report or has too many values; 409, the key belongs
+                to another report; 503, the database cannot be used for now; 500, any other failure.
+
+        """
+        parse = parse or row_of_report
+        if len(body) > self._limits.large_body_bytes:
+            row = await self._large_bodies.parse(parse, body, self._limits.max_nodes)
+        else:
+            row = parse(body, self._limits.max_nodes)
+        try:
+            future = self._store.add_row(row, idempotency_key=idempotency_key)
+            await self._waiting().wait(future)
+        except IdempotencyConflictError as error:
+            raise ApiError(409, str(error)) from None
+        except StoreUnavailableError as error:
+            _log.error("a report could not be stored for now: %s", error)
+            raise unavailable(
+                "The database cannot be used for now; the receiver's log has the reason"
+            ) from None
+        except Exception as error:  # noqa: BLE001 - a traceback could show the report
+            _log.error("a report could not be stored: %s", error)
+            message = "The report could not be stored; the receiver's log has the reason"
+            raise ApiError(500, message) from None
+
+    def close(self) -> None:
+        """End the process for large bodies. The store is the caller's to close."""
+        self._large_bodies.close()
+
+    def _waiting(self) -> Commits:
+        loop = asyncio.get_running_loop()
+        if self._commits is None or self._loop is not loop:
+            self._commits, self._loop = Commits(loop), loop
+        return self._commits
+
+
+def row_of_report(body: bytes, max_nodes: int) -> Row:
+    """
+    Parse a body of `POST /report` and derive its columns.
+
+    Raises:
+        ApiError: 400, it is not a valid report; 413, it has more than `max_nodes` values.
+
+    """
+    if len(body) > max_nodes and has_more_nodes(body, max_nodes):
+        raise ApiError(413, f"The body has more than {max_nodes} values")
+    try:
+        return make_row(parse_report(body))
+    except BadReportError as error:
+        raise ApiError(400, error.message, error.issues) from None
+    except ValueError:
+        raise ApiError(400, "The body has a number beyond the range of a double") from None
