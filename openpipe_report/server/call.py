@@ -40,6 +40,6 @@ class Call:
         """Return a share of the bytes in flight, to hold while the body is in use."""
         return Reservation(self._limits, self._traffic)
 
-    async def read(self, reservation: Reservation) -> bytes:
+    async def read(self, reservation: Reservation) -> bytes | bytearray:
         """Read the JSON body; raises as `read_body`."""
         return await read_body(self.headers, self._receive, reservation)

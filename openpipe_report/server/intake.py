@@ -42,9 +42,9 @@ class Intake:
 
     async def store(
         self,
-        body: bytes,
+        body: bytes | bytearray,
         idempotency_key: str | None,
-        parse: Callable[[bytes, int], Row] | None = None,
+        parse: Callable[[bytes | bytearray, int], Row] | None = None,
     ) -> None:
         """
         Store the report in a body; returns once it is committed.
@@ -91,7 +91,7 @@ class Intake:
         return self._commits
 
 
-def row_of_report(body: bytes, max_nodes: int) -> Row:
+def row_of_report(body: bytes | bytearray, max_nodes: int) -> Row:
     """
     Parse a body of `POST /report` and derive its columns.
 

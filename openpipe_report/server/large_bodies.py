@@ -15,14 +15,15 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from openpipe_report.server.errors import ApiError, unavailable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+Parse = Callable[[bytes | bytearray, int], Any]
+"""A function of a body and `Limits.max_nodes`; of a module, so that the process can import it."""
 
 RECYCLE_BYTES = 8 * 2**20
 """Size of a body after which the process ends, in bytes."""
@@ -39,8 +40,8 @@ parse_until_end()
 
 @dataclass(frozen=True)
 class _Job:
-    parse: Callable[[bytes, int], Any]
-    body: bytes
+    parse: Parse
+    body: bytes | bytearray
     max_nodes: int
     done: Future[Any] = field(default_factory=Future[Any])
 
@@ -58,7 +59,12 @@ class LargeBodies:
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
-    async def parse(self, parse: Callable[[bytes, int], Any], body: bytes, max_nodes: int) -> Any:
+    async def parse(
+        self,
+        parse: Callable[[bytes | bytearray, int], Any],
+        body: bytes | bytearray,
+        max_nodes: int,
+    ) -> Any:
         """
         Return `parse(body, max_nodes)`.
 
@@ -151,7 +157,7 @@ def parse_until_end() -> None:
     while True:
         try:
             parse, max_nodes, size = cast(
-                "tuple[Callable[[bytes, int], Any], int, int]",
+                "tuple[Parse, int, int]",
                 pickle.load(source),  # noqa: S301
             )
         except EOFError:

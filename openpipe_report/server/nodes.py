@@ -9,7 +9,7 @@ _NOT_KEPT = bytes(set(range(256)) - set(_KEPT))
 _TEXT = re.compile(rb'"[^"]*"')
 
 
-def has_more_nodes(body: bytes, limit: int) -> bool:
+def has_more_nodes(body: bytes | bytearray, limit: int) -> bool:
     """
     Return whether a JSON text has more arrays, objects and commas than `limit`.
 

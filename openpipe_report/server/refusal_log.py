@@ -56,4 +56,4 @@ class RefusalLog:
         self._logged = self._traffic.refused.copy()
         self._not_before = self._clock() + self._interval
         parts = [f"{count} x {status} {code_of(status)}" for status, count in sorted(new.items())]
-        _log.warning("refused %d requests: %s", sum(new.values()), ", ".join(parts))
+        _log.warning("refused requests: %d (%s)", sum(new.values()), ", ".join(parts))

@@ -45,7 +45,7 @@ class BadReportError(ValueError):
         self.issues = issues
 
 
-def parse_report(body: bytes) -> dict[str, Any]:
+def parse_report(body: bytes | bytearray) -> dict[str, Any]:
     """
     Parse and check a body; integers, lone surrogates and NUL are preserved.
 
@@ -68,7 +68,7 @@ def parse_report(body: bytes) -> dict[str, Any]:
     return report
 
 
-def _parse_json(body: bytes) -> object:
+def _parse_json(body: bytes | bytearray) -> object:
     if not body:
         raise BadReportError("The body is empty; it must be a JSON object")
     try:
