@@ -26,10 +26,11 @@ unit: $(VENV)/.test browser
 	$(BIN)/python -m pytest -n auto
 
 browser:  ## Chromium, for the tests of what web pages can do to the receiver
-	@command -v chromium chromium-browser google-chrome >/dev/null || { \
-	  echo "==> installing Chromium"; \
-	  sudo=$$([ "$$(id -u)" = 0 ] || command -v sudo); \
-	  $$sudo apt-get update -q && $$sudo apt-get install -q -y --no-install-recommends chromium; }
+	@for name in chromium chromium-browser google-chrome; do \
+	  command -v $$name >/dev/null && exit; done; \
+	echo "==> installing Chromium"; \
+	sudo=$$([ "$$(id -u)" = 0 ] || command -v sudo); \
+	$$sudo apt-get update -q && $$sudo apt-get install -q -y --no-install-recommends chromium
 
 lowest: $(VENV)/.test browser  ## tests and commands on the lowest version of each dependency and extra
 	$(BIN)/python scripts/check_lowest.py
