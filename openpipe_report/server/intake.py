@@ -102,8 +102,8 @@ def row_of_report(body: bytes | bytearray, max_nodes: int) -> Row:
     if len(body) > max_nodes and has_more_nodes(body, max_nodes):
         raise ApiError(413, f"The body has more than {max_nodes} values")
     try:
-        return make_row(parse_report(body))
+        report = parse_report(body)
     except BadReportError as error:
         raise ApiError(400, error.message, error.issues) from None
-    except ValueError:
-        raise ApiError(400, "The body has a number beyond the range of a double") from None
+    # Encoding the report again would take as long as parsing it.
+    return make_row(report, body.decode("ascii") if body.isascii() else None)

@@ -156,16 +156,21 @@ class Store:
             raise unusable(self.path, error) from error
 
 
-def make_row(report: dict[str, Any]) -> dict[str, Any]:
+def make_row(report: dict[str, Any], text: str | None = None) -> dict[str, Any]:
     """
     Return the columns of a report that depend on it alone. It is a pure function.
+
+    Args:
+        report: The report as parsed JSON, with the API's names.
+        text: Its JSON in ASCII, if that is known.
 
     Raises:
         ValueError: The report has a number that JSON cannot express (NaN, infinity).
 
     """
-    whole = json.dumps(report, allow_nan=False, separators=(",", ":"))
-    return {"report": whole, **summarize(report)}
+    if text is None:
+        text = json.dumps(report, allow_nan=False, separators=(",", ":"))
+    return {"report": text, **summarize(report)}
 
 
 def _make_engine(path: Path, *, read_only: bool) -> Engine:
