@@ -60,7 +60,10 @@ class LiveLine:
         line = f"received {received}  refused {refused}  {rate:.0f}/s"
         if len(line) > self._console.width:
             line = f"{received} in, {refused} refused, {rate:.0f}/s"
-        self._live.update(Text(line, no_wrap=True, overflow="crop"), refresh=True)
+        try:
+            self._live.update(Text(line, no_wrap=True, overflow="crop"), refresh=True)
+        except OSError:  # the terminal is gone; the receiver goes on
+            self._live = None
 
     def __enter__(self) -> Self:
         logging.getLogger().addHandler(self._handler)

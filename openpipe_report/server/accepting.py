@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 from typing import TYPE_CHECKING
 
 from openpipe_report.server.connection import raw_answer
 from openpipe_report.server.errors import unavailable
+from openpipe_report.server.seldom_log import SeldomLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,6 @@ RESERVED_FILES = 64
 REST = 0.5
 """Seconds between two attempts to accept a connection while there are no file descriptors."""
 
-_log = logging.getLogger("openpipe_report.server")
 _FULL = unavailable("The receiver has too many connections: try again later")
 
 
@@ -66,7 +65,7 @@ class Acceptor:
         self._make_protocol = make_protocol
         self._bound = bound_by_files(max_connections)
         self._traffic = traffic
-        self._is_out_of_files = False
+        self._log = SeldomLog()
         listener.setblocking(False)  # noqa: FBT003
         self._task = asyncio.get_running_loop().create_task(self._accept())
 
@@ -87,10 +86,9 @@ class Acceptor:
             except ConnectionError:
                 continue  # the client has gone meanwhile
             except OSError as error:
-                self._on_no_files(error)
+                self._log.write("cannot accept connections", error.strerror)
                 await asyncio.sleep(REST)
                 continue
-            self._is_out_of_files = False
             if self._traffic.connections >= self._bound:
                 self._refuse(accepted)
             else:
@@ -109,8 +107,3 @@ class Acceptor:
             accepted.shutdown(socket.SHUT_WR)
             # What is left unread makes the system reset the connection, and the answer is lost.
             accepted.recv(2**16)
-
-    def _on_no_files(self, error: OSError) -> None:
-        if not self._is_out_of_files:
-            self._is_out_of_files = True
-            _log.error("cannot accept connections: %s", error.strerror)

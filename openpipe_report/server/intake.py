@@ -7,13 +7,13 @@ A small body is parsed on the event loop, where that takes least; a large one in
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report.server.commits import Commits
 from openpipe_report.server.errors import ApiError, unavailable
 from openpipe_report.server.large_bodies import LargeBodies
 from openpipe_report.server.nodes import has_more_nodes
+from openpipe_report.server.seldom_log import SeldomLog
 from openpipe_report.server.store import make_row
 from openpipe_report.server.store_errors import IdempotencyConflictError, StoreUnavailableError
 from openpipe_report.server.validation import BadReportError, parse_report
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from openpipe_report.server.limits import Limits
     from openpipe_report.server.store import Store
-
-_log = logging.getLogger("openpipe_report.server")
 
 Row = dict[str, Any]
 """What the store keeps of a report: its columns, the derived ones included."""
@@ -36,6 +34,7 @@ class Intake:
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
         self._limits = limits
+        self._log = SeldomLog()
         self._large_bodies = LargeBodies()
         self._commits: Commits | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -71,12 +70,12 @@ class Intake:
         except IdempotencyConflictError as error:
             raise ApiError(409, str(error)) from None
         except StoreUnavailableError as error:
-            _log.error("a report could not be stored for now: %s", error)
+            self._log.write("a report could not be stored for now", error)
             raise unavailable(
                 "The database cannot be used for now; the receiver's log has the reason"
             ) from None
         except Exception as error:  # noqa: BLE001 - a traceback could show the report
-            _log.error("a report could not be stored: %s", error)
+            self._log.write("a report could not be stored", error)
             message = "The report could not be stored; the receiver's log has the reason"
             raise ApiError(500, message) from None
 

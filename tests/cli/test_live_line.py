@@ -71,3 +71,18 @@ def test_pipe(capsys):
         logging.getLogger("openpipe_report.server").warning("x")
     assert console.file.getvalue() == ""
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+ WARNING x\n", capsys.readouterr().err)
+
+
+class GoneTerminal(io.StringIO):
+    def write(self, text):
+        if "received" in text:
+            raise OSError("the terminal is gone")
+        return len(text)
+
+
+def test_terminal_is_gone():
+    """A terminal that goes away does not stop the receiver."""
+    console = Console(file=GoneTerminal(), force_terminal=True)
+    with LiveLine(console, Traffic(), Clock()) as live:
+        live.update()
+        live.update()

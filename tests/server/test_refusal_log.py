@@ -1,8 +1,9 @@
-"""The log of refused requests."""
+"""The logs of refused requests and of failures."""
 
 from __future__ import annotations
 
 from openpipe_report.server.refusal_log import RefusalLog
+from openpipe_report.server.seldom_log import SeldomLog
 from openpipe_report.server.traffic import Traffic
 
 
@@ -44,3 +45,19 @@ def test_rest_is_logged(caplog):
     log.log()
     log.log()
     assert caplog.messages == ["refused requests: 1 (1 x 408 TIMEOUT)"]
+
+
+def test_failures_are_logged_seldom(caplog):
+    """A failure of each kind is logged once in the interval; the next line counts the others."""
+    clock = Clock()
+    log = SeldomLog(interval=60, clock=clock)
+    for reason in ("full", "full", "locked"):
+        log.write("not stored", reason)
+    log.write("not read", "gone")
+    clock.now += 60
+    log.write("not stored", "locked")
+    assert caplog.messages == [
+        "not stored: full",
+        "not read: gone",
+        "not stored: locked (and 2 times more since the last line)",
+    ]

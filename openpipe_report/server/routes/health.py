@@ -7,12 +7,12 @@ Both are answered without an API key, for load balancers, and tell nothing else.
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
 from openpipe_report.server.errors import unavailable
+from openpipe_report.server.seldom_log import SeldomLog
 
 if TYPE_CHECKING:
     from openpipe_report.server.call import Call
@@ -23,11 +23,11 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 """Paths that are answered without an API key."""
 
 _OK = Response(b'{"status":"ok"}', media_type="application/json")
-_log = logging.getLogger("openpipe_report.server")
 
 
 def routes(store: Store) -> Routes:
     """Return both routes."""
+    log = SeldomLog()
 
     async def healthz(_call: Call) -> Response:
         return _OK
@@ -37,7 +37,7 @@ def routes(store: Store) -> Routes:
             # On a thread: the file may be on a disk that does not answer.
             await asyncio.to_thread(store.recent, 1)
         except Exception as error:  # noqa: BLE001 - whatever it is, the database is not usable
-            _log.error("the database cannot be used: %s", error)
+            log.write("the database cannot be used", error)
             raise unavailable("The database cannot be used") from None
         return _OK
 
