@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 ANY_HOST = None
 """Value of `allowed_hosts` with which no Host is refused."""
 
+_FAILED = ApiError(500, "The receiver failed; its log has the reason")
 _NO_PATH = f"There is no such path: send reports to POST {BASE_PATH}/report"
 
 
@@ -95,8 +96,12 @@ class Receiver:
         method, path = scope["method"], scope["path"]
         known = self._routes.get(path)
 
+        is_answered = False
+
         async def send_counted(message: Message) -> None:
+            nonlocal is_answered
             if message["type"] == "http.response.start":
+                is_answered = True
                 self.traffic.count_answer(path if known else "other", method, message["status"])
             await send(message)
 
@@ -118,10 +123,8 @@ class Receiver:
         except asyncio.CancelledError:  # the server stops
             answer = unavailable("The receiver is stopping: try again later").to_response()
         except Exception:
-            self.traffic.count_answer(path if known else "other", method, 500)
-            await ApiError(500, "The receiver failed; its log has the reason").to_response()(
-                scope, receive, send
-            )
+            if not is_answered:
+                await _FAILED.to_response()(scope, receive, send_counted)
             raise  # the server logs it
         await answer(scope, receive, send_counted)
 
@@ -161,5 +164,9 @@ def _answering_others() -> FastAPI:
     async def answer(_request: Request, error: HTTPException) -> Response:  # pyright: ignore[reportUnusedFunction]
         message = _NO_PATH if error.status_code == 404 else error.detail  # noqa: PLR2004
         return ApiError(error.status_code, message, headers=error.headers).to_response()
+
+    @app.exception_handler(Exception)
+    async def answer_failure(_request: Request, _bug: Exception) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return _FAILED.to_response()
 
     return app

@@ -157,6 +157,20 @@ async def test_failed_commit(tmp_path, error, status, code, retry_after):
     assert answer.headers.get("Retry-After") == retry_after
 
 
+async def test_failing_route(store):
+    """A bug of a route is answered with 500 in the API's shape, counted once, and raised."""
+    app = create_app(store)
+    app.others.add_api_route("/fail", lambda: 1 / 0, methods=["GET"])
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+        answer = await http.get("/fail")
+    assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL_SERVER_ERROR")
+    assert app.traffic.answers == {("other", 500): 1}
+    async with client_of(app) as http:
+        with pytest.raises(ZeroDivisionError):
+            await http.get("/fail")
+
+
 async def test_health(store, tmp_path):
     """Health checks need no key; the receiver is ready while its database can be used."""
     async with client_of(create_app(store, api_key="k")) as http:

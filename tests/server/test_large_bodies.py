@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.bodies import die
+from support.bodies import die, parse_when_told
 
 from openpipe_report.server.app import create_app
 from openpipe_report.server.http import serving
 from openpipe_report.server.limits import Limits
 from openpipe_report.server.nodes import has_more_nodes
-from openpipe_report.server.store import Store
+from openpipe_report.server.store import Store, make_row
 
 PATH = "/api/v1/report"
 JSON = {"Content-Type": "application/json"}
@@ -77,7 +78,22 @@ async def test_refuses(store, post, body, status, message):
     assert store.count() == (status == 200)
 
 
-async def test_small_beside_large(store, post):
+async def test_small_beside_large(store, tmp_path):
+    """A small report is stored while a large one is still being parsed."""
+    app = create_app(store, limits=Limits(large_body_bytes=10))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    large = asyncio.create_task(app.intake.store(str(pipe).encode(), None, parse_when_told))
+    await app.intake.store(b"{}", None)
+    assert (store.count(), large.done()) == (1, False)
+    row = make_row({"statusCode": 201})
+    await asyncio.to_thread(pipe.write_text, json.dumps(row))
+    await large
+    assert [one.status for one in store.recent()] == [None, 201]
+    app.close()
+
+
+async def test_many_large(store, post):
     """Large bodies that are sent at once are all stored."""
     answers = await asyncio.gather(*(post(b'{"statusCode": %d}' % n) for n in range(20)))
     assert {answer.status_code for answer in answers} == {200}
