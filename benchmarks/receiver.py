@@ -5,7 +5,10 @@ Both run on uvicorn with httptools and uvloop, each in a process of its own, and
 of one is followed by a round of the other. A third process sends reports of 4 KB over connections
 that are kept open, each with an `Idempotency-Key` of its own, the next one after the answer.
 
-    python benchmarks/receiver.py [--seconds 3] [--rounds 6] [--connections 8 32]
+The receiver also waits for the disk, which the bare route does not: another program that writes to
+the same disk lowers its rate alone. A folder in memory shows the rate without the disk.
+
+    python benchmarks/receiver.py [--seconds 3] [--rounds 6] [--connections 8 32] [--folder PATH]
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import asyncio
 import itertools
 import json
 import multiprocessing
+import os
 import statistics
 import tempfile
 import time
@@ -192,17 +196,32 @@ def measure(port: int, connections: int, seconds: float) -> Round:
     return uvloop.run(load(port, connections, seconds))
 
 
+def fsync_ms(folder: str) -> float:
+    """Return the median time of an fsync, in milliseconds: a commit waits for one."""
+    waits = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(100):
+            file.write(b"x" * 40_000)
+            file.flush()
+            started_at = time.perf_counter()
+            os.fsync(file.fileno())
+            waits.append((time.perf_counter() - started_at) * 1_000)
+    return statistics.median(waits)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=float, default=3, help="measured seconds of a round")
     options.add_argument("--rounds", type=int, default=6, help="rounds of each server")
     options.add_argument("--connections", type=int, nargs="+", default=[8, 32])
+    options.add_argument("--folder", help="where the database is made; default: the temporary one")
     given = options.parse_args()
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(dir=given.folder) as folder,
         server(run_bare, folder) as bare_port,
         server(run_receiver, folder) as our_port,
     ):
+        print(f"an fsync of this disk takes {fsync_ms(folder):.2f} ms", flush=True)
         for connections in given.connections:
             ports, rounds = (bare_port, our_port), ([], [])  # type: ignore[var-annotated]
             for number in range(given.rounds):
