@@ -30,6 +30,7 @@ RECYCLE_BYTES = 8 * 2**20
 IDLE = 60.0
 """Seconds without a large body after which the process ends."""
 
+_STOPPING = "The receiver is stopping: try again later"
 _CODE = """
 import sys
 sys.path[:] = sys.argv[1:]
@@ -79,7 +80,7 @@ class LargeBodies:
 
         """
         if self._closed:
-            raise unavailable("The receiver is stopping: try again later")
+            raise unavailable(_STOPPING)
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._run, name="openpipe-report-large-bodies", daemon=True
@@ -109,7 +110,11 @@ class LargeBodies:
             if job is None:
                 self._end_process()
                 return
-            if job.done.set_running_or_notify_cancel():
+            if not job.done.set_running_or_notify_cancel():
+                continue
+            if self._closed:
+                job.done.set_exception(unavailable(_STOPPING))
+            else:
                 self._parse(job)
 
     def _parse(self, job: _Job) -> None:

@@ -111,12 +111,20 @@ async def test_killed_process(store):
     app.close()
 
 
-async def test_closed(store):
-    """After `close()` a large body is answered with 503."""
+async def test_closed(store, tmp_path):
+    """`close()` ends the body that is being parsed and those that wait: all get 503."""
     app = create_app(store, limits=ALL_LARGE)
     await app.intake.store(b"{}", None)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    parsed = asyncio.create_task(app.intake.store(str(pipe).encode(), None, parse_when_told))
+    waiting = [asyncio.create_task(app.intake.store(b"{}", None)) for _ in range(3)]
+    await asyncio.sleep(0)
     app.close()
     app.close()
+    for error in await asyncio.gather(parsed, *waiting, return_exceptions=True):
+        assert error.status == 503
+    assert store.count() == 1
     with pytest.raises(Exception, match="stopping"):
         await app.intake.store(b"{}", None)
 
