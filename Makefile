@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types wheel unit lowest versions dropin integrations faults bench
+.PHONY: demo test lint types wheel unit browser lowest versions dropin integrations faults bench
 
 demo: $(VENV)/.demo  ## calls of a local model, reported to a local receiver and checked
 	@$(BIN)/python examples/demo.py --db $(VENV)/demo.db
@@ -22,13 +22,20 @@ types: $(VENV)/.test
 wheel: $(VENV)/.test  ## the built wheel in an empty environment
 	$(BIN)/python scripts/check_wheel.py
 
-unit: $(VENV)/.test
+unit: $(VENV)/.test browser
 	$(BIN)/python -m pytest -n auto
 
-lowest: $(VENV)/.test  ## tests and commands on the lowest version of each dependency and extra
+browser:  ## Chromium, for the tests of what web pages can do to the receiver
+	@for name in chromium chromium-browser google-chrome; do \
+	  command -v $$name >/dev/null && exit; done; \
+	echo "==> installing Chromium"; \
+	sudo=$$([ "$$(id -u)" = 0 ] || command -v sudo); \
+	$$sudo apt-get update -q && $$sudo apt-get install -q -y --no-install-recommends chromium
+
+lowest: $(VENV)/.test browser  ## tests and commands on the lowest version of each dependency and extra
 	$(BIN)/python scripts/check_lowest.py
 
-versions: $(VENV)/.test  ## the tests on other versions of Python and openai
+versions: $(VENV)/.test browser  ## the tests on other versions of Python and openai
 	$(BIN)/python scripts/check_versions.py
 
 dropin:  ## openai's own tests against our classes; ALL=1 for every version and every test
@@ -40,9 +47,10 @@ integrations:  ## libraries that call openai, with our client in them; LIBS="dsp
 faults: $(VENV)/.test  ## real outages, kills, exits and lost answers; writes the figures to docs/faults.md
 	$(BIN)/python faults/run.py --write docs/faults.md
 
-bench: $(VENV)/.test  ## the time added to a call, and the speed of delivery
+bench: $(VENV)/.test  ## the time added to a call, and the speed of delivery and of the receiver
 	$(BIN)/python benchmarks/added_to_caller.py
 	$(BIN)/python benchmarks/delivery.py
+	$(BIN)/python benchmarks/receiver.py
 
 $(VENV)/.demo: pyproject.toml $(VENV)/.made
 	@echo "==> installing openpipe-report with its receiver"

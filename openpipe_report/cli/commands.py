@@ -81,6 +81,14 @@ def serve(
         ),
     ] = "",
     prices: Prices = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name that clients may give as Host beside loopback's, as behind a proxy; may be "
+            "repeated.",
+        ),
+    ] = None,
 ) -> None:
     """
     Receive reports and store them, until Ctrl-C.
@@ -88,18 +96,24 @@ def serve(
     The file is created if it is missing; one of an older version is upgraded, with a backup beside
     it. A report is acknowledged once it is on disk.
     """
-    from openpipe_report.server.app import create_app  # noqa: PLC0415 - slow to import
-    from openpipe_report.server.http import base_url  # noqa: PLC0415
+    from openpipe_report.cli.formatting import make_console  # noqa: PLC0415 - slow to import
+    from openpipe_report.cli.live_line import LiveLine  # noqa: PLC0415
+    from openpipe_report.server.app import ANY_HOST, create_app  # noqa: PLC0415
+    from openpipe_report.server.http import base_url, is_loopback  # noqa: PLC0415
     from openpipe_report.server.http import serve as serve_app  # noqa: PLC0415
 
     key = api_key.strip()
     with _listen(host, port, with_key=bool(key)) as listener, _open_to_write(db, prices) as store:
         store.start()
-        serve_app(
-            create_app(store, api_key=key),
-            listener,
-            on_ready=lambda: _announce(base_url(listener, host), db, with_key=bool(key)),
-        )
+        hosts = [host, *(allow_host or [])] if is_loopback(host) else ANY_HOST
+        app = create_app(store, api_key=key, allowed_hosts=hosts)
+        with LiveLine(make_console(), app.traffic) as line:
+            serve_app(
+                app,
+                listener,
+                on_ready=lambda: _announce(base_url(listener, host), db, with_key=bool(key)),
+                on_second=line.update,
+            )
     typer.echo("Stopped. Every acknowledged report is stored.")
 
 

@@ -1,161 +1,172 @@
 """
-The receiver's HTTP API: one route, and every error in the API's own shape.
+The receiver's HTTP API, as an ASGI app.
 
-A request is checked in this order: API key, content encoding, announced size, then the body while
-it is read. Payloads and keys are never logged.
+A request is checked in this order: the Host (on loopback), the site that a browser sends it for,
+the API key, then the path and method, and, where there is a body, its type and announced size. A
+body is read only after that. Every error has the API's own shape, and every answer is counted.
+Payloads and keys are never logged.
+
+A route is a module of `routes/`: functions from a `Call` to a response, by path and method. The
+FastAPI app beside them answers what none of them does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-import json
-import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from openpipe_report.server.validation import BadReportError, parse_report
+from openpipe_report.server.browsers import check_host, check_site
+from openpipe_report.server.call import Call
+from openpipe_report.server.errors import ApiError, unavailable
+from openpipe_report.server.intake import Intake
+from openpipe_report.server.limits import Limits
+from openpipe_report.server.routes import BASE_PATH, health, metrics, report
+from openpipe_report.server.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from concurrent.futures import Future
+    from collections.abc import Collection
 
     from fastapi import Request
+    from starlette.responses import Response
+    from starlette.types import Message, Receive, Scope, Send
 
+    from openpipe_report.server.routes import Routes
     from openpipe_report.server.store import Store
 
-BASE_PATH = "/api/v1"
-"""Path of the API; a client's base URL ends with it."""
-MAX_BODY_BYTES = 64 * 2**20
-"""Default limit of a request body, in bytes."""
+ANY_HOST = None
+"""Value of `allowed_hosts` with which no Host is refused."""
 
-_log = logging.getLogger("openpipe_report.server")
-
-_CODES = {
-    400: "BAD_REQUEST",
-    401: "UNAUTHORIZED",
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    413: "PAYLOAD_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
-    500: "INTERNAL_SERVER_ERROR",
-}
-_MESSAGES = {
-    404: f"There is no such path: send reports to POST {BASE_PATH}/report",
-    405: "This path accepts only POST",
-}
+_FAILED = ApiError(500, "The receiver failed; its log has the reason")
+_NO_PATH = f"There is no such path: send reports to POST {BASE_PATH}/report"
 
 
 def create_app(
-    store: Store, *, api_key: str | None = None, max_body_bytes: int = MAX_BODY_BYTES
-) -> FastAPI:
+    store: Store,
+    *,
+    api_key: str | None = None,
+    allowed_hosts: Collection[str] | None = (),
+    limits: Limits | None = None,
+) -> Receiver:
     """
-    Make the receiver as an ASGI app. It serves `POST /api/v1/report` and nothing else.
+    Make the receiver as an ASGI app.
 
     Args:
         store: Stores the reports; the caller closes it after the last request.
-        api_key: Key that requests must have as `Authorization: Bearer`. With None or an empty
-            key every request is accepted.
-        max_body_bytes: Maximum size of a body, in bytes; a larger one is answered with 413.
+        api_key: Key that requests must have as `Authorization: Bearer`, except those for health
+            checks. With None or an empty key every request is accepted.
+        allowed_hosts: Names that the header `Host` may have beside loopback's; `ANY_HOST` for a
+            receiver that listens beyond loopback.
+        limits: Sizes, counts and times that requests may have.
 
     Returns:
-        An app that answers 200 `{"status": "ok"}` once the report is committed, not before.
+        An app that answers 200 `{"status": "ok"}` once a report is committed, not before. Close it
+        after the last request.
 
     """
+    return Receiver(store, api_key or "", allowed_hosts, limits or Limits())
+
+
+class Receiver:
+    """The ASGI app of `create_app()`."""
+
+    def __init__(
+        self, store: Store, api_key: str, allowed_hosts: Collection[str] | None, limits: Limits
+    ) -> None:
+        self.limits = limits
+        self.traffic = Traffic()
+        self.intake = Intake(store, limits)
+        self._key = api_key.encode("utf-8", "surrogateescape")
+        self._hosts = None if allowed_hosts is None else {name.lower() for name in allowed_hosts}
+        self._routes: Routes = {
+            **report.routes(self.intake, self.traffic),
+            **health.routes(store),
+            **metrics.routes(self.traffic),
+        }
+        self.others = _answering_others()
+        """Answers requests for paths that are not in `routes/`, after the same checks."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        method, path = scope["method"], scope["path"]
+        known = self._routes.get(path)
+
+        is_answered = False
+
+        async def send_counted(message: Message) -> None:
+            nonlocal is_answered
+            if message["type"] == "http.response.start":
+                is_answered = True
+                self.traffic.count_answer(path if known else "other", method, message["status"])
+            await send(message)
+
+        try:
+            call = Call(scope, receive, self.limits, self.traffic)
+            self._check(call)
+            if known is None:
+                await self.others(scope, receive, send_counted)
+                return
+            handle = known.get("GET" if method == "HEAD" else method)
+            if handle is None:
+                answer = _method_not_allowed(known)
+            else:
+                answer = await handle(call)
+        except ApiError as error:
+            answer = error.to_response()
+        except ClientDisconnect:
+            return
+        except asyncio.CancelledError:  # the server stops
+            answer = unavailable("The receiver is stopping: try again later").to_response()
+        except Exception:
+            if not is_answered:
+                await _FAILED.to_response()(scope, receive, send_counted)
+            raise  # the server logs it
+        await answer(scope, receive, send_counted)
+
+    def close(self) -> None:
+        """End the process that parses large bodies, if there is one. May be called twice."""
+        self.intake.close()
+
+    def _check(self, call: Call) -> None:
+        if self._hosts is not None:
+            check_host(call.headers.get(b"host"), self._hosts)
+        check_site(call.method, call.headers)
+        if self._key and call.path not in health.OPEN_PATHS:
+            given = _bearer(call.headers.get(b"authorization", b""))
+            if not hmac.compare_digest(given, self._key):
+                raise ApiError(
+                    401,
+                    "The API key is wrong or missing: send `Authorization: Bearer <key>`",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+
+
+def _method_not_allowed(methods: Collection[str]) -> Response:
+    allowed = ", ".join(sorted(methods))
+    error = ApiError(405, f"This path accepts only {allowed}", headers={"Allow": allowed})
+    return error.to_response()
+
+
+def _bearer(authorization: bytes) -> bytes:
+    scheme, _, key = authorization.partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" else b""
+
+
+def _answering_others() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    expected = (api_key or "").encode("utf-8", "surrogateescape")
 
-    async def report(request: Request) -> Response:
-        if expected and not hmac.compare_digest(_bearer(request), expected):
-            raise HTTPException(
-                401,
-                "The API key is wrong or missing: send `Authorization: Bearer <key>`",
-                {"WWW-Authenticate": "Bearer"},
-            )
-        parsed = parse_report(await _read_body(request, max_body_bytes))
-        await _store(store, parsed, request.headers.get("Idempotency-Key"))
-        return Response(b'{"status":"ok"}', media_type="application/json")
+    @app.exception_handler(HTTPException)
+    async def answer(_request: Request, error: HTTPException) -> Response:  # pyright: ignore[reportUnusedFunction]
+        message = _NO_PATH if error.status_code == 404 else error.detail  # noqa: PLR2004
+        return ApiError(error.status_code, message, headers=error.headers).to_response()
 
-    app.add_route(f"{BASE_PATH}/report", report, methods=["POST"])
-    app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_exception_handler(BadReportError, _answer_bad_report)
-    app.add_exception_handler(ClientDisconnect, _on_client_disconnect)
-    app.add_exception_handler(Exception, _on_internal_error)
+    @app.exception_handler(Exception)
+    async def answer_failure(_request: Request, _bug: Exception) -> Response:  # pyright: ignore[reportUnusedFunction]
+        return _FAILED.to_response()
+
     return app
-
-
-def _bearer(request: Request) -> bytes:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    # Starlette decodes headers as Latin-1: this restores the bytes that were sent.
-    return key.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
-
-
-async def _read_body(request: Request, max_bytes: int) -> bytes:
-    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
-        raise HTTPException(415, "Send the body without a Content-Encoding")
-    too_large = HTTPException(413, f"The body is larger than {max_bytes} bytes")
-    announced = request.headers.get("Content-Length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise too_large
-    return bytes(body)
-
-
-async def _store(store: Store, report: dict[str, Any], key: str | None) -> None:
-    try:
-        committed = _add(store, report, key)
-        await asyncio.wrap_future(committed)
-    except BadReportError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a traceback could show the report
-        _log.error("a report could not be stored: %s", error)
-        message = "The report could not be stored; the receiver's log has the reason"
-        raise HTTPException(500, message) from None
-
-
-def _add(store: Store, report: dict[str, Any], key: str | None) -> Future[None]:
-    try:
-        return store.add(report, idempotency_key=key)
-    except ValueError:
-        raise BadReportError("The body has a number beyond the range of a double") from None
-
-
-async def _answer_http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - as registered
-    message = _MESSAGES.get(error.status_code, error.detail)
-    return _error(error.status_code, message, headers=error.headers)
-
-
-async def _answer_bad_report(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, BadReportError)  # noqa: S101 - as registered
-    return _error(400, error.message, error.issues)
-
-
-async def _on_client_disconnect(_request: Request, _gone: Exception) -> Response:
-    return _error(400, "The connection ended before the body was complete")
-
-
-async def _on_internal_error(_request: Request, _bug: Exception) -> Response:
-    return _error(500, "The receiver failed; its log has the reason")
-
-
-def _error(
-    status: int,
-    message: str,
-    issues: tuple[str, ...] = (),
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    answer = {
-        "message": message,
-        "code": _CODES.get(status, "INTERNAL_SERVER_ERROR"),
-        "issues": [{"message": issue} for issue in issues or (message,)],
-    }
-    # json.dumps, not JSONResponse, which fails on a lone surrogate in the name of a field.
-    return Response(json.dumps(answer), status, headers, "application/json")

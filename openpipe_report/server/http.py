@@ -7,29 +7,35 @@ number of a free port is known before the server starts.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
+import logging
 import os
 import signal
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import uvicorn
 
-from openpipe_report.server.app import BASE_PATH
+from openpipe_report.server.accepting import Acceptor
+from openpipe_report.server.connection import Connection
+from openpipe_report.server.refusal_log import RefusalLog
+from openpipe_report.server.routes import BASE_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from types import FrameType
 
-    from fastapi import FastAPI
+    from openpipe_report.server.app import Receiver
 
 GRACE = 5
 """Seconds that requests in progress have to finish after a signal to stop."""
 
-_KEEP_ALIVE = 75
-"""Seconds before an idle connection is closed; clients close theirs earlier."""
+_SWEEP = 1.0
+"""Most seconds between two searches for connections whose deadline has passed."""
 
 _BACKLOG = 1_024
 
@@ -70,17 +76,23 @@ def base_url(listener: socket.socket, host: str | None = None) -> str:
     return f"http://{f'[{name}]' if ':' in name else name}:{port}{BASE_PATH}"
 
 
-def serve(app: FastAPI, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+def serve(
+    app: Receiver,
+    listener: socket.socket,
+    on_ready: Callable[[], None],
+    on_second: Callable[[], None] | None = None,
+) -> None:
     """
     Serve until SIGINT or SIGTERM, then finish open requests within `GRACE` seconds.
 
     Args:
-        app: An app of `create_app`.
+        app: An app of `create_app`; it is closed at the end.
         listener: A socket of `listen`; it is closed at the end.
         on_ready: Called once, when the server answers requests.
+        on_second: Called about once a second, on the thread that serves.
 
     """
-    server = _Server(app, on_ready)
+    server = _Server(app, on_ready, on_second)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
@@ -88,11 +100,12 @@ def serve(app: FastAPI, listener: socket.socket, on_ready: Callable[[], None]) -
     # uvicorn raises the signal again after its shutdown; this handler makes that harmless.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    server.run([listener])
+    with contextlib.closing(app):
+        server.run([listener])
 
 
 @contextlib.contextmanager
-def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Generator[str, None, None]:
+def serving(app: Receiver, host: str = "127.0.0.1", port: int = 0) -> Generator[str, None, None]:
     """
     Serve on a thread while the block runs; yields the base URL once requests are answered.
 
@@ -120,28 +133,84 @@ def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Generator[s
     finally:
         server.should_exit = True
         thread.join()
+        app.close()
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: FastAPI, on_ready: Callable[[], None]) -> None:
+    """uvicorn's server with an accept loop and connections of our own."""
+
+    def __init__(
+        self,
+        app: Receiver,
+        on_ready: Callable[[], None],
+        on_second: Callable[[], None] | None = None,
+    ) -> None:
+        self._app = app
+        self._on_ready = on_ready
+        self._on_second = on_second
+        self._refusals = RefusalLog(app.traffic)
+        self._acceptors: list[Acceptor] = []
+        self._sweep: asyncio.Task[None] | None = None
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Connection,
                 lifespan="off",
                 ws="none",
                 log_config=None,
+                log_level=logging.ERROR,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=_KEEP_ALIVE,
+                # The sweep closes idle connections.
+                timeout_keep_alive=int(app.limits.timeout) + 1,
                 timeout_graceful_shutdown=GRACE,
             )
         )
-        self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Accept connections on the given sockets; replaces uvicorn's own accept loop."""
+        await self.lifespan.startup()
+
+        def make_protocol() -> asyncio.Protocol:
+            return Connection(
+                limits=self._app.limits,
+                traffic=self._app.traffic,
+                config=self.config,
+                server_state=self.server_state,
+                app_state={},
+            )
+
+        limit = self._app.limits.max_connections
+        for listener in sockets or []:
+            acceptor = Acceptor(listener, make_protocol, limit, self._app.traffic)
+            self._acceptors.append(acceptor)
+        self.servers = self._acceptors  # type: ignore[assignment]
+        self._sweep = asyncio.get_running_loop().create_task(self._close_late_connections())
+        self.started = True
         self._on_ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            self._refusals.log_if_due()
+            if self._on_second is not None:
+                self._on_second()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._refusals.log()
+
+    async def _close_late_connections(self) -> None:
+        pause = min(_SWEEP, self._app.limits.timeout / 4)
+        while True:
+            await asyncio.sleep(pause)
+            now = time.monotonic()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Connection):
+                    connection.close_if_late(now)
 
 
 def _bare(address: str | int) -> str:

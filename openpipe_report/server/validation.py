@@ -8,6 +8,7 @@ place and the rule, and never quotes the body.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, NoReturn, cast
 
 from pydantic import ValidationError
@@ -45,7 +46,7 @@ class BadReportError(ValueError):
         self.issues = issues
 
 
-def parse_report(body: bytes) -> dict[str, Any]:
+def parse_report(body: bytes | bytearray) -> dict[str, Any]:
     """
     Parse and check a body; integers, lone surrogates and NUL are preserved.
 
@@ -68,11 +69,11 @@ def parse_report(body: bytes) -> dict[str, Any]:
     return report
 
 
-def _parse_json(body: bytes) -> object:
+def _parse_json(body: bytes | bytearray) -> object:
     if not body:
         raise BadReportError("The body is empty; it must be a JSON object")
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        return _DECODER.decode(body.decode("utf-8"))
     except BadReportError:
         raise
     except UnicodeDecodeError as error:
@@ -88,6 +89,16 @@ def _parse_json(body: bytes) -> object:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise BadReportError(f"The body is not valid JSON: {name} is not a JSON number")
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise BadReportError("The body has a number beyond the range of a double")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_read_float)
 
 
 def _describe(error: ValidationError, report: dict[str, Any]) -> tuple[str, ...]:

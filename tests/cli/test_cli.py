@@ -149,6 +149,14 @@ def test_api_key(serve, how):
     assert "s3cret" not in printed
 
 
+def test_allow_host(serve):
+    """On loopback a proxy's name for the receiver is refused unless it is allowed."""
+    _, url = serve("--allow-host", "Proxy.example", "--db", "own.db")
+    for host, status in [("proxy.example", 200), ("other.example", 421)]:
+        answer = httpx.post(f"{url}/report", json={}, headers={"Host": host})
+        assert answer.status_code == status
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_needs_key_for_other_machines(run, host, tmp_path):
     """Without a key it listens on loopback only."""

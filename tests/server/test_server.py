@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from openpipe_report.server.app import create_app
 from openpipe_report.server.http import serving
+from openpipe_report.server.limits import Limits
 from openpipe_report.server.store import Store
 
 PATH = "/api/v1/report"
 OK = {"status": "ok"}
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
@@ -28,12 +30,12 @@ def store(tmp_path):
 
 def client(store: Store, **options: Any) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(create_app(store, **options))
-    return httpx.AsyncClient(transport=transport, base_url="http://receiver")
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
-async def post(store: Store, content: Any, headers: dict[str, str] | None = None, **options: Any):
+async def post(store: Store, content: Any, headers: dict[str, Any] | None = None, **options: Any):
     async with client(store, **options) as http:
-        return await http.post(PATH, content=content, headers=headers)
+        return await http.post(PATH, content=content, headers={**JSON, **(headers or {})})
 
 
 def error(code: str, *issues: Any) -> dict[str, Any]:
@@ -191,7 +193,7 @@ async def test_api_key(store, key, header, status):
 )
 async def test_refuses_before_reading(store, headers, status, code):
     """The key, the encoding and the announced size are checked before the body is read."""
-    app = create_app(store, api_key="k", max_body_bytes=10)
+    app = create_app(store, api_key="k", limits=Limits(max_body_bytes=10))
     sent: list[dict[str, Any]] = []
 
     async def receive():
@@ -205,7 +207,10 @@ async def test_refuses_before_reading(store, headers, status, code):
         "method": "POST",
         "path": PATH,
         "query_string": b"",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        "headers": [
+            (name.lower().encode(), value.encode())
+            for name, value in {"Host": "localhost", **JSON, **headers}.items()
+        ],
     }
     await app(scope, receive, send)
     assert sent[0]["status"] == status
@@ -221,15 +226,19 @@ async def test_refuses_large_stream(store):
             given_out.append(1)
             yield b" " * 1_000
 
-    answer = await post(store, chunks(), max_body_bytes=5_000)
+    answer = await post(store, chunks(), limits=Limits(max_body_bytes=5_000))
     assert answer.status_code == 413
     assert answer.json() == error("PAYLOAD_TOO_LARGE", "The body is larger than 5000 bytes")
 
 
 async def test_takes_body_of_the_limit(store):
     """A body of exactly the limit is taken."""
-    assert (await post(store, b"{}" + b" " * 8, max_body_bytes=10)).status_code == 200
-    assert (await post(store, b"{}" + b" " * 9, max_body_bytes=10)).status_code == 413
+    assert (
+        await post(store, b"{}" + b" " * 8, limits=Limits(max_body_bytes=10))
+    ).status_code == 200
+    assert (
+        await post(store, b"{}" + b" " * 9, limits=Limits(max_body_bytes=10))
+    ).status_code == 413
 
 
 @pytest.mark.parametrize(
@@ -325,8 +334,8 @@ async def test_gives_back_equal(store, report):
 def test_real_http(store):
     """The same over a real socket, on one kept connection, also after a refused body."""
     with (
-        serving(create_app(store, api_key="k", max_body_bytes=100_000)) as url,
-        httpx.Client(headers={"Authorization": "Bearer k"}) as http,
+        serving(create_app(store, api_key="k", limits=Limits(max_body_bytes=100_000))) as url,
+        httpx.Client(headers={"Authorization": "Bearer k", **JSON}) as http,
     ):
         assert http.post(f"{url}/report", json={"statusCode": 200}).json() == OK
         large = http.post(f"{url}/report", content=b" " * 100_001)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DatabaseError
 
-from openpipe_report.server.store.errors import StoreError
+from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
 from openpipe_report.server.store.migrating import check, prepare
 from openpipe_report.server.store.preparing import prepare_report
 from openpipe_report.server.store.pricing import Pricer
@@ -73,6 +73,7 @@ class Store:
             self._create_file()
         self._engine = make_engine(self.path, read_only=read_only)
         self._writer: Writer | None = None
+        self._identity: FileIdentity | None = None
         self._pricer = pricer
         try:
             with self._engine.connect() as connection:
@@ -81,8 +82,8 @@ class Store:
                     check(connection, self.path)
             if not read_only:
                 prepare(self._engine, self.path, index, progress)
-                identity = FileIdentity(self.path)
-                self._writer = Writer(self._engine, self.path, identity, index, pricer)
+                self._identity = FileIdentity(self.path)
+                self._writer = Writer(self._engine, self.path, self._identity, index, pricer)
         except DatabaseError as error:
             self.close()
             raise unusable(self.path, error) from error
@@ -193,6 +194,21 @@ class Store:
     def count(self) -> int:
         """Return the number of stored reports."""
         return self.queries.count()
+
+    def check_usable(self) -> None:
+        """
+        Check that the database can be read, and that its file is still the one that was opened.
+
+        Raises:
+            StoreUnavailableError: It is not.
+
+        """
+        if self._identity is not None:
+            self._identity.check()
+        try:
+            self.queries.list_reports(limit=1)
+        except DatabaseError as error:
+            raise StoreUnavailableError(f"{self.path} cannot be read ({error.orig})") from error
 
     def close(self) -> None:
         """Commit the reports that were added, then close the file. May be called twice."""

@@ -1,0 +1,50 @@
+"""Lets coroutines wait for commits, with one wake-up of the event loop for all of a batch."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import Future
+
+
+class Commits:
+    """
+    Futures of the store's thread that coroutines of one event loop wait for.
+
+    `asyncio.wrap_future` wakes the loop for each future, which takes a system call; here the first
+    of a batch wakes it for all.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        # Appended to by the store's thread and emptied by the loop's: both are one step of C.
+        self._done: deque[tuple[asyncio.Future[None], Future[None]]] = deque()
+        self._is_woken = False
+
+    async def wait(self, future: Future[None]) -> None:
+        """Wait until the future is done; raise its exception."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        future.add_done_callback(lambda done: self._on_done(waiter, done))
+        await waiter
+
+    def _on_done(self, waiter: asyncio.Future[None], future: Future[None]) -> None:
+        self._done.append((waiter, future))
+        # After the append: `_release` clears the flag before it looks, so none is left behind.
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._release)
+
+    def _release(self) -> None:
+        self._is_woken = False
+        while self._done:
+            waiter, future = self._done.popleft()
+            if waiter.done():
+                continue
+            error = future.exception()
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)

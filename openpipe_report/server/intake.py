@@ -1,0 +1,105 @@
+"""
+The way of a body into the store: parsed, checked, derived, committed.
+
+A small body is parsed on the event loop, where that takes least; a large one in another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from openpipe_report.server.commits import Commits
+from openpipe_report.server.errors import ApiError, unavailable
+from openpipe_report.server.large_bodies import LargeBodies
+from openpipe_report.server.nodes import has_more_nodes
+from openpipe_report.server.seldom_log import SeldomLog
+from openpipe_report.server.store.errors import IdempotencyConflictError, StoreUnavailableError
+from openpipe_report.server.store.preparing import PreparedReport, prepare_report
+from openpipe_report.server.validation import BadReportError, parse_report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openpipe_report.server.limits import Limits
+    from openpipe_report.server.store import Store
+
+
+class Intake:
+    """Stores the reports of one receiver."""
+
+    def __init__(self, store: Store, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+        self._log = SeldomLog()
+        self._large_bodies = LargeBodies()
+        self._commits: Commits | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def store(
+        self,
+        body: bytes | bytearray,
+        idempotency_key: str | None,
+        parse: Callable[[bytes | bytearray, int], PreparedReport] | None = None,
+    ) -> None:
+        """
+        Store the report in a body; returns once it is committed.
+
+        Args:
+            body: The body of a request.
+            idempotency_key: A report with the key of a stored one is not stored again.
+            parse: A function of a module, of a body and `Limits.max_nodes`, that returns what is
+                stored; by default `prepare_body`.
+
+        Raises:
+            ApiError: 400 or 413, the body is no report or has too many values; 409, the key belongs
+                to another report; 503, the database cannot be used for now; 500, any other failure.
+
+        """
+        parse = parse or prepare_body
+        if len(body) > self._limits.large_body_bytes:
+            prepared = await self._large_bodies.parse(parse, body, self._limits.max_nodes)
+        else:
+            prepared = parse(body, self._limits.max_nodes)
+        try:
+            future = self._store.add_prepared(prepared, idempotency_key=idempotency_key)
+            await self._waiting().wait(future)
+        except IdempotencyConflictError as error:
+            raise ApiError(409, str(error)) from None
+        except StoreUnavailableError as error:
+            self._log.write("a report could not be stored for now", error)
+            raise unavailable(
+                "The database cannot be used for now; the receiver's log has the reason"
+            ) from None
+        except Exception as error:  # noqa: BLE001 - a traceback could show the report
+            self._log.write("a report could not be stored", error)
+            message = "The report could not be stored; the receiver's log has the reason"
+            raise ApiError(500, message) from None
+
+    def close(self) -> None:
+        """End the process for large bodies. The store is the caller's to close."""
+        self._large_bodies.close()
+
+    def _waiting(self) -> Commits:
+        loop = asyncio.get_running_loop()
+        if self._commits is None or self._loop is not loop:
+            self._commits, self._loop = Commits(loop), loop
+        return self._commits
+
+
+def prepare_body(body: bytes | bytearray, max_nodes: int) -> PreparedReport:
+    """
+    Parse a body of `POST /report` and derive its columns.
+
+    Raises:
+        ApiError: 400, it is not a valid report; 413, it has more than `max_nodes` values.
+
+    """
+    if len(body) > max_nodes and has_more_nodes(body, max_nodes):
+        raise ApiError(413, f"The body has more than {max_nodes} values")
+    try:
+        report = parse_report(body)
+    except BadReportError as error:
+        raise ApiError(400, error.message, error.issues) from None
+    # Encoding the report again would take as long as parsing it.
+    return prepare_report(report, raw=body.decode("ascii") if body.isascii() else None)
