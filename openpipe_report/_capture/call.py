@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.budget import Reservation
     from openpipe_report._delivery.reporter import Reporter
     from openpipe_report._report.model import Report
+    from openpipe_report._report.sent_json import SentJson
 
 _RAW_BYTES = 64 * 1024 * 1024
 """Raw bytes of a stream that are kept even if the queue is smaller, since they are folded."""
@@ -168,9 +169,9 @@ class Call:
             self._release()
         return succeeded
 
-    def build(self) -> Report | None:
+    def build(self, sent: dict[str, SentJson]) -> Report | None:
         """Build the report and release the bytes: a stream that the user keeps holds this call."""
-        report = self._exchange.build()
+        report = self._exchange.build(sent)
         self._release()
         return report
 
