@@ -20,6 +20,7 @@ from openpipe_report._capture.stream_buffer import StreamBuffer
 from openpipe_report._capture.stream_reader import StreamReader
 from openpipe_report._context.opentelemetry import parent_of
 from openpipe_report._delivery import process
+from openpipe_report._log import log_internal_error
 from openpipe_report._report.describe import describe_body, describe_leaving
 from openpipe_report._report.exchange import Exchange
 from openpipe_report._version import VERSION
@@ -57,6 +58,7 @@ class Call:
         "_reservation",
         "_sent",
         "_started",
+        "on_read",
     )
 
     def __init__(
@@ -200,21 +202,25 @@ class Call:
         )
         exchange.chunks = self._buffer.pieces
         self._reader = StreamReader(is_async=is_async_stream(response.stream))
+        self.on_read = self._reader.on_read
         response.stream = record_stream(response, self)
         process.hook_exit()  # the process may end before this stream does
         self._reporter.open_streams[id(self)] = self
         self._recorded = True
 
     def on_chunk(self, chunk: bytes) -> None:
-        """Record a chunk of the stream, as received."""
+        """Record a chunk of the stream, as received; never raise."""
         if self._ended:
             return
-        now = time.perf_counter() - self._started
-        exchange = self._exchange
-        if exchange.seconds_to_first_byte is None:
-            exchange.seconds_to_first_byte = now
-        exchange.seconds_to_last_byte = now
-        self._buffer.append(chunk)
+        try:
+            now = time.perf_counter() - self._started
+            exchange = self._exchange
+            if exchange.seconds_to_first_byte is None:
+                exchange.seconds_to_first_byte = now
+            exchange.seconds_to_last_byte = now
+            self._buffer.append(chunk)
+        except Exception:  # noqa: BLE001 - the guard
+            log_internal_error("recording a chunk")
 
     def end(self, reason: str | None = None) -> None:
         """
@@ -241,10 +247,6 @@ class Call:
         # Cancellation, KeyboardInterrupt and the like come from the caller, not from the stream.
         self._exchange.is_broken_off = isinstance(error, Exception)
         self.end(describe_without_secrets(error, self._sent))
-
-    def on_read(self) -> None:
-        """Record the reader that asks for the next chunk."""
-        self._reader.on_read()
 
     def is_abandoned(self) -> bool:
         """Whether the reader of the stream has ended."""

@@ -56,17 +56,20 @@ class Attempt:
 
 class Pace:
     """
-    Whether a connection is answered at once, going by its last answer; of one thread.
+    Whether the server of a connection answers at once, going by its last answer; of one thread.
 
-    It is not where the server is far, and where other threads compute: this one waits for the
-    interpreter's lock then.
+    It does where no step had to be waited for, however long this thread was without the
+    interpreter's lock meanwhile: beside threads that compute, one that sends is enough then.
     """
 
-    is_at_once = True
+    def __init__(self) -> None:
+        self._is_at_once = True
+        self._has_waited = False
 
     def begin(self, attempt: Attempt) -> None:
         """Let another thread have its turn now, if this one will have to wait."""
-        if len(attempt.body) > _SENT_AT_ONCE or not self.is_at_once:
+        self._has_waited = len(attempt.body) > _SENT_AT_ONCE or not self._is_at_once
+        if self._has_waited:
             attempt.on_wait()
 
     def receive(
@@ -80,13 +83,15 @@ class Pace:
             receive: Waits so many seconds for bytes; raises `timed_out` when none came.
             timed_out: The error of a connection of its kind.
         """
-        if self.is_at_once:
+        if not self._has_waited:
             try:
                 return receive(attempt.limit(AT_ONCE, httpx.ReadTimeout))
             except timed_out:
+                self._has_waited = True
                 attempt.on_wait()
         return receive(attempt.limit(attempt.read_timeout, httpx.ReadTimeout))
 
     def end(self, attempt: Attempt) -> None:
-        """Remember how long the answer took."""
-        self.is_at_once = time.monotonic() - attempt.began < AT_ONCE
+        """Remember whether the answer came at once."""
+        is_quick = time.monotonic() - attempt.began < AT_ONCE
+        self._is_at_once = is_quick or not self._has_waited
