@@ -9,12 +9,11 @@ and written by `json_codec`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
-from openpipe_report._report.json_codec import encode_json
+from openpipe_report._report.json_codec import encode_json, has_infinity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,21 +46,9 @@ def read_strictly(body: bytes) -> Any:
         ValueError: It is not strict JSON.
     """
     value = from_json(body, allow_inf_nan=False)
-    if _has_infinity(value):  # 1e400
+    if has_infinity(value):  # 1e400
         raise ValueError("a number is out of range")
     return value
-
-
-def _has_infinity(value: object) -> bool:
-    pending = [value]
-    while pending:
-        value = pending.pop()
-        if isinstance(value, (dict, list)):
-            inner = value.values() if isinstance(value, dict) else value
-            pending += [item for item in inner if isinstance(item, (dict, list, float))]
-        elif value in {inf, -inf}:
-            return True
-    return False
 
 
 def join_sent(wire: Mapping[str, Any], sent: Mapping[str, SentJson], limit: int) -> bytes | None:
