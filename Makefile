@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types wheel unit lowest versions dropin integrations faults bench
+.PHONY: demo test lint types wheel unit lowest versions dropin integrations faults bench peers
 
 demo: $(VENV)/.demo  ## calls of a local model, reported to a local receiver and checked
 	@$(BIN)/python examples/demo.py --db $(VENV)/demo.db
@@ -43,6 +43,9 @@ faults: $(VENV)/.test  ## real outages, kills, exits and lost answers; writes th
 bench: $(VENV)/.test  ## the time added to a call, and the speed of delivery
 	$(BIN)/python benchmarks/added_to_caller.py
 	$(BIN)/python benchmarks/delivery.py
+
+peers: $(VENV)/.test  ## what recording a call costs, beside other tools; writes docs/performance.md
+	$(BIN)/python benchmarks/peers.py --write docs/performance.md
 
 $(VENV)/.demo: pyproject.toml $(VENV)/.made
 	@echo "==> installing openpipe-report with its receiver"
