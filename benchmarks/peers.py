@@ -6,8 +6,8 @@ What recording a call costs: our client and its peers, measured side by side.
 Each variant runs in a process and an environment of its own (under `.venvs`, made at the first
 time with the newest versions), and delivers with its own exporter to a server on loopback, the
 sink. The calls are answered by a transport inside the process. A figure counts only if every call
-has arrived at the sink. The variants take turns, and each figure is a ratio to bare openai in the
-same round; a second process of bare openai (A/A) shows the noise.
+has arrived at the sink. Each figure is a ratio to bare openai, whose calls are made in turns with
+the variant's; a second process of bare openai (A/A) shows the noise.
 
 The figures are kept in benchmarks/peers.json; a run of some variants or measures replaces those.
 """
@@ -22,11 +22,11 @@ from comparison import measure, table
 from comparison.processes import versions_of
 from comparison.results import Results
 from comparison.sink import running_sink
-from comparison.variants import BY_NAME, RAW, ROOT, VARIANTS, Variant, interpreter_of
+from comparison.variants import AGAIN, BY_NAME, OURS, RAW, ROOT, VARIANTS, Variant, interpreter_of
 
 MEASURES = (*measure.WORKLOADS, "imports", "memory", "exits")
-ROUNDS, QUICK_ROUNDS = 40, 8
-RUNS, QUICK_RUNS = 31, 7
+ROUNDS, QUICK_ROUNDS = 60, 8
+RUNS, QUICK_RUNS = 21, 7
 """Processes whose imports are timed."""
 EXITS, QUICK_EXITS = 5, 1
 MEMORY_CALLS, QUICK_MEMORY_CALLS = 100_000, 10_000
@@ -37,11 +37,15 @@ def chosen(names: list[str]) -> list[Variant]:
     if not names:
         return VARIANTS
     wanted = {
-        variant.name: variant
-        for variant in VARIANTS
-        if names and {variant.name, variant.module} & {*names}
+        variant.name: variant for variant in VARIANTS if {variant.name, variant.module} & {*names}
     }
-    needed = {"bare", "bare again", RAW, *wanted, *(v.base for v in wanted.values())}
+    needed = {
+        "bare",
+        AGAIN,
+        *([RAW] if OURS in wanted else []),
+        *wanted,
+        *(v.base for v in wanted.values()),
+    }
     return [variant for variant in VARIANTS if variant.name in needed]
 
 

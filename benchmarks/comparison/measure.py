@@ -1,8 +1,9 @@
 """
-Takes the figures: each workload in rounds, in which every variant has its turn.
+Takes the figures: each workload in rounds of pairs.
 
-The variants of a round are in random order, those of the next one in the reverse of it. Each ratio
-is of two variants in one round.
+A pair is a few calls of the base and as many of a variant, one right after the other, for the noise
+of a busy machine changes within seconds. The pairs of a round are in random order. In the next
+round they are in the reverse of it, and so are the two sides of each.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pairs import compare, median_of
 
 from comparison.processes import Process, WorkerError
 from comparison.results import Cell
-from comparison.variants import HELD, RAW
+from comparison.variants import HELD, OURS, RAW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,11 +53,11 @@ class Workload:
 
 
 WORKLOADS = {
-    "plain": Workload(400, {"plain": "cpu", "caller plain": "thread"}),
-    "stream": Workload(20, {"stream": "cpu", "caller stream": "thread"}),
+    "plain": Workload(200, {"plain": "cpu", "caller plain": "thread"}),
+    "stream": Workload(10, {"stream": "cpu", "caller stream": "thread"}),
     "image": Workload(8, {"image": "cpu"}, frozenset({HELD})),
-    "computing": Workload(100, {"computing": "wall"}, frozenset({HELD, RAW})),
-    "concurrent": Workload(256, {"concurrent": "p99"}, frozenset({HELD, RAW})),
+    "computing": Workload(50, {"computing": "wall"}, frozenset({HELD, RAW})),
+    "concurrent": Workload(128, {"concurrent": "p99"}, frozenset({HELD, RAW})),
 }
 WARM_UP = {"plain": 400, "stream": 20, "image": 4, "computing": 100, "concurrent": 128}
 
@@ -66,36 +67,34 @@ def today() -> str:
 
 
 @dataclass
-class Turn:
-    """A variant's worker, and what its rounds cost."""
+class Contender:
+    """A variant's worker, and what arrived of its calls."""
 
     variant: Variant
     worker: Process
     url: str
-    costs: list[dict[str, float]] = field(default_factory=list)
     calls: int = 0
     prompts: int = 0
     answers: int = 0
     decoded: int = 0
     failure: str = ""
 
-    def run(self, sink: Sink, workload: str, calls: int, *, counts: bool = True) -> None:
-        """Make the calls of a round."""
+    def run(self, sink: Sink, workload: str, calls: int) -> dict[str, float] | None:
+        """Make some calls and return what they cost; None if the process has failed."""
         if self.failure:
-            return
+            return None
         try:
             cost = self.worker.ask(workload=workload, calls=calls)
         except WorkerError as failed:
             self.failure = str(failed)
             print(f"    {failed}", flush=True)
-            return
+            return None
         arrived = sink.take(self.url)
-        if counts:
-            self.costs.append(cost)
-            self.calls += calls
-            self.prompts += arrived.prompts
-            self.answers += arrived.answers
-            self.decoded += arrived.decoded
+        self.calls += calls
+        self.prompts += arrived.prompts
+        self.answers += arrived.answers
+        self.decoded += arrived.decoded
+        return cost
 
     @property
     def void(self) -> str:
@@ -118,20 +117,68 @@ class Turn:
         return "" if self.answers >= self.calls else f"{self.answers} of {self.calls} answers"
 
 
+@dataclass
+class Pair:
+    """A base and another variant, and what their rounds cost."""
+
+    base: Contender
+    other: Contender
+    costs: list[tuple[dict[str, float], dict[str, float]]] = field(default_factory=list)
+
+    def run(self, sink: Sink, workload: str, calls: int, *, is_reversed: bool) -> None:
+        """Make the calls of a round, the base's first unless the round is reversed."""
+        if is_reversed:
+            other = self.other.run(sink, workload, calls)
+            base = self.base.run(sink, workload, calls)
+        else:
+            base = self.base.run(sink, workload, calls)
+            other = self.other.run(sink, workload, calls)
+        if base and other:
+            self.costs.append((base, other))
+
+    def figure(self, workload: str, cost: str, calls: int) -> Cell:
+        """Return the ratio of a cost to the base's."""
+        other = self.other
+        void = other.void or ("the base failed" if not self.costs else "")
+        if not self.costs:
+            return Cell(0, void=void, date=today())
+        ratio = compare(
+            [base[cost] for base, _ in self.costs], [other[cost] for _, other in self.costs]
+        )
+        return Cell(
+            value=ratio.value,
+            error=ratio.error,
+            rounds=ratio.pairs,
+            absolute=ratio.other / (1 if cost == "p99" else calls),
+            void=void,
+            note=other.note(workload),
+            is_partial=other.is_partial(workload),
+            date=today(),
+        )
+
+
 def in_rounds(
     name: str, variants: list[Variant], sink: Sink, rounds: int, results: Results
 ) -> None:
     """Run a workload with all variants and put down the figures."""
     workload = WORKLOADS[name]
-    variants = [variant for variant in variants if variant.name not in workload.leaves_out]
     with ExitStack() as stack:
-        turns: dict[str, Turn] = {}
+        contenders: dict[str, Contender] = {}
         for variant in variants:
-            url = sink.open()
-            worker = stack.enter_context(Process(variant, "worker", url))
-            turns[variant.name] = Turn(variant, worker, url)
-            turns[variant.name].run(sink, name, WARM_UP[name], counts=False)
-        order = list(turns.values())
+            if variant.name not in workload.leaves_out:
+                url = sink.open()
+                worker = stack.enter_context(Process(variant, "worker", url))
+                contenders[variant.name] = contender = Contender(variant, worker, url)
+                contender.run(sink, name, WARM_UP[name])
+        pairs = {
+            contender.variant.name: Pair(contenders[contender.variant.base], contender)
+            for contender in contenders.values()
+            if contender.variant.base != contender.variant.name
+        }
+        over_post = []
+        if name == "image" and {RAW, OURS} <= contenders.keys():
+            over_post = [Pair(contenders[RAW], contenders[OURS])]
+        order = [*pairs.values(), *over_post]
         shuffle = random.Random(1)  # noqa: S311 - no secret
         for number in range(rounds):
             if number % 5 == 0:
@@ -140,39 +187,15 @@ def in_rounds(
                 order.reverse()
             else:
                 shuffle.shuffle(order)
-            for turn in order:
-                turn.run(sink, name, workload.calls)
+            for pair in order:
+                pair.run(sink, name, workload.calls, is_reversed=bool(number % 2))
         for measure, cost in workload.figures.items():
             results.sizes[measure] = f"{rounds} rounds of {workload.calls} calls"
-            for turn in turns.values():
-                cell = figure(turn, turns[turn.variant.base], cost, workload.calls)
-                cell = replace(cell, note=turn.note(name), is_partial=turn.is_partial(name))
-                results.put(measure, turn.variant.name, cell)
-        if name == "image" and RAW in turns:
+            for variant_name, pair in pairs.items():
+                results.put(measure, variant_name, pair.figure(name, cost, workload.calls))
+        for pair in over_post:
             results.sizes["image over POST"] = results.sizes["image"]
-            for turn in turns.values():
-                if turn.variant.base == "bare":
-                    cell = figure(turn, turns[RAW], "cpu", workload.calls)
-                    cell = replace(cell, is_partial=turn.is_partial(name))
-                    results.put("image over POST", turn.variant.name, cell)
-
-
-def figure(turn: Turn, base: Turn, cost: str, calls: int) -> Cell:
-    """Return the ratio of a variant's cost to that of its base in the same rounds."""
-    rounds = min(len(turn.costs), len(base.costs))
-    if not rounds:
-        return Cell(0, void=turn.void or "the base failed", date=today())
-    ratio = compare(
-        [one[cost] for one in base.costs[:rounds]], [one[cost] for one in turn.costs[:rounds]]
-    )
-    return Cell(
-        value=ratio.value,
-        error=ratio.error,
-        rounds=rounds,
-        absolute=ratio.other / (1 if cost == "p99" else calls),
-        void=turn.void,
-        date=today(),
-    )
+            results.put("image over POST", OURS, pair.figure(name, "cpu", workload.calls))
 
 
 def measured(variants: Iterable[Variant]) -> list[Variant]:

@@ -212,10 +212,17 @@ def _serve(pipe: Connection) -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        commands: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
-        loop.add_reader(pipe.fileno(), lambda: commands.put_nowait(pipe.recv()))
+        readable = asyncio.Event()
+        loop.add_reader(pipe.fileno(), readable.set)
         while True:
-            name, argument = await commands.get()
+            await readable.wait()
+            readable.clear()
+            if not pipe.poll():  # the event may have been set twice for one command
+                continue
+            try:
+                name, argument = pipe.recv()
+            except EOFError:
+                return  # the process that started this one is gone
             if name == "open":
                 pipe.send(await open_port(argument))
             else:
