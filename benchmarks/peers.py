@@ -22,7 +22,17 @@ from comparison import measure, table
 from comparison.processes import versions_of
 from comparison.results import Results
 from comparison.sink import running_sink
-from comparison.variants import AGAIN, BY_NAME, OURS, RAW, ROOT, VARIANTS, Variant, interpreter_of
+from comparison.variants import (
+    AGAIN,
+    BY_NAME,
+    OURS,
+    RAW,
+    ROOT,
+    VARIANTS,
+    Variant,
+    forget_environment,
+    interpreter_of,
+)
 
 MEASURES = (*measure.WORKLOADS, "imports", "memory", "exits")
 ROUNDS, QUICK_ROUNDS = 60, 8
@@ -63,6 +73,9 @@ def parse() -> argparse.Namespace:
         metavar="MEASURE",
         help=f"of {', '.join(MEASURES)}",
     )
+    parser.add_argument(
+        "--upgrade", action="store_true", help="make the environments again, of newest versions"
+    )
     parser.add_argument("--rounds", type=int, help=f"rounds of a workload ({ROUNDS})")
     parser.add_argument("--json", type=Path, default=ROOT / "benchmarks" / "peers.json")
     parser.add_argument("--write", type=Path, help="write the tables into this page")
@@ -78,6 +91,8 @@ def main() -> None:
     quick = options.quick
     variants = chosen(options.only)
     results = Results.read(options.json)
+    for variant in variants if options.upgrade else ():
+        forget_environment(variant)
     for variant in variants:
         interpreter_of(variant)
         results.versions[variant.name] = versions_of(variant)

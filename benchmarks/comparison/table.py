@@ -127,12 +127,10 @@ def noise_of(results: Results, measure: str) -> float | None:
     """Return how far the A/A pair is from no difference, with two standard errors."""
     # Image over POST has no A/A of its own: that of the image says how noisy its calls are.
     again = results.get("image" if measure == "image over POST" else measure, AGAIN)
-    if again is None:
+    bare = results.get(measure, "bare")
+    if again is None or (bare is None and not is_relative(measure)):
         return None
-    if measure.startswith("exit"):
-        bare = results.get(measure, "bare")
-        return None if bare is None else abs(again.value - bare.value)
-    return abs(again.value - (1 if is_relative(measure) else 0)) + 2 * again.error
+    return abs(again.value - (bare.value if bare else 1)) + 2 * again.error
 
 
 def judge(results: Results, bar: Bar) -> str:

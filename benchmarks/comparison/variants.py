@@ -182,9 +182,18 @@ OURS, HELD, RAW, AGAIN = (
 )
 
 
+def _marker(variant: Variant) -> Path:
+    return ROOT / ".venvs" / f"peers-{variant.environment}" / ".made"
+
+
+def forget_environment(variant: Variant) -> None:
+    """Let the variant's environment be made again, with the newest versions."""
+    _marker(variant).unlink(missing_ok=True)
+
+
 def interpreter_of(variant: Variant) -> Path:
     """Return the interpreter of a variant's environment, which is made at the first time."""
     name = f"peers-{variant.environment}"
-    if not (ROOT / ".venvs" / name / ".made").exists():
+    if not _marker(variant).exists():
         print(f"==> making environment {name}: {' '.join(variant.packages)}", flush=True)
     return prepare(name, list(variant.packages))
