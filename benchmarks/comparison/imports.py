@@ -10,6 +10,7 @@ Prints one line: `{"imports": float, "ready": float}`. `imports` are the tool's 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from importlib import import_module
@@ -22,9 +23,12 @@ def main() -> None:
     stdout = claim_stdout()
     module, sink = sys.argv[1:]
     tool = import_module(f"comparison.tools.{module}")
+    # logfire's plugin of pydantic would be imported with openai, and would not be counted.
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     import_module("openai")
     if find_spec("httpx"):
         import_module("httpx")
+    del os.environ["PYDANTIC_DISABLE_PLUGINS"]
 
     begin = time.process_time()
     for name in tool.IMPORTS:

@@ -291,7 +291,7 @@ def exits(variants: list[Variant], sink: Sink, runs: int, results: Results) -> N
         results.put("exit up", variant.name, cell)
     for measure, url in (("exit refused", refused), ("exit black hole", hole)):
         results.sizes[measure] = f"{EXIT_CALLS} calls, once"
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(2) as pool:
             for variant, cell in zip(
                 variants, pool.map(lambda one, url=url: _end(one, url), variants), strict=True
             ):

@@ -54,11 +54,11 @@ MEASURES = {
     "concurrent": Measure("64 at once, p99", "x"),
     "imports": Measure("imports, ms", "ms"),
     "ready": Measure("imports and set-up, ms", "ms"),
-    "growth": Measure("growth, MiB", "MiB"),
-    "above bare": Measure("above bare, MiB", "MiB"),
-    "exit up": Measure("backend up", "s"),
-    "exit refused": Measure("refused", "s"),
-    "exit black hole": Measure("black hole", "s"),
+    "growth": Measure("memory, growth, MiB", "MiB"),
+    "above bare": Measure("memory above bare, MiB", "MiB"),
+    "exit up": Measure("exit, backend up", "s"),
+    "exit refused": Measure("exit, refused", "s"),
+    "exit black hole": Measure("exit, black hole", "s"),
 }
 
 TABLES = {
@@ -103,9 +103,9 @@ BARS = [
     Bar("imports", 10, "at most 10 ms"),
     Bar("growth", 1, "none (at most 1 MiB)"),
     Bar("above bare", 10, "at most 10 MiB"),
-    Bar("exit up", 0.2, "at most 0.2 s"),
-    Bar("exit refused", 5.2, "the budget of 5 s, and 0.2 s"),
-    Bar("exit black hole", 5.2, "the budget of 5 s, and 0.2 s"),
+    Bar("exit up", 0.2, "at most 0.2 s beyond bare"),
+    Bar("exit refused", 5.2, "the budget of 5 s, and 0.2 s beyond bare"),
+    Bar("exit black hole", 5.2, "the budget of 5 s, and 0.2 s beyond bare"),
 ]
 
 
@@ -139,6 +139,9 @@ def judge(results: Results, bar: Bar) -> str:
     if ours is None:
         cell = results.cells.get(bar.measure, {}).get(bar.variant)
         return f"not judged: {cell.void}" if cell else "not measured"
+    # Bare openai's own end takes time as well.
+    bare = results.get(bar.measure, "bare") if bar.measure.startswith("exit") else None
+    own_end = bare.value if bare else 0
     verdicts = []
     if bar.limit is not None:
         noise = noise_of(results, bar.measure)
@@ -146,7 +149,7 @@ def judge(results: Results, bar: Bar) -> str:
         if noise is None or noise >= size / 2:
             verdicts.append("limit not judged: A/A too noisy")
         else:
-            verdicts.append("reached" if ours.value <= bar.limit else "missed")
+            verdicts.append("reached" if ours.value - own_end <= bar.limit else "missed")
     if bar.below_peers and (best := best_peer(results, bar.measure)):
         apart = ours.value - best[1].value
         is_sure = abs(apart) > 2 * math.hypot(ours.error, best[1].error)
