@@ -56,7 +56,9 @@ class Connections:
         self._headers = headers
         try:
             self._proxy = httpx.Proxy(proxy) if (proxy := proxy_for(str(url))) else None
-            self._ssl_context: ssl.SSLContext = httpx.create_ssl_context()
+            # Loading the certificates takes 30 ms and some memory.
+            schemes = {url.scheme, self._proxy.url.scheme if self._proxy else ""}
+            self._ssl_context = _create_ssl_context() if "https" in schemes else None
         except OSError as error:
             named = ", ".join(filter(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
             raise CannotConnectError(
@@ -67,7 +69,6 @@ class Connections:
             raise CannotConnectError(
                 "the proxy's URL is wrong: look at HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
             ) from None
-        self._ssl_context.set_alpn_protocols(["http/1.1"])
         self._mine = threading.local()
         self._open: set[Connection] = set()
         """Every one, so that a forked child closes none: that could be felt at its other end."""
@@ -103,3 +104,9 @@ class Connections:
             raise CannotConnectError(
                 "a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'"
             ) from None
+
+
+def _create_ssl_context() -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context

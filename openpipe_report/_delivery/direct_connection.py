@@ -48,15 +48,18 @@ class DirectConnection:
     Args:
         url: Where to, with the scheme http or https.
         headers: Of every request, as they are sent; `Host` among them.
-        ssl_context: For https.
+        ssl_context: For https; None for http.
     """
 
     def __init__(
-        self, url: httpx.URL, headers: list[tuple[bytes, bytes]], ssl_context: ssl.SSLContext
+        self,
+        url: httpx.URL,
+        headers: list[tuple[bytes, bytes]],
+        ssl_context: ssl.SSLContext | None,
     ) -> None:
-        is_secure = url.scheme == "https"
-        self._address = (url.raw_host.decode("ascii"), url.port or (443 if is_secure else 80))
-        self._ssl_context = ssl_context if is_secure else None
+        default_port = 80 if ssl_context is None else 443
+        self._address = (url.raw_host.decode("ascii"), url.port or default_port)
+        self._ssl_context = ssl_context
         lines = [b"POST %b HTTP/1.1" % url.raw_path, *(b"%b: %b" % header for header in headers)]
         self._head = b"\r\n".join(lines) + b"\r\n"
         self._socket: socket.socket | None = None

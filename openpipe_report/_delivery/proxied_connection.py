@@ -28,7 +28,7 @@ class ProxiedConnection:
     Args:
         url: Where to.
         headers: Of every request.
-        ssl_context: For https.
+        ssl_context: For https, to the server or to the proxy.
         proxy: The proxy.
 
     Raises:
@@ -39,7 +39,7 @@ class ProxiedConnection:
         self,
         url: httpx.URL,
         headers: list[tuple[bytes, bytes]],
-        ssl_context: ssl.SSLContext,
+        ssl_context: ssl.SSLContext | None,
         proxy: httpx.Proxy,
     ) -> None:
         import httpcore  # noqa: PLC0415 - httpx imports it late, too

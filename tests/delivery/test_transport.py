@@ -376,3 +376,10 @@ def test_closed_client():
     client.close()
     found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
     assert found == Retryable("the given http_client is closed", got_response=False)
+
+
+def test_certificates_are_for_https_alone(monkeypatch):
+    """A server without TLS gets reports, whatever is wrong with the certificates."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    with Backend() as backend:
+        assert send(Transport(Settings(base_url=backend.base_url))) == Delivered()
