@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types wheel unit browser lowest versions dropin integrations faults bench
+.PHONY: demo test lint types wheel unit browser lowest versions dropin integrations faults bench peers
 
 demo: $(VENV)/.demo  ## calls of a local model, reported to a local receiver and checked
 	@$(BIN)/python examples/demo.py --db $(VENV)/demo.db
@@ -51,6 +51,9 @@ bench: $(VENV)/.test  ## the time added to a call, and the speed of delivery and
 	$(BIN)/python benchmarks/added_to_caller.py
 	$(BIN)/python benchmarks/delivery.py
 	$(BIN)/python benchmarks/receiver.py
+
+peers: $(VENV)/.test  ## what recording a call costs, beside other tools; writes docs/performance.md
+	$(BIN)/python benchmarks/peers.py --write docs/performance.md
 
 $(VENV)/.demo: pyproject.toml $(VENV)/.made
 	@echo "==> installing openpipe-report with its receiver"

@@ -41,23 +41,31 @@ class Ratio:
         return f"{self.value:.3f} +- {self.error:.3f}"
 
 
+def median_of(values: Sequence[float]) -> tuple[float, float]:
+    """
+    Return the median and its standard error.
+
+    The error is from the order statistics at half the root of n on either side of the median. It
+    assumes nothing about the tails.
+    """
+    ordered = sorted(values)
+    n = len(ordered)
+    low = max(0, math.floor((n - math.sqrt(n)) / 2))
+    high = min(n - 1, math.ceil((n + math.sqrt(n)) / 2))
+    return statistics.median(ordered), (ordered[high] - ordered[low]) / 2
+
+
 def compare(base: Sequence[float], other: Sequence[float]) -> Ratio:
     """
     Compare two sides whose i-th measurements are a pair; odd pairs are in reversed order.
-
-    The standard error is that of a median, from the order statistics at half the root of n on
-    either side of it. It assumes nothing about the tails.
     """
     ratios = [o / b for b, o in zip(base, other, strict=True)]
     if len(ratios) > 3:
         ratios = [math.sqrt(a * b) for a, b in zip(ratios[::2], ratios[1::2], strict=False)]
-    ordered = sorted(ratios)
-    n = len(ordered)
-    low = max(0, math.floor((n - math.sqrt(n)) / 2))
-    high = min(n - 1, math.ceil((n + math.sqrt(n)) / 2))
+    value, error = median_of(ratios)
     return Ratio(
-        value=statistics.median(ordered),
-        error=(ordered[high] - ordered[low]) / 2,
+        value=value,
+        error=error,
         base=statistics.median(base),
         other=statistics.median(other),
         pairs=len(base),

@@ -20,6 +20,7 @@ from openpipe_report._capture.stream_buffer import StreamBuffer
 from openpipe_report._capture.stream_reader import StreamReader
 from openpipe_report._context.opentelemetry import parent_of
 from openpipe_report._delivery import process
+from openpipe_report._log import log_internal_error
 from openpipe_report._report.describe import describe_body, describe_leaving
 from openpipe_report._report.exchange import Exchange
 from openpipe_report._version import VERSION
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.budget import Reservation
     from openpipe_report._delivery.reporter import Reporter
     from openpipe_report._report.model import Report
+    from openpipe_report._report.sent_json import SentJson
 
 _RAW_BYTES = 64 * 1024 * 1024
 """Raw bytes of a stream that are kept even if the queue is smaller, since they are folded."""
@@ -56,6 +58,7 @@ class Call:
         "_reservation",
         "_sent",
         "_started",
+        "on_read",
     )
 
     def __init__(
@@ -168,9 +171,9 @@ class Call:
             self._release()
         return succeeded
 
-    def build(self) -> Report | None:
+    def build(self, sent: dict[str, SentJson]) -> Report | None:
         """Build the report and release the bytes: a stream that the user keeps holds this call."""
-        report = self._exchange.build()
+        report = self._exchange.build(sent)
         self._release()
         return report
 
@@ -199,21 +202,25 @@ class Call:
         )
         exchange.chunks = self._buffer.pieces
         self._reader = StreamReader(is_async=is_async_stream(response.stream))
+        self.on_read = self._reader.on_read
         response.stream = record_stream(response, self)
         process.hook_exit()  # the process may end before this stream does
         self._reporter.open_streams[id(self)] = self
         self._recorded = True
 
     def on_chunk(self, chunk: bytes) -> None:
-        """Record a chunk of the stream, as received."""
+        """Record a chunk of the stream, as received; never raise."""
         if self._ended:
             return
-        now = time.perf_counter() - self._started
-        exchange = self._exchange
-        if exchange.seconds_to_first_byte is None:
-            exchange.seconds_to_first_byte = now
-        exchange.seconds_to_last_byte = now
-        self._buffer.append(chunk)
+        try:
+            now = time.perf_counter() - self._started
+            exchange = self._exchange
+            if exchange.seconds_to_first_byte is None:
+                exchange.seconds_to_first_byte = now
+            exchange.seconds_to_last_byte = now
+            self._buffer.append(chunk)
+        except Exception:  # noqa: BLE001 - the guard
+            log_internal_error("recording a chunk")
 
     def end(self, reason: str | None = None) -> None:
         """
@@ -240,10 +247,6 @@ class Call:
         # Cancellation, KeyboardInterrupt and the like come from the caller, not from the stream.
         self._exchange.is_broken_off = isinstance(error, Exception)
         self.end(describe_without_secrets(error, self._sent))
-
-    def on_read(self) -> None:
-        """Record the reader that asks for the next chunk."""
-        self._reader.on_read()
 
     def is_abandoned(self) -> bool:
         """Whether the reader of the stream has ended."""

@@ -14,19 +14,24 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from openpipe_report._log import log_internal_error, run_guarded
+from openpipe_report._log import run_guarded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 CLOSED_EARLY = "stream closed before completion"
 
 
 class StreamObserver(Protocol):
-    """Receives each chunk of a stream, and its end. Its methods are called guarded."""
+    """
+    Receives each chunk of a stream, and its end.
 
-    def on_read(self) -> None:
-        """The reader asks for the next chunk."""
+    `on_read` and `on_chunk` never raise: they are called for each chunk, without a guard.
+    """
+
+    @property
+    def on_read(self) -> Callable[[], None]:
+        """Called when the reader asks for the next chunk."""
         ...
 
     def on_chunk(self, chunk: bytes) -> None:
@@ -91,18 +96,6 @@ class _RecordingStream:
         if observer is not None:
             run_guarded("ending a stream", observer.end, CLOSED_EARLY)
 
-    def _record(self, chunk: bytes) -> None:
-        try:  # not run_guarded(): this is once a chunk
-            self._observer.on_chunk(chunk)
-        except Exception:  # noqa: BLE001 - the guard
-            log_internal_error("recording a chunk")
-
-    def _read(self) -> None:
-        try:
-            self._observer.on_read()
-        except Exception:  # noqa: BLE001 - the guard
-            log_internal_error("recording a reader")
-
     def _end(self, error: BaseException | None = None) -> None:
         """Report the end of the iteration: without an error, or with one, raised or thrown in."""
         if error is None:
@@ -122,13 +115,13 @@ class _SyncRecordingStream(_RecordingStream):
             yield from self._stream
             return
         self._begun = True
-        record, read = self._record, self._read
+        on_read, on_chunk = self._observer.on_read, self._observer.on_chunk
         try:
-            read()
+            on_read()
             for chunk in self._stream:
-                record(chunk)
+                on_chunk(chunk)
                 yield chunk
-                read()
+                on_read()
         except BaseException as error:
             self._end(error)
             raise
@@ -145,14 +138,14 @@ class _AsyncRecordingStream(_RecordingStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         first, self._begun = not self._begun, True
         source = self._stream.__aiter__()
-        record, read = self._record, self._read
+        on_read, on_chunk = self._observer.on_read, self._observer.on_chunk
         try:
             if first:
-                read()
+                on_read()
                 async for chunk in source:
-                    record(chunk)
+                    on_chunk(chunk)
                     yield chunk
-                    read()
+                    on_read()
             else:
                 async for chunk in source:
                     yield chunk

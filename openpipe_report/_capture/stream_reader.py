@@ -25,16 +25,13 @@ class StreamReader:
 
     def __init__(self, *, is_async: bool) -> None:
         self._is_async = is_async
-        self._has_read = False
         self._loop: Any = None
-        self._record()
+        self.on_read()
+        self._has_read = False
 
     def on_read(self) -> None:
-        """Record that this thread or task asks for the next chunk."""
+        """Record that this thread or task asks for the next chunk; never raise."""
         self._has_read = True
-        self._record()
-
-    def _record(self) -> None:
         self._thread = threading.get_ident()
         if not self._is_async:
             return

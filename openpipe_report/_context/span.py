@@ -66,7 +66,7 @@ class _SpanSource:
     def discard_if_succeeded(self) -> bool:
         return "errorMessage" not in self.fields
 
-    def build(self) -> Report | None:
+    def build(self, _sent: object) -> Report | None:
         fields = {**self.fields, "respPayload": self.response.read()}
         fields["reqPayload"] = {**fields["reqPayload"], "input": self.request.read()}
         report: Report | None = Report(**fields)

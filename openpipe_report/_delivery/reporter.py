@@ -64,7 +64,7 @@ class ManualReport:
     def discard_if_succeeded(self) -> bool:
         return False
 
-    def build(self) -> Report:
+    def build(self, _sent: object) -> Report:
         return self._report
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from openpipe_report._delivery.budget import Budget
-from openpipe_report._delivery.connection import CannotConnectError
+from openpipe_report._delivery.connections import CannotConnectError
 from openpipe_report._delivery.lazy_transport import LazyTransport
 from openpipe_report._delivery.outage_log import OutageLog
 from openpipe_report._delivery.outcome import Delivered, Rejected, Retryable

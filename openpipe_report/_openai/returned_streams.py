@@ -123,7 +123,7 @@ class _BodyObserver:
         self._iterator = iterator
 
     def on_read(self) -> None:
-        self._run.begin_pending()
+        run_guarded("recording a reader", self._run.begin_pending)
 
     def on_chunk(self, chunk: bytes) -> None:
         pass

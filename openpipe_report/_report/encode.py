@@ -5,6 +5,7 @@ Building and encoding a report: sampling, `before_report`, the size limit.
 from __future__ import annotations
 
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._log import log_internal_error
@@ -17,6 +18,7 @@ from openpipe_report._report.json_pieces import (
 )
 from openpipe_report._report.model import Report
 from openpipe_report._report.sampling import failed_traces, is_sampled
+from openpipe_report._report.sent_json import SentJson, join_sent
 from openpipe_report._report.size_limit import cut_to_limit
 
 if TYPE_CHECKING:
@@ -25,16 +27,19 @@ if TYPE_CHECKING:
     from openpipe_report._report.model import ReportSource
     from openpipe_report._settings import Settings
 
+_NOTHING: Mapping[str, SentJson] = MappingProxyType({})
+
 
 def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
     """Return the report's JSON, or the reason of its loss; empty if it is not to be sent."""
     trace_id = source.trace_id
     at_once = source.size <= SMALL and settings.before_report is None
     sampled = is_sampled(trace_id, settings.sample_rate)
+    sent: dict[str, SentJson] = {}
     try:
         if not sampled and source.discard_if_succeeded():
             return ""
-        report = source.build()
+        report = source.build(sent)
     except Exception:  # noqa: BLE001 - counted under its reason
         log_internal_error("building a report")
         return "could not be built"
@@ -46,8 +51,9 @@ def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
     if not (failed or sampled):
         return ""
     if settings.metadata:
-        report = _with_labels(report, settings.metadata)
+        report = _with_labels(report, settings.metadata, sent)
     if settings.before_report is not None:
+        sent.clear()  # the hook may change the payloads
         try:
             report = settings.before_report(report)
             if report is None:
@@ -57,36 +63,49 @@ def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
             log_internal_error("before_report")
             return "before_report raised"
     try:
-        return fit(report, settings.max_report_bytes, at_once=at_once) or "too large"
+        return fit(report, settings.max_report_bytes, sent, at_once=at_once) or "too large"
     except Exception:  # noqa: BLE001 - counted under its reason
         log_internal_error("encoding a report")
         return "could not be encoded"
 
 
-def _with_labels(report: Report, labels: Mapping[str, Any]) -> Report:
+def _with_labels(report: Report, labels: Mapping[str, Any], sent: dict[str, SentJson]) -> Report:
     """Add static labels; the report's own labels take precedence."""
     payload = report.reqPayload
     own = payload.get("metadata") if isinstance(payload, dict) else 0
     if own is not None and not isinstance(own, dict):
         return report
-    return report.model_copy(
-        update={"reqPayload": {**payload, "metadata": {**labels, **(own or {})}}}
-    )
+    merged = {**labels, **(own or {})}
+    as_sent = sent.pop("reqPayload", None)
+    if as_sent is not None and (as_sent.metadata or "metadata" not in payload):
+        sent["reqPayload"] = SentJson(as_sent.body, merged)
+    return report.model_copy(update={"reqPayload": {**payload, "metadata": merged}})
 
 
-def fit(report: Report, limit: int, *, at_once: bool = False) -> bytes | None:
+def fit(
+    report: Report,
+    limit: int,
+    sent: Mapping[str, SentJson] = _NOTHING,
+    *,
+    at_once: bool = False,
+) -> bytes | None:
     """
     Encode a report; if it has more than `limit` bytes, cut and mark its largest values.
 
     Args:
         report: The report.
         limit: Bytes.
+        sent: Payloads that can stand in it as they crossed the wire.
         at_once: Whether the report is known to be small, so that it need not be weighed.
 
     Returns:
         The JSON, or None if the report is still too large.
     """
     wire = report.to_wire()
+    if sent:
+        with suppress(OverLimitError):
+            if (joined := join_sent(wire, sent, limit)) is not None:
+                return joined
     if at_once or is_small(wire):
         with suppress(OverLimitError):
             return encode_json(wire, limit, at_once=True)

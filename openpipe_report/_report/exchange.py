@@ -27,6 +27,7 @@ from openpipe_report._report.folding import PIECE_OVERHEAD, join_around_gap, unf
 from openpipe_report._report.json_codec import copy_json, encode_json
 from openpipe_report._report.model import Report
 from openpipe_report._report.sampling import contains_no_error
+from openpipe_report._report.sent_json import SentJson, read_strictly
 from openpipe_report._report.stream_formats import assemble
 
 if TYPE_CHECKING:
@@ -110,14 +111,21 @@ class Exchange:
             return False
         return contains_no_error(body, is_stream=not _looks_like_json(body))
 
-    def build(self) -> Report | None:
-        """Build the report; None for a poll whose final state was already reported."""
-        value, error, whole = self._read_answer()
+    def build(self, sent: dict[str, SentJson] | None = None) -> Report | None:
+        """
+        Build the report; None for a poll whose final state was already reported.
+
+        Args:
+            sent: Takes the payloads that can stand in the report as they crossed the wire, by the
+                names of their fields.
+        """
+        sent = {} if sent is None else sent
+        value, error, whole = self._read_answer(sent)
         if self.polled_response_id is not None and not final_states.claim(value):
             return None
         fields: dict[str, Any] = {
             "requestedAt": round(self.requested_at * 1000),
-            "reqPayload": self._request_payload(),
+            "reqPayload": self._request_payload(sent),
             "tags": self._tags(),
         }
         seconds = self.seconds
@@ -150,33 +158,43 @@ class Exchange:
             tags["$time_to_first_byte_ms"] = round(self.seconds_to_first_byte * 1000, 3)
         return tags
 
-    def _request_payload(self) -> dict[str, Any]:
-        payload = decode_body(self.request) if self.request else copy_json(self.request_options)[0]
-        if isinstance(payload, str) and self.request and is_binary(self.request):
-            payload = {"body": describe_binary(self.request, "", with_base64=False)}
-        if self.polled_response_id is not None:
-            payload = {"response_id": self.polled_response_id}
-        if not isinstance(payload, dict):
-            payload = {"body": payload}
+    def _request_payload(self, sent: dict[str, SentJson]) -> dict[str, Any]:
+        payload, is_as_sent = self._read_request()
         own = payload.get("metadata")
         merged = {
             key: value if value is None or type(value) in _SCALARS else copy_json(value)[0]
             for key, value in self.metadata.items()
         }
+        if is_as_sent and self.request and not (merged and "metadata" in payload):
+            sent["reqPayload"] = SentJson(self.request, merged)
         if isinstance(own, dict):
-            merged |= own
+            merged = {**merged, **own}
         if merged and (own is None or isinstance(own, dict)):
             payload = {**payload, "metadata": merged}
         return payload
 
-    def _read_answer(self) -> tuple[Any, str | None, bool]:
+    def _read_request(self) -> tuple[dict[str, Any], bool]:
+        """Return the request as an object, and whether its body is the strict JSON of it."""
+        if self.polled_response_id is not None:
+            return {"response_id": self.polled_response_id}, False
+        if not self.request:
+            payload = copy_json(self.request_options)[0]
+            return (payload if isinstance(payload, dict) else {"body": payload}), False
+        payload, is_strict = _read_json(self.request)
+        if isinstance(payload, dict):
+            return payload, is_strict
+        if isinstance(payload, str) and is_binary(self.request):
+            payload = describe_binary(self.request, "", with_base64=False)
+        return {"body": payload}, False
+
+    def _read_answer(self, sent: dict[str, SentJson]) -> tuple[Any, str | None, bool]:
         """Return the answer, what went wrong, and whether all of the answer came."""
         if self.status is None:
             return None, self.error or self.closed_early, False
         body, problem = self._decode()
         if problem is not None and not body:
             return None, self.error or self.closed_early or problem, False
-        return self._read_body(body, problem)
+        return self._read_body(body, problem, sent)
 
     def _decode(self) -> tuple[bytes, str | None]:
         """Return the answer's bytes without their content-encoding, and why some are missing."""
@@ -193,7 +211,9 @@ class Exchange:
             body = join_around_gap(body, b"".join(self.tail))
         return body, None
 
-    def _read_body(self, body: bytes, problem: str | None) -> tuple[Any, str | None, bool]:
+    def _read_body(
+        self, body: bytes, problem: str | None, sent: dict[str, SentJson]
+    ) -> tuple[Any, str | None, bool]:
         cut = problem is not None or (self.chunks is not None and self.closed_early is not None)
         error = self.error or problem
         assembled = None
@@ -213,7 +233,7 @@ class Exchange:
             elif self.is_broken_off and not assembled.ended:
                 error = error or self.closed_early
             return assembled.value, error, assembled.complete
-        value = self._value_of(body, self.content_type)
+        value = self._value_of(body, self.content_type, sent)
         if cut and not isinstance(value, (dict, list)):
             error = error or self.closed_early
         if error is None and self.status is not None:
@@ -225,10 +245,13 @@ class Exchange:
                     error = error or _ENDED_EARLY
         return value, error, not cut
 
-    def _value_of(self, body: bytes, content_type: str) -> Any:
+    def _value_of(self, body: bytes, content_type: str, sent: dict[str, SentJson]) -> Any:
         if not _looks_like_json(body) and is_binary(body, content_type):
             return describe_binary(body, content_type, with_base64=self.keeps_binary)
-        return decode_body(body, content_type)
+        value, is_strict = _read_json(body, content_type)
+        if is_strict:
+            sent["respPayload"] = SentJson(body)
+        return value
 
     def _is_event_stream(self) -> bool:
         return self.content_type.lower().lstrip().startswith("text/event-stream")
@@ -239,6 +262,14 @@ class Exchange:
         payload = decode_body(self.request or b"")
         n = payload.get("n") if isinstance(payload, dict) else None
         return n if isinstance(n, int) else None
+
+
+def _read_json(body: bytes, content_type: str = "") -> tuple[Any, bool]:
+    """Return a body as JSON or else as text, and whether it is strict JSON."""
+    try:
+        return read_strictly(body), True
+    except ValueError:
+        return decode_body(body, content_type), False
 
 
 def _looks_like_json(body: bytes) -> bool:

@@ -51,6 +51,19 @@ def parse_json(body: bytes | str) -> Any:
     return value
 
 
+def has_infinity(value: object) -> bool:
+    """Return whether a number is out of range; `parse_json` would return it as a string."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, (dict, list)):
+            inner = value.values() if isinstance(value, dict) else value
+            pending += [item for item in inner if isinstance(item, (dict, list, float))]
+        elif isinstance(value, float) and math.isinf(value):
+            return True
+    return False
+
+
 def is_too_deep(value: object, depth: int = MAX_DEPTH) -> bool:
     """Return whether arrays and objects are nested deeper than so many levels."""
     level = [value] if isinstance(value, _CONTAINERS) else []

@@ -7,11 +7,14 @@ Payloads are any JSON and are not validated.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypedDict
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from openpipe_report._report.json_codec import encode_json
+
+if TYPE_CHECKING:
+    from openpipe_report._report.sent_json import SentJson
 
 Number = StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Tag = StrictStr | StrictBool | Number | None
@@ -87,8 +90,14 @@ class ReportSource(Protocol):
         """If it is known to have succeeded, release its content unread, and return True."""
         ...
 
-    def build(self) -> Report | None:
-        """Build the report; None if there is none to send. If it raises, the report is dropped."""
+    def build(self, sent: dict[str, SentJson], /) -> Report | None:
+        """
+        Build the report; None if there is none to send. If it raises, the report is dropped.
+
+        Args:
+            sent: May take payloads that can stand in the report as they crossed the wire, by the
+                names of their fields.
+        """
         ...
 
 

@@ -9,7 +9,6 @@ parser refuses is parsed event by event by `parse_json`, so that the values are 
 from __future__ import annotations
 
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
@@ -106,20 +105,6 @@ def parse_event(text: str) -> Any:
         return parse_json(text)
     except ValueError:
         return None
-
-
-def has_infinity(value: Any) -> bool:
-    """Return whether a number is out of range; `parse_json` would return it as a string."""
-    stack = [value]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, dict):
-            stack += value.values()
-        elif isinstance(value, list):
-            stack += value
-        elif isinstance(value, float) and math.isinf(value):
-            return True
-    return False
 
 
 def describe_error_event(error: Any) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from openpipe_report._report.chat_stream import assemble_chat
+from openpipe_report._report.json_codec import has_infinity
 from openpipe_report._report.responses_stream import (
     assemble_response,
     find_whole_response,
@@ -18,7 +19,6 @@ from openpipe_report._report.responses_stream import (
 )
 from openpipe_report._report.sse import (
     describe_error_event,
-    has_infinity,
     parse_event,
     parse_events,
     split_events,

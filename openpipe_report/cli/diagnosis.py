@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from openpipe_report._delivery.connection import CannotConnectError
+from openpipe_report._delivery.connections import CannotConnectError
 from openpipe_report._delivery.outcome import Delivered
 from openpipe_report._delivery.proxy import proxy_for
 from openpipe_report._delivery.transport import Transport

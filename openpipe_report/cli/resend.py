@@ -117,7 +117,7 @@ def _print_others(found: FoundFiles, settings: Settings, remedy: str) -> None:
 
 @contextmanager
 def _spool_errors(spool: Path) -> Generator[None]:
-    from openpipe_report._delivery.connection import CannotConnectError  # noqa: PLC0415
+    from openpipe_report._delivery.connections import CannotConnectError  # noqa: PLC0415
     from openpipe_report._spool.locked_database import SpoolError  # noqa: PLC0415
 
     try:

@@ -540,7 +540,7 @@ def test_source_that_fails():
     """A source that cannot be built is dropped and counted, and the next one delivered."""
 
     class Broken(Made):
-        def build(self):
+        def build(self, sent=None):
             raise KeyboardInterrupt
 
     reporter = make(Server(), senders=1)

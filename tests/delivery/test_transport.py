@@ -10,7 +10,6 @@ from email.utils import formatdate
 
 import httpx
 import pytest
-import respx
 from support.backend import HANG_GUARD, OK, Backend, Made
 from tenacity import wait_none
 
@@ -58,10 +57,9 @@ def test_request_on_the_wire():
 
 def test_no_key_no_header():
     """Without an API key no Authorization is sent."""
-    with respx.mock as mock:
-        route = mock.post(f"{URL}/report").respond(json={"status": "ok"})
-        assert send(Transport(Settings(base_url=URL))) == Delivered()
-    assert "authorization" not in route.calls.last.request.headers
+    with Backend() as backend:
+        assert send(Transport(Settings(base_url=backend.base_url))) == Delivered()
+    assert "authorization" not in backend.posts[0].headers
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 599])
@@ -145,9 +143,12 @@ def test_retry_after(value, seconds, monkeypatch):
 )  # fmt: skip
 def test_no_answer(error):
     """Without an answer it may work later, and the reason names the error."""
-    with respx.mock as mock:
-        mock.post(f"{URL}/report").mock(side_effect=error("boom"))
-        outcome = send(Transport(Settings(base_url=URL)))
+
+    def fail(_request):
+        raise error("boom")
+
+    with httpx.Client(transport=httpx.MockTransport(fail)) as client:
+        outcome = send(Transport(Settings(base_url=URL, http_client=client)))
     assert outcome == Retryable(f"{error.__name__}: boom", got_response=False)
 
 
@@ -219,7 +220,7 @@ def test_answer_drop_by_drop(monkeypatch):
             while not more.is_set():
                 yield b" "
 
-    monkeypatch.setattr("openpipe_report._delivery.transport._MAX_ANSWER", 10**9)
+    monkeypatch.setattr("openpipe_report._delivery.attempt.MAX_BODY", 10**9)
     client = httpx.Client(
         transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Drops()))
     )
@@ -375,3 +376,10 @@ def test_closed_client():
     client.close()
     found = Transport(Settings(base_url="http://x", http_client=client)).send(b"{}", "key")
     assert found == Retryable("the given http_client is closed", got_response=False)
+
+
+def test_certificates_are_for_https_alone(monkeypatch):
+    """A server without TLS gets reports, whatever is wrong with the certificates."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
+    with Backend() as backend:
+        assert send(Transport(Settings(base_url=backend.base_url))) == Delivered()

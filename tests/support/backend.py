@@ -62,7 +62,7 @@ class Made:
     def discard_if_succeeded(self):
         return False
 
-    def build(self):
+    def build(self, sent=None):
         return Report(**self.fields)
 
 

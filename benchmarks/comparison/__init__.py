@@ -1,0 +1,1 @@
+"""The parts of benchmarks/peers.py: our client and its peers, measured side by side."""
