@@ -20,7 +20,7 @@ from comparison.text import text_at
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-http: Any = import_module("httpx2" if int(openai.__version__.partition(".")[0]) > 2 else "httpx")  # noqa: PLR2004
+http: Any = import_module("httpx2" if int(openai.__version__.partition(".")[0]) > 2 else "httpx")
 """The library that openai sends its requests with: httpx2 from openai 3 on."""
 
 _ANSWERS = 32
