@@ -13,6 +13,9 @@ The receiver: stores the reports of `POST /api/v1/report` in SQLite. Needs the e
     large_bodies.py  parses large bodies in another process
     commits.py       lets coroutines wait for commits
     intake.py        the way of a body into the store
+    times.py         reads a time, or an age
+    parameters.py    the query parameters
+    query_string.py  reads a query string into a filter
     call.py          Call: one request, as a route gets it
     routes/          the routes, one concern a module
     app.py           create_app(): the checks and the routes as an ASGI app

@@ -7,7 +7,7 @@ body is read only after that. Every error has the API's own shape, and every ans
 Payloads and keys are never logged.
 
 A route is a module of `routes/`: functions from a `Call` to a response, by path and method. The
-FastAPI app beside them answers what none of them does.
+FastAPI app beside them has the routes whose paths have parameters, and answers what none does.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import hmac
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -25,7 +26,7 @@ from openpipe_report.server.call import Call
 from openpipe_report.server.errors import ApiError, unavailable
 from openpipe_report.server.intake import Intake
 from openpipe_report.server.limits import Limits
-from openpipe_report.server.routes import BASE_PATH, health, metrics, report
+from openpipe_report.server.routes import BASE_PATH, ROUTE, health, metrics, reading, report
 from openpipe_report.server.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ class Receiver:
             **metrics.routes(self.traffic),
         }
         self.others = _answering_others()
-        """Answers requests for paths that are not in `routes/`, after the same checks."""
+        """Answers requests for all other paths, after the same checks."""
+        reading.add_routes(self.others, store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -102,7 +104,8 @@ class Receiver:
             nonlocal is_answered
             if message["type"] == "http.response.start":
                 is_answered = True
-                self.traffic.count_answer(path if known else "other", method, message["status"])
+                route = path if known else scope.get(ROUTE, "other")
+                self.traffic.count_answer(route, method, message["status"])
             await send(message)
 
         try:
@@ -160,13 +163,23 @@ def _bearer(authorization: bytes) -> bytes:
 def _answering_others() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
-    @app.exception_handler(HTTPException)
-    async def answer(_request: Request, error: HTTPException) -> Response:  # pyright: ignore[reportUnusedFunction]
-        message = _NO_PATH if error.status_code == 404 else error.detail  # noqa: PLR2004
-        return ApiError(error.status_code, message, headers=error.headers).to_response()
+    async def answer(_request: Request, error: Exception) -> Response:
+        return _to_api_error(error).to_response()
 
-    @app.exception_handler(Exception)
-    async def answer_failure(_request: Request, _bug: Exception) -> Response:  # pyright: ignore[reportUnusedFunction]
-        return _FAILED.to_response()
-
+    for kind in (ApiError, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, answer)
     return app
+
+
+def _to_api_error(error: Exception) -> ApiError:
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, RequestValidationError):
+        issues = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        return ApiError(400, "The request is not valid", tuple(issues))
+    if not isinstance(error, HTTPException):
+        return _FAILED
+    message = _NO_PATH if error.status_code == 404 else error.detail  # noqa: PLR2004
+    if error.headers and "Allow" in error.headers:
+        message = f"This path accepts only {error.headers['Allow']}"
+    return ApiError(error.status_code, message, headers=error.headers)

@@ -46,6 +46,12 @@ class Page(NamedTuple):
     next_cursor: str | None
     """`after` of the next page; None if this is the last."""
 
+    def cut(self, count: int) -> Page:
+        """Return the first `count` reports, at least one, as a page of its own."""
+        if count >= len(self.rows):
+            return self
+        return Page(self.rows[:count], str(self.rows[count - 1].id))
+
 
 class Queries:
     """The queries of one database. Safe to use from any thread."""
@@ -120,12 +126,18 @@ class Queries:
         with self._engine.connect() as connection:
             return connection.execute(select(func.max(reports.c.id))).scalar() or 0
 
-    def get_report(self, report_id: int | str) -> StoredReport | None:
-        """Return a report by its id, or the newest with this completion id; with its payloads."""
+    def get_report(self, report_id: int | str, *, payloads: bool = True) -> StoredReport | None:
+        """Return a report by its id, or the newest with this completion id."""
         with self._engine.connect() as connection:
             found = _find_id(connection, report_id)
-            rows = [] if found is None else _load(connection, [found], payloads=True)
+            rows = [] if found is None else _load(connection, [found], payloads=payloads)
         return rows[0] if rows else None
+
+    def get_json(self, report_id: int) -> str | None:
+        """Return a report as the ASCII JSON text that is stored, which may have many megabytes."""
+        query = select(raw_reports.c.report).where(raw_reports.c.report_id == report_id)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar()
 
     def get_trace(self, trace_id: str, *, payloads: bool = False) -> list[StoredReport]:
         """Return the first thousand reports of a trace by the time at which they began."""
