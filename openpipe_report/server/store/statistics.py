@@ -12,7 +12,17 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, case, cast, func, literal, null, select
+from sqlalchemy import (
+    BigInteger,
+    Double,
+    TypeDecorator,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+)
 
 from openpipe_report.server.store.filters import Filter, make_plan
 from openpipe_report.server.store.tables import labels, reports
@@ -20,7 +30,7 @@ from openpipe_report.server.store.tables import labels, reports
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Dialect
 
     from openpipe_report.server.store.search_index import SearchIndex
 
@@ -33,8 +43,27 @@ GROUPS = (
 """Columns to group by; `metadata.NAME` groups by a label."""
 
 _OF_LABEL = "metadata."
+_TOKENS = (
+    reports.c.prompt_tokens,
+    reports.c.completion_tokens,
+    reports.c.total_tokens,
+    reports.c.cached_tokens,
+    reports.c.reasoning_tokens,
+)
 _PERCENTS = (50, 95)
 _FETCHED = 5_000
+
+
+class _Tokens(TypeDecorator[int]):
+    """A sum of doubles, read as a whole number."""
+
+    impl = Double
+    cache_ok = True
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
+        """Return the sum as an integer."""
+        del dialect
+        return None if value is None else int(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,16 +165,17 @@ def _sum(
         keys[1].label("group_value"),
         func.count(),
         func.coalesce(func.sum(cast(reports.c.failed, BigInteger)), 0),
-        func.sum(reports.c.prompt_tokens),
-        func.sum(reports.c.completion_tokens),
-        func.sum(reports.c.total_tokens),
-        func.sum(reports.c.cached_tokens),
-        func.sum(reports.c.reasoning_tokens),
+        *(_sum_tokens(column) for column in _TOKENS),
         func.sum(reports.c.cost),
         func.coalesce(func.sum(case((unpriced, 1), else_=0)), 0),
     )
     query = query.where(condition).group_by("bucket", "group_value")
     return connection.execute(query.order_by("bucket", "group_value")).all()
+
+
+def _sum_tokens(column: ColumnElement[int]) -> ColumnElement[int]:
+    # As doubles: SQLite fails where a sum of integers is beyond 64 bits, and a client may claim so.
+    return func.sum(cast(column, Double), type_=_Tokens())
 
 
 def _percentiles(

@@ -98,3 +98,11 @@ def test_unknown(store, options):
     """A column or time bucket that is not known is an error."""
     with pytest.raises(ValueError, match="not"):
         store.queries.stats(**options)
+
+
+def test_absurd_tokens(store):
+    """Token counts whose sum is beyond 64 bits leave the statistics of all reports usable."""
+    for _ in range(3):
+        add(store, FIRST, "m", 1, tokens=2**62)
+    [found] = store.queries.stats()
+    assert (found.calls, found.prompt_tokens, found.completion_tokens) == (3, 3 * 2**62, 3)
