@@ -17,6 +17,7 @@ The receiver: stores the reports of `POST /api/v1/report` in SQLite. Needs the e
     parameters.py    the query parameters
     query_string.py  reads a query string into a filter
     call.py          Call: one request, as a route gets it
+    openapi/         the description of the API
     routes/          the routes, one concern a module
     app.py           create_app(): the checks and the routes as an ASGI app
 

@@ -26,7 +26,16 @@ from openpipe_report.server.call import Call
 from openpipe_report.server.errors import ApiError, unavailable
 from openpipe_report.server.intake import Intake
 from openpipe_report.server.limits import Limits
-from openpipe_report.server.routes import BASE_PATH, ROUTE, health, metrics, reading, report
+from openpipe_report.server.openapi.document import make_document
+from openpipe_report.server.routes import (
+    BASE_PATH,
+    ROUTE,
+    health,
+    metrics,
+    openapi,
+    reading,
+    report,
+)
 from openpipe_report.server.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -83,14 +92,19 @@ class Receiver:
         self.intake = Intake(store, limits)
         self._key = api_key.encode("utf-8", "surrogateescape")
         self._hosts = None if allowed_hosts is None else {name.lower() for name in allowed_hosts}
-        self._routes: Routes = {
+        self.others = _answering_others()
+        """Answers requests for paths that `_routes` has not, after the same checks."""
+        with_parameters = reading.add_routes(self.others, store)
+        routes: Routes = {
             **report.routes(self.intake, self.traffic),
             **health.routes(store),
             **metrics.routes(self.traffic),
         }
-        self.others = _answering_others()
-        """Answers requests for all other paths, after the same checks."""
-        reading.add_routes(self.others, store)
+        document = make_document(
+            {*routes, *with_parameters, openapi.PATH},
+            open_paths=health.OPEN_PATHS if self._key else None,
+        )
+        self._routes: Routes = {**routes, **openapi.routes(document)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -4,6 +4,7 @@ The routes of the API, one concern a module.
     report.py   POST /api/v1/report
     health.py   GET /healthz and /readyz
     metrics.py  GET /metrics
+    openapi.py  GET /openapi.json
     reading.py  GET /api/v1/reports, /reports/{id}, /traces/{id} and /stats
 
 A module has `routes()`, which returns what it answers: functions from a `Call` to a response, by

@@ -22,7 +22,7 @@ from openpipe_report.server.routes import BASE_PATH, ROUTE
 from openpipe_report.server.seldom_log import SeldomLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from fastapi import FastAPI
     from starlette.requests import Request
@@ -41,8 +41,8 @@ MAX_PAGE_BYTES = 32 * 2**20
 _limiter: RunVar[CapacityLimiter] = RunVar("openpipe_report_queries")
 
 
-def add_routes(app: FastAPI, store: Store) -> None:
-    """Add the four routes to an app that answers `ApiError`."""
+def add_routes(app: FastAPI, store: Store) -> Collection[str]:
+    """Add the routes to an app that answers `ApiError`; return their paths."""
     log = SeldomLog()
 
     def answering(path: str, prepare: Callable[[Request], Query]) -> Any:
@@ -60,13 +60,16 @@ def add_routes(app: FastAPI, store: Store) -> None:
 
         return answer
 
-    for path, pattern, prepare in (
-        (f"{BASE_PATH}/reports", "", _list_reports),
-        (f"{BASE_PATH}/reports/{{id}}", f"{BASE_PATH}/reports/{{id:path}}", _get_report),
-        (f"{BASE_PATH}/traces/{{id}}", f"{BASE_PATH}/traces/{{id:path}}", _get_trace),
-        (f"{BASE_PATH}/stats", "", _get_stats),
-    ):
-        app.add_route(pattern or path, answering(path, prepare), methods=["GET"])
+    routes: dict[str, Callable[[Request], Query]] = {
+        f"{BASE_PATH}/reports": _list_reports,
+        f"{BASE_PATH}/reports/{{id}}": _get_report,
+        f"{BASE_PATH}/traces/{{id}}": _get_trace,
+        f"{BASE_PATH}/stats": _get_stats,
+    }
+    for path, prepare in routes.items():
+        # An id may have a slash in it.
+        app.add_route(path.replace("{id}", "{id:path}"), answering(path, prepare), methods=["GET"])
+    return routes
 
 
 async def _run(query: Callable[[], str]) -> str:
