@@ -66,7 +66,7 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.made
 $(VENV)/.test: pyproject.toml $(VENV)/.made
 	@echo "==> installing openpipe-report and the packages of its tests"
 	$(PIP) install --quiet --upgrade 'pip>=25.1'
-	$(PIP) install --quiet -e '.[server]' --group test --group lint
+	$(PIP) install --quiet -e '.[server]' --group test --group api --group lint
 	@touch $@
 
 $(VENV)/.made:

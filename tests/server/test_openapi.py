@@ -30,6 +30,7 @@ def store(tmp_path):
         yield opened
 
 
+@pytest.mark.skipif(not SCHEMATHESIS.exists(), reason="schemathesis is not installed")
 def test_schemathesis(store, tmp_path):
     """Valid requests are answered as described, and all others are refused."""
     with serving(create_app(store)) as base_url:
