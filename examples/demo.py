@@ -2,8 +2,8 @@
 From calls to stored reports, on this machine: `make demo`.
 
 Starts the receiver and, unless OPENAI_API_KEY is set, a small real model. Makes the calls of
-quickstart.py, lists the stored reports, and compares each of them with the result of its call.
-Exits with 1 if a report is missing or wrong, and names the call.
+quickstart.py, searches for some by their text, lists the stored reports, and compares each of them
+with the result of its call. Exits with 1 if a report is missing or wrong, and names the call.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 Report = dict[str, Any]
 COMMAND = [sys.executable, "-m", "openpipe_report"]
 START_TIMEOUT = 30.0
+SEARCHES = {"capital france": 1, "city country": 5}
+"""Words of prompts, and how many reports of quickstart.py have them all at least."""
+SEARCH_TIMEOUT = 10.0
 
 
 class DemoError(Exception):
@@ -75,10 +78,12 @@ def run(db: Path) -> int:
             os.environ["OPENAI_API_KEY"] = "none-needed"
             os.environ["QUICKSTART_MODEL"] = os.environ["QUICKSTART_COMPLETION_MODEL"] = MODEL
         got = make_calls()
+        print("\nReports found by their text:\n")
+        wrong = search(os.environ["OPENPIPE_BASE_URL"])
     print("\nThe stored reports:\n", flush=True)
     subprocess.run([*COMMAND, "logs", "--limit", "0", "--db", str(db)], check=True)  # noqa: S603
     print("\nEach report compared with the result of its call:\n")
-    return check_all(read_reports(db), got)
+    return wrong + check_all(read_reports(db), got)
 
 
 def set_environment() -> None:
@@ -128,6 +133,29 @@ def wait_for_url(server: subprocess.Popen[str], log: IO[str]) -> str:
         raise DemoError(f"the receiver did not start: {line}{log.read()}")
     print(f" listening on {url}")
     return url
+
+
+def search(base_url: str) -> int:
+    """Search for reports by their text; return how many searches found too few."""
+    wrong = 0
+    for words, expected in SEARCHES.items():
+        deadline = time.monotonic() + SEARCH_TIMEOUT
+        found = find(base_url, words)
+        while len(found) < expected and time.monotonic() < deadline:
+            time.sleep(0.1)  # the index follows within a second
+            found = find(base_url, words)
+        is_wrong = len(found) < expected
+        wrong += is_wrong
+        ids = ", ".join(str(row["id"]) for row in found)
+        print(f"  {'WRONG ' if is_wrong else 'ok    '} {words!r}: report {ids or 'none'}")
+    return wrong
+
+
+def find(base_url: str, words: str) -> list[dict[str, Any]]:
+    import httpx  # noqa: PLC0415 (once the environment is set)
+
+    answer = httpx.get(f"{base_url}/reports", params={"text": words})
+    return answer.raise_for_status().json()["data"]
 
 
 def read_reports(db: Path) -> list[Report]:
