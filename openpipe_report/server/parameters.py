@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from openpipe_report.server.store.labels import MAX_VALUE
 from openpipe_report.server.store.queries import MAX_LIMIT
 from openpipe_report.server.store.statistics import BUCKETS, GROUPS
-from openpipe_report.server.store.values import MAX_NAME
+from openpipe_report.server.store.values import MAX_NAME, storable
 from openpipe_report.server.times import FORMS, read_time
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ def _text(longest: int, description: str) -> Parameter:
         return text
 
     return Parameter(read, {"type": "string", "minLength": 1, "maxLength": longest}, description)
+
+
+def _name(description: str) -> Parameter:
+    text = _text(MAX_NAME, description)
+    return text._replace(read=lambda given: storable(text.read(given)))
 
 
 def _time(description: str) -> Parameter:
@@ -121,11 +126,11 @@ _BY = [
 FILTERS = {
     "since": _time("Not earlier than this"),
     "until": _time("Earlier than this"),
-    "model": _text(MAX_NAME, "The model that was asked for, or the one that answered"),
-    "endpoint": _text(MAX_NAME, "Such as `chat/completions`; `span` for spans"),
+    "model": _name("The model that was asked for, or the one that answered"),
+    "endpoint": _name("Such as `chat/completions`; `span` for spans"),
     "status": Parameter(_read_status, {"anyOf": _STATUSES}, "A status, or a class such as `5xx`"),
     "error": _choice(_BOOLEANS, _BOOLEAN, "Whether the call failed"),
-    "trace": _text(MAX_NAME, "A trace id"),
+    "trace": _name("A trace id"),
     "text": _text(_MAX_TEXT, "Words in the prompt, answer, tool arguments or error, in any order"),
     "min_cost": _number("US dollars that the call cost at least"),
     "min_ms": _number("Milliseconds that the call took at least"),

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from openpipe_report.server.errors import ApiError
 from openpipe_report.server.parameters import FILTERS, LABEL, LABEL_VALUE, MAX_LABELS
 from openpipe_report.server.store.filters import Filter
-from openpipe_report.server.store.values import MAX_NAME
+from openpipe_report.server.store.values import MAX_NAME, storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +69,7 @@ def read_filter(query: bytes, others: Mapping[str, Parameter]) -> tuple[Filter, 
         issues.append(f"{LABEL}NAME: NAME must have 1 to {MAX_NAME} characters")
     _refuse(issues)
     conditions = {name: found.pop(name) for name in FILTERS if name in found}
-    metadata = tuple((name.removeprefix(LABEL), found.pop(name)) for name in labels)
+    metadata = tuple((storable(name.removeprefix(LABEL)), found.pop(name)) for name in labels)
     return Filter(**conditions, metadata=metadata), found
 
 

@@ -12,7 +12,7 @@ from dirty_equals import IsPartialDict
 
 from openpipe_report.server.app import create_app
 from openpipe_report.server.routes import reading
-from openpipe_report.server.store import Store
+from openpipe_report.server.store import Store, statistics
 
 API = "/api/v1"
 DAY = 86_400_000
@@ -172,6 +172,33 @@ async def test_strange_characters(tmp_path):
     assert rows == [IsPartialDict(calls=1, errors=1)]
 
 
+@pytest.mark.parametrize(
+    "path, params",
+    [
+        ("/reports", {"model": "a\0b"}),
+        ("/reports", {"metadata.c\0": "d\0"}),
+        ("/traces/e%00", {}),
+    ],
+)
+async def test_unstorable_names(tmp_path, path, params):
+    """What a database cannot hold is found as it was reported."""
+    report = {
+        "reqPayload": {"model": "a\0b", "metadata": {"c\0": "d\0"}},
+        "tags": {"$trace_id": "e\0"},
+    }
+    with Store(tmp_path / "reports.db") as store:
+        store.add(report).result()
+        rows = (await get(store, path, params or None)).json()["data"]
+    assert [row["id"] for row in rows] == [1]
+
+
+async def test_long_completion_id(tmp_path):
+    """A report is found by a completion id of any length."""
+    with Store(tmp_path / "reports.db") as store:
+        store.add({"respPayload": {"id": "x" * 1_000}}).result()
+        assert (await get(store, f"/reports/{'x' * 1_000}")).json()["id"] == 1
+
+
 async def test_trace(full):
     """A trace has its reports by the time at which they began."""
     rows = (await get(full, "/traces/t1")).json()["data"]
@@ -191,3 +218,12 @@ async def test_stats(full, params, groups):
     """Statistics are of the reports that match, by time bucket and by a column or label."""
     rows = (await get(full, "/stats", params)).json()["data"]
     assert [(row["bucket"], row["group"], row["calls"]) for row in rows] == groups
+
+
+async def test_too_many_groups(full, monkeypatch):
+    """Statistics of more groups than an answer may have are refused, with what can be done."""
+    monkeypatch.setattr(statistics, "MAX_GROUPS", 2)
+    assert (await get(full, "/stats", {"by": "endpoint"})).status_code == 200
+    answer = await get(full, "/stats", {"by": "metadata.user"})
+    assert answer.status_code == 400
+    assert "more than 2 groups: choose fewer reports" in answer.json()["message"]

@@ -20,6 +20,7 @@ from openpipe_report.server.parameters import DEFAULT_LIMIT, GROUPING, PAGE
 from openpipe_report.server.query_string import read_filter, read_parameters
 from openpipe_report.server.routes import BASE_PATH, ROUTE
 from openpipe_report.server.seldom_log import SeldomLog
+from openpipe_report.server.store.values import get_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -110,7 +111,7 @@ def _load_payloads(queries: Queries, page: Page) -> tuple[Page, list[str]]:
 
 def _get_report(request: Request) -> Query:
     read_parameters(request.scope["query_string"], {})
-    wanted: str = request.path_params["id"]
+    wanted = get_text(request.path_params["id"]) or ""
 
     def query(queries: Queries) -> str:
         row = queries.get_report(wanted, payloads=False)
@@ -123,7 +124,7 @@ def _get_report(request: Request) -> Query:
 
 def _get_trace(request: Request) -> Query:
     read_parameters(request.scope["query_string"], {})
-    wanted: str = request.path_params["id"]
+    wanted = get_text(request.path_params["id"]) or ""
 
     def query(queries: Queries) -> str:
         rows = queries.get_trace(wanted)
@@ -138,7 +139,11 @@ def _get_stats(request: Request) -> Query:
     wanted, grouping = read_filter(request.scope["query_string"], GROUPING)
 
     def query(queries: Queries) -> str:
-        return _to_list(json.dumps(one.to_dict()) for one in queries.stats(wanted, **grouping))
+        try:
+            found = queries.stats(wanted, **grouping)
+        except ValueError as error:
+            raise ApiError(400, str(error)) from None
+        return _to_list(json.dumps(one.to_dict()) for one in found)
 
     return query
 

@@ -171,7 +171,7 @@ class Queries:
             bucket: `minute`, `hour` or `day`; None for one time bucket.
 
         Raises:
-            ValueError: `by` or `bucket` is not known.
+            ValueError: `by` or `bucket` is not known, or there are too many groups.
 
         """
         with self._engine.connect() as connection:

@@ -42,6 +42,9 @@ GROUPS = (
 )
 """Columns to group by; `metadata.NAME` groups by a label."""
 
+MAX_GROUPS = 10_000
+"""Most groups and time buckets of one answer."""
+
 _OF_LABEL = "metadata."
 _TOKENS = (
     reports.c.prompt_tokens,
@@ -119,7 +122,7 @@ def stats(
         One entry for each bucket and group that has reports; without both, always one.
 
     Raises:
-        ValueError: `by` or `bucket` is not known.
+        ValueError: `by` or `bucket` is not known, or there are more than `MAX_GROUPS`.
 
     """
     if bucket is not None and bucket not in BUCKETS:
@@ -129,6 +132,10 @@ def stats(
     sums = _sum(connection, keys, condition)
     if not sums and by is None and bucket is None:
         return [Statistics(None, None, 0, 0, None, None, None, None, None, None, 0)]
+    if len(sums) > MAX_GROUPS:
+        raise ValueError(
+            f"there are more than {MAX_GROUPS:,} groups: choose fewer reports, or larger groups"
+        )
     percentiles = _percentiles(connection, keys, condition)
     # A report that has come between the two queries may be in the first alone.
     return [Statistics(*row, *percentiles.get(row[:2], ())) for row in map(tuple, sums)]
@@ -170,7 +177,8 @@ def _sum(
         func.coalesce(func.sum(case((unpriced, 1), else_=0)), 0),
     )
     query = query.where(condition).group_by("bucket", "group_value")
-    return connection.execute(query.order_by("bucket", "group_value")).all()
+    query = query.order_by("bucket", "group_value").limit(MAX_GROUPS + 1)
+    return connection.execute(query).all()
 
 
 def _sum_tokens(column: ColumnElement[int]) -> ColumnElement[int]:
