@@ -74,7 +74,7 @@ def read_filter(query: bytes, others: Mapping[str, Parameter]) -> tuple[Filter, 
 
 
 def _split(query: bytes) -> list[tuple[str, str]]:
-    return parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True)
+    return parse_qsl(query.decode("latin-1"), keep_blank_values=True)
 
 
 def _read(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import datetime, timezone
 
@@ -105,20 +104,6 @@ async def test_filters(full, params, ids):
     answer = await get(full, "/reports", params)
     assert answer.status_code == 200
     assert [row["id"] for row in answer.json()["data"]] == ids
-
-
-async def test_unescaped_query(full):
-    """A query may have characters that its client has not escaped."""
-    app = create_app(full)
-    scope = {"type": "http", "method": "GET", "path": f"{API}/reports"}
-    scope |= {"query_string": "text=café".encode(), "headers": [(b"host", b"localhost")]}
-    sent = []
-
-    async def send(message):
-        sent.append(message)
-
-    await app(scope, None, send)
-    assert [row["id"] for row in json.loads(sent[1]["body"])["data"]] == [1]
 
 
 async def test_pages(full):

@@ -250,7 +250,7 @@ async def test_takes_body_of_the_limit(store):
         pytest.param("POST", PATH + "/", 404, "NOT_FOUND", id="trailing slash"),
         pytest.param("GET", "/", 404, "NOT_FOUND", id="root"),
         pytest.param("GET", "/docs", 404, "NOT_FOUND", id="docs"),
-        pytest.param("GET", "/openapi.json", 404, "NOT_FOUND", id="openapi"),
+        pytest.param("GET", "/redoc", 404, "NOT_FOUND", id="redoc"),
     ],
 )
 async def test_serves_nothing_else(store, method, path, status, code):
