@@ -18,7 +18,12 @@ from openpipe_report._delivery.queue import PendingReport
 from openpipe_report._delivery.retry import DEFAULT_RETRY_TIMING, RetryTiming
 from openpipe_report._delivery.sender import Sender
 from openpipe_report._delivery.weak_registry import WeakRegistry
-from openpipe_report._delivery.workers import IDLE_SECONDS, SenderThreads, delivering
+from openpipe_report._delivery.workers import (
+    GATHER_SECONDS,
+    IDLE_SECONDS,
+    SenderThreads,
+    delivering,
+)
 from openpipe_report._log import logger
 from openpipe_report._spool.timing import DEFAULT_SPOOL_TIMING, SpoolTiming
 
@@ -36,6 +41,7 @@ class Timing:
 
     retry: RetryTiming = DEFAULT_RETRY_TIMING
     idle: float = IDLE_SECONDS
+    gather: float = GATHER_SECONDS
     spool: SpoolTiming = DEFAULT_SPOOL_TIMING
 
 
@@ -65,7 +71,9 @@ class Channel:
         self.budget, self.queue = self.sender.budget, self.sender.queue
         self._aside = ReportsAside()
         self.spool = self.sender.spool = self._make_spool()
-        self.threads = SenderThreads(self.sender, settings.senders, self, self._timing.idle)
+        self.threads = SenderThreads(
+            self.sender, settings.senders, self, idle=self._timing.idle, gather=self._timing.gather
+        )
 
     def _make_spool(self) -> Spool[NewReport, PendingReport] | None:
         settings = self.settings

@@ -193,6 +193,11 @@ class ReportQueue:
         self._inlet = SimpleQueue()
         self._heap = []
 
+    @property
+    def length(self) -> int:
+        """How many are new, or were woken for."""
+        return self._inlet.qsize()
+
     def is_empty(self) -> bool:
         """Whether there is nothing, not even what waits for another attempt."""
         return not self._heap and self._inlet.empty()

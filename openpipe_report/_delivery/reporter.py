@@ -244,6 +244,7 @@ class Reporter:
     def _begin_flush(self) -> None:
         self.sweep()
         if self.accounting.pending:
+            self.channel.threads.hurry()
             self.channel.threads.ensure_thread()
 
     def _end_flush(self, flushed: Flushed) -> Flushed:

@@ -33,6 +33,17 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 5.0
 """After so many seconds a thread ends for want of work, and its connection is of no more use."""
 
+GATHER_SECONDS = 0.1
+"""
+Reports that come more often than that are gathered for so long, and then sent one after the other.
+
+Each hand-over between a thread that computes and one that sends costs both, for the data of the one
+are then in the cache of the other. A lone report is sent at once, and `flush()` waits for nothing.
+"""
+
+_GATHERED = 100
+"""Reports that are not waited with."""
+
 
 class _Here(threading.local):
     delivering = False
@@ -65,23 +76,28 @@ class SenderThreads:
         limit: How many threads there may be.
         owner: Kept alive while a thread runs, so that the exit finds it.
         idle: Seconds after which a thread ends for want of work.
+        gather: Seconds for which reports are gathered that come more often than that.
     """
 
     def __init__(
-        self, sender: Sender, limit: int, owner: object, idle: float = IDLE_SECONDS
+        self, sender: Sender, limit: int, owner: object, *, idle: float, gather: float
     ) -> None:
         self._sender = sender
         self._queue = sender.queue
         self._budget = sender.budget
         self._limit = limit
         self._owner = ref(owner)
-        self._idle = idle
+        self._idle, self._gather_for = idle, gather
         self._threads: set[threading.Thread] = set()
         self._turn = threading.Lock()
         """Held by whoever takes, builds and sends; the others wait for it, or for the network."""
         self._next: set[threading.Thread] = set()
         """The threads that wait for the turn."""
         self._tasks: deque[Callable[[], None]] = deque()
+        self._worked = self._hurried = float("-inf")
+        """When the last report was processed, and `hurry()` was called last (monotonic)."""
+        self._gathering = threading.Lock()
+        """Held, and waited for, by a thread that gathers reports; `hurry()` releases it."""
         self._starting = threading.Lock()
         """Held while a thread is started; never waited for."""
 
@@ -91,12 +107,21 @@ class SenderThreads:
     def enqueue(self, pending: NewReport | PendingReport) -> None:
         """Let the threads have a report: a new one, or one that went through the spool."""
         self._queue.put(pending)
+        if self._gathering.locked() and self._queue.length >= _GATHERED:
+            self.hurry()
         self.ensure_thread()
+
+    def hurry(self) -> None:
+        """Let reports be gathered no longer: somebody waits for them, or there are many."""
+        self._hurried = time.monotonic()
+        with suppress(RuntimeError):  # released already
+            self._gathering.release()
 
     def run_soon(self, task: Callable[[], None]) -> None:
         """Let a thread run a short function that never raises, before its next report."""
         self._tasks.append(task)
         self._queue.wake()
+        self.hurry()
         self.ensure_thread()
 
     def ensure_thread(self) -> None:
@@ -148,7 +173,7 @@ class SenderThreads:
     def _take_turn(self) -> bool:
         """Process reports for as long as it is this thread's turn; False where there is no work."""
         turn = _Turn(self._turn, self._find_next)
-        worked = time.monotonic()
+        began = time.monotonic()
         try:
             while turn.is_mine:
                 self._run_tasks()
@@ -156,18 +181,34 @@ class SenderThreads:
                     turn.pass_on()
                     self._sender.drop_waiting()
                     return False
+                was_empty = self._queue.is_empty()
                 pending = self._queue.take(self._idle, self._sender.retries.not_before)
                 if pending is not None:
+                    if was_empty:
+                        self._gather()
                     self._process(pending, turn)
-                    worked = time.monotonic()
-                elif not self._budget.pending and time.monotonic() - worked >= self._idle:
-                    return False
+                    self._worked = time.monotonic()
+                elif not self._budget.pending:
+                    idle_since = max(began, self._worked)
+                    if time.monotonic() - idle_since >= self._idle:
+                        return False
                 del pending  # a forked child keeps what is in the frames of the parent's threads
         except BaseException:  # noqa: BLE001 - a thread that dies delivers nothing
             log_internal_error("a sending thread")
         finally:
             turn.pass_on()
         return True
+
+    def _gather(self) -> None:
+        """Wait for more reports, where they come one soon after the other."""
+        if self._queue.closed or time.monotonic() - self._worked >= self._gather_for:
+            return
+        self._gathering.acquire(blocking=False)
+        # Looked at after the lock is held: who hurries either releases it, or is seen here.
+        if time.monotonic() - self._hurried >= self._gather_for:
+            self._gathering.acquire(timeout=self._gather_for)
+        with suppress(RuntimeError):
+            self._gathering.release()
 
     def _process(self, pending: PendingReport, turn: _Turn) -> None:
         self._sender.process(pending, turn.pass_on)
@@ -197,6 +238,7 @@ class SenderThreads:
         sends only if none can be started. A `Retry-After` that ends in time is waited for.
         """
         self._sender.expire_delays()
+        self.hurry()
         while self._budget.has_any and (left := deadline - time.monotonic()) > 0:
             if self.all_scheduled_after(deadline):
                 break

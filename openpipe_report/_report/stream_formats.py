@@ -143,7 +143,7 @@ def is_terminal(event: Json) -> bool:
 
 
 def _is_responses(events: list[Json]) -> bool:
-    return any(map(is_response_event, events))
+    return any(is_response_event(event) for event in events if "type" in event)
 
 
 def _assemble_responses(events: list[Json], _n: int | None) -> tuple[Any, bool, str | None]:

@@ -110,7 +110,7 @@ def test_queue_full_in_bytes():
 def test_growth_is_bounded():
     """Reports that grow beyond the room in the building do not stay to wait."""
     server = Server(lambda request: 500)
-    reporter = make(server, NEVER, max_queue_bytes=2_000)
+    reporter = make(server, NEVER, senders=1, max_queue_bytes=2_000)
     for _ in range(3):
         reporter.submit(Made("é" * 200, size=100))
     settle(reporter)

@@ -35,7 +35,11 @@ class Threads(SenderThreads):
         self.done = []
         self.changed = threading.Condition()
         super().__init__(
-            FakeSender(lambda pending, wait: self.act(process, pending, wait)), limit, self, 0.2
+            FakeSender(lambda pending, wait: self.act(process, pending, wait)),
+            limit,
+            self,
+            idle=0.2,
+            gather=0.0,
         )
 
     def act(self, process, pending, on_wait):
