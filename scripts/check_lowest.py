@@ -17,6 +17,7 @@ from pathlib import Path
 
 from environments import ROOT, prepare
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -32,13 +33,13 @@ def floors(*extras: str) -> list[str]:
     named = [*project["dependencies"]]
     for extra in extras:
         named += project["optional-dependencies"][extra]
-    pins = []
+    pins: dict[str, Version] = {}
     for requirement in map(Requirement, named):
         lowest = [part.version for part in requirement.specifier if part.operator == ">="]
         if requirement.name != project["name"]:  # an extra that includes another
-            [version] = lowest
-            pins.append(f"{requirement.name}=={version}")
-    return pins
+            [version] = map(Version, lowest)
+            pins[requirement.name] = max(version, pins.get(requirement.name, version))
+    return [f"{name}=={version}" for name, version in pins.items()]
 
 
 def check_commands(command: Path, folder: Path) -> None:
