@@ -2,6 +2,7 @@
 The routes of the API, one concern a module.
 
     report.py   POST /api/v1/report
+    feedback.py POST /api/v1/logs/update-metadata and /logs/update-tags
     health.py   GET /healthz and /readyz
     metrics.py  GET /metrics
 
