@@ -25,7 +25,7 @@ from openpipe_report.server.call import Call
 from openpipe_report.server.errors import ApiError, unavailable
 from openpipe_report.server.intake import Intake
 from openpipe_report.server.limits import Limits
-from openpipe_report.server.routes import BASE_PATH, feedback, health, metrics, report
+from openpipe_report.server.routes import BASE_PATH, anthropic, feedback, health, metrics, report
 from openpipe_report.server.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class Receiver:
         self._hosts = None if allowed_hosts is None else {name.lower() for name in allowed_hosts}
         self._routes: Routes = {
             **report.routes(self.intake, self.traffic),
+            **anthropic.routes(self.intake, self.traffic),
             **feedback.routes(self.intake),
             **health.routes(store),
             **metrics.routes(self.traffic),

@@ -1,10 +1,11 @@
 """
 The routes of the API, one concern a module.
 
-    report.py   POST /api/v1/report
-    feedback.py POST /api/v1/logs/update-metadata and /logs/update-tags
-    health.py   GET /healthz and /readyz
-    metrics.py  GET /metrics
+    report.py    POST /api/v1/report
+    anthropic.py POST /api/v1/report-anthropic
+    feedback.py  POST /api/v1/logs/update-metadata and /logs/update-tags
+    health.py    GET /healthz and /readyz
+    metrics.py   GET /metrics
 
 A module has `routes()`, which returns what it answers: functions from a `Call` to a response, by
 path and method. Host, site and API key have been checked before, and `ApiError` is answered in the
