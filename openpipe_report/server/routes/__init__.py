@@ -6,6 +6,7 @@ The routes of the API, one concern a module.
     feedback.py  POST /api/v1/logs/update-metadata and /logs/update-tags
     health.py    GET /healthz and /readyz
     metrics.py   GET /metrics
+    testing.py   GET /api/v1/local-testing-only-get-latest-logged-call, with a switch
 
 A module has `routes()`, which returns what it answers: functions from a `Call` to a response, by
 path and method. Host, site and API key have been checked before, and `ApiError` is answered in the
