@@ -13,7 +13,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+)
 from starlette.responses import Response
 
 from openpipe_report._report.model import Number, Tag
@@ -53,6 +61,13 @@ _TAGS_RULES = {
 }
 
 
+def _check_names(value: object) -> object:
+    # Pydantic would describe every other name, of which there may be a million.
+    if isinstance(value, dict) and not value.keys() <= _Filter.model_fields.keys():
+        raise ValueError(_RULES["filters.*"])
+    return value
+
+
 def _check_field(value: str) -> str:
     if not _FIELD.fullmatch(value):
         raise ValueError(_RULES["filters.*.field"])
@@ -68,7 +83,9 @@ class _Filter(_Strict):
     equals: StrictStr | StrictBool | Number
 
 
-_Filters = Annotated[list[_Filter], Field(max_length=MAX_FILTERS)]
+_Filters = Annotated[
+    list[Annotated[_Filter, BeforeValidator(_check_names)]], Field(max_length=MAX_FILTERS)
+]
 
 
 class _MetadataChange(_Strict):
