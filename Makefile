@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types wheel unit browser lowest versions dropin integrations faults bench peers
+.PHONY: demo test lint types wheel unit browser lowest versions dropin integrations openpipe-sdk faults bench peers
 
 demo: $(VENV)/.demo  ## calls of a local model, reported to a local receiver and checked
 	@$(BIN)/python examples/demo.py --db $(VENV)/demo.db
@@ -43,6 +43,9 @@ dropin:  ## openai's own tests against our classes; ALL=1 for every version and 
 
 integrations:  ## libraries that call openai, with our client in them; LIBS="dspy litellm" for some
 	$(PYTHON) scripts/check_integrations.py $(LIBS)
+
+openpipe-sdk: $(VENV)/.test  ## the tests that the openpipe SDK ships, against the receiver
+	$(BIN)/python scripts/check_openpipe_sdk.py
 
 faults: $(VENV)/.test  ## real outages, kills, exits and lost answers; writes the figures to docs/faults.md
 	$(BIN)/python faults/run.py --write docs/faults.md

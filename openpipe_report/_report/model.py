@@ -28,7 +28,7 @@ def _refuse_null(value: object) -> object:
     return value
 
 
-_NotNull = BeforeValidator(_refuse_null)
+NotNull = BeforeValidator(_refuse_null)
 
 
 class Report(BaseModel):
@@ -41,19 +41,19 @@ class Report(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), hide_input_in_errors=True)
 
-    requestedAt: Annotated[Number | None, _NotNull] = None
+    requestedAt: Annotated[Number | None, NotNull] = None
     """When the call began: Unix time in milliseconds."""
-    receivedAt: Annotated[Number | None, _NotNull] = None
+    receivedAt: Annotated[Number | None, NotNull] = None
     """When its answer was complete or its failure was known: Unix time in milliseconds."""
     reqPayload: Any = None
     """The request body; `metadata` in it holds your labels."""
     respPayload: Any = None
     """The answer's body; for a stream, the object of the same call without streaming."""
-    statusCode: Annotated[Number | None, _NotNull] = None
+    statusCode: Annotated[Number | None, NotNull] = None
     """HTTP status of the answer; absent if there was none."""
-    errorMessage: Annotated[StrictStr | None, _NotNull] = None
+    errorMessage: Annotated[StrictStr | None, NotNull] = None
     """A description of the error; absent if the call succeeded."""
-    tags: Annotated[dict[StrictStr, Tag] | None, _NotNull] = None
+    tags: Annotated[dict[StrictStr, Tag] | None, NotNull] = None
     """The client's own tags, whose names begin with `$`, and the user's."""
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:

@@ -89,6 +89,14 @@ def serve(
             "repeated.",
         ),
     ] = None,
+    local_testing: Annotated[
+        bool,
+        typer.Option(
+            "--local-testing",
+            help="Let programs on this machine read the newest report, for tests of clients; on "
+            "loopback only.",
+        ),
+    ] = False,
 ) -> None:
     """
     Receive reports and store them, until Ctrl-C.
@@ -103,10 +111,13 @@ def serve(
     from openpipe_report.server.http import serve as serve_app  # noqa: PLC0415
 
     key = api_key.strip()
-    with _listen(host, port, with_key=bool(key)) as listener, _open_to_write(db, prices) as store:
+    with (
+        _listen(host, port, with_key=bool(key), local_only=local_testing) as listener,
+        _open_to_write(db, prices) as store,
+    ):
         store.start()
         hosts = [host, *(allow_host or [])] if is_loopback(host) else ANY_HOST
-        app = create_app(store, api_key=key, allowed_hosts=hosts)
+        app = create_app(store, api_key=key, allowed_hosts=hosts, local_testing=local_testing)
         with LiveLine(make_console(), app.traffic) as line:
             serve_app(
                 app,
@@ -187,10 +198,12 @@ commands.command()(resend)
 commands.command()(doctor)
 
 
-def _listen(host: str, port: int, *, with_key: bool) -> socket:
+def _listen(host: str, port: int, *, with_key: bool, local_only: bool) -> socket:
     from openpipe_report.server.http import is_loopback, listen  # noqa: PLC0415
 
     try:
+        if local_only and not is_loopback(host):
+            fail(f"other machines can reach {host}: --local-testing is for loopback only")
         if not with_key and not is_loopback(host):
             fail(
                 f"other machines can reach {host}: set OPENPIPE_API_KEY to a key that clients "
@@ -244,4 +257,8 @@ def _announce(url: str, db: Path, *, with_key: bool) -> None:
     ]
     if with_key:
         lines.append("  export OPENPIPE_API_KEY=...   # the key given here")
+    else:
+        lines.append(
+            "  export OPENPIPE_API_KEY=any   # the openpipe SDK reports nothing without one"
+        )
     typer.echo("\n".join([*lines, "", "Press Ctrl-C to stop."]))

@@ -30,11 +30,14 @@ from openpipe_report.server.openapi.document import make_document
 from openpipe_report.server.routes import (
     BASE_PATH,
     ROUTE,
+    anthropic,
+    feedback,
     health,
     metrics,
     openapi,
     reading,
     report,
+    testing,
 )
 from openpipe_report.server.traffic import Traffic
 
@@ -52,7 +55,10 @@ ANY_HOST = None
 """Value of `allowed_hosts` with which no Host is refused."""
 
 _FAILED = ApiError(500, "The receiver failed; its log has the reason")
-_NO_PATH = f"There is no such path: send reports to POST {BASE_PATH}/report"
+_NO_PATH = (
+    f"There is no such path: this receiver stores reports (POST {BASE_PATH}/report) and runs no "
+    "models"
+)
 
 
 def create_app(
@@ -61,6 +67,7 @@ def create_app(
     api_key: str | None = None,
     allowed_hosts: Collection[str] | None = (),
     limits: Limits | None = None,
+    local_testing: bool = False,
 ) -> Receiver:
     """
     Make the receiver as an ASGI app.
@@ -72,20 +79,29 @@ def create_app(
         allowed_hosts: Names that the header `Host` may have beside loopback's; `ANY_HOST` for a
             receiver that listens beyond loopback.
         limits: Sizes, counts and times that requests may have.
+        local_testing: Whether clients on this machine may read the newest report, for their tests.
 
     Returns:
         An app that answers 200 `{"status": "ok"}` once a report is committed, not before. Close it
         after the last request.
 
     """
-    return Receiver(store, api_key or "", allowed_hosts, limits or Limits())
+    return Receiver(
+        store, api_key or "", allowed_hosts, limits or Limits(), local_testing=local_testing
+    )
 
 
 class Receiver:
     """The ASGI app of `create_app()`."""
 
     def __init__(
-        self, store: Store, api_key: str, allowed_hosts: Collection[str] | None, limits: Limits
+        self,
+        store: Store,
+        api_key: str,
+        allowed_hosts: Collection[str] | None,
+        limits: Limits,
+        *,
+        local_testing: bool = False,
     ) -> None:
         self.limits = limits
         self.traffic = Traffic()
@@ -97,8 +113,11 @@ class Receiver:
         with_parameters = reading.add_routes(self.others, store)
         routes: Routes = {
             **report.routes(self.intake, self.traffic),
+            **anthropic.routes(self.intake, self.traffic),
+            **feedback.routes(self.intake),
             **health.routes(store),
             **metrics.routes(self.traffic),
+            **(testing.routes(store) if local_testing else {}),
         }
         document = make_document(
             {*routes, *with_parameters, openapi.PATH},

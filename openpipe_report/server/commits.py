@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future
+
+
+_Result = TypeVar("_Result")
 
 
 class Commits:
@@ -21,16 +24,16 @@ class Commits:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         # Appended to by the store's thread and emptied by the loop's: both are one step of C.
-        self._done: deque[tuple[asyncio.Future[None], Future[None]]] = deque()
+        self._done: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
         self._is_woken = False
 
-    async def wait(self, future: Future[None]) -> None:
-        """Wait until the future is done; raise its exception."""
-        waiter: asyncio.Future[None] = self._loop.create_future()
+    async def wait(self, future: Future[_Result]) -> _Result:
+        """Wait until the future is done; return its result or raise its exception."""
+        waiter: asyncio.Future[_Result] = self._loop.create_future()
         future.add_done_callback(lambda done: self._on_done(waiter, done))
-        await waiter
+        return await waiter
 
-    def _on_done(self, waiter: asyncio.Future[None], future: Future[None]) -> None:
+    def _on_done(self, waiter: asyncio.Future[Any], future: Future[Any]) -> None:
         self._done.append((waiter, future))
         # After the append: `_release` clears the flag before it looks, so none is left behind.
         if not self._is_woken:
@@ -45,6 +48,6 @@ class Commits:
                 continue
             error = future.exception()
             if error is None:
-                waiter.set_result(None)
+                waiter.set_result(future.result())
             else:
                 waiter.set_exception(error)

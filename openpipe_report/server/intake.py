@@ -1,13 +1,16 @@
 """
 The way of a body into the store: parsed, checked, derived, committed.
 
+All writing routes share it, so that each has the same limits and the same errors.
+
 A small body is parsed on the event loop, where that takes least; a large one in another process.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from openpipe_report.server.commits import Commits
 from openpipe_report.server.errors import ApiError, unavailable
@@ -16,17 +19,31 @@ from openpipe_report.server.nodes import has_more_nodes
 from openpipe_report.server.seldom_log import SeldomLog
 from openpipe_report.server.store.errors import IdempotencyConflictError, StoreUnavailableError
 from openpipe_report.server.store.preparing import PreparedReport, prepare_report
-from openpipe_report.server.validation import BadReportError, parse_report
+from openpipe_report.server.validation import BadBodyError, parse_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from openpipe_report.server.limits import Limits
     from openpipe_report.server.store import Store
+    from openpipe_report.server.store.updates import UpdateFilter
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class LabelChange:
+    """A change of the labels of stored reports. Plain values, so that it can be pickled."""
+
+    filters: list[UpdateFilter]
+    """The conditions, all of which a report must meet; none match every report."""
+    changes: dict[str, str | None]
+    """The new values by name; None removes a label."""
 
 
 class Intake:
-    """Stores the reports of one receiver."""
+    """Stores the reports of one receiver, and changes their labels."""
 
     def __init__(self, store: Store, limits: Limits) -> None:
         self._store = store
@@ -56,29 +73,56 @@ class Intake:
                 to another report; 503, the database cannot be used for now; 500, any other failure.
 
         """
-        parse = parse or prepare_body
-        if len(body) > self._limits.large_body_bytes:
-            prepared = await self._large_bodies.parse(parse, body, self._limits.max_nodes)
-        else:
-            prepared = parse(body, self._limits.max_nodes)
-        try:
-            future = self._store.add_prepared(prepared, idempotency_key=idempotency_key)
-            await self._waiting().wait(future)
-        except IdempotencyConflictError as error:
-            raise ApiError(409, str(error)) from None
-        except StoreUnavailableError as error:
-            self._log.write("a report could not be stored for now", error)
-            raise unavailable(
-                "The database cannot be used for now; the receiver's log has the reason"
-            ) from None
-        except Exception as error:  # noqa: BLE001 - a traceback could show the report
-            self._log.write("a report could not be stored", error)
-            message = "The report could not be stored; the receiver's log has the reason"
-            raise ApiError(500, message) from None
+        prepared = await self._parse(parse or prepare_body, body)
+        await self._write(
+            lambda: self._store.add_prepared(prepared, idempotency_key=idempotency_key), "report"
+        )
+
+    async def change(
+        self, body: bytes | bytearray, parse: Callable[[bytes | bytearray, int], LabelChange]
+    ) -> int:
+        """
+        Change the labels of reports as a body says; returns how many match, once it is committed.
+
+        Args:
+            body: The body of a request.
+            parse: A function of a module, of a body and `Limits.max_nodes`.
+
+        Raises:
+            ApiError: As `store()`.
+
+        """
+        wanted = await self._parse(parse, body)
+        return await self._write(
+            lambda: self._store.update_metadata(wanted.filters, wanted.changes), "change"
+        )
 
     def close(self) -> None:
         """End the process for large bodies. The store is the caller's to close."""
         self._large_bodies.close()
+
+    async def _parse(
+        self, parse: Callable[[bytes | bytearray, int], _Result], body: bytes | bytearray
+    ) -> _Result:
+        if len(body) <= self._limits.large_body_bytes:
+            return parse(body, self._limits.max_nodes)
+        parsed: _Result = await self._large_bodies.parse(parse, body, self._limits.max_nodes)
+        return parsed
+
+    async def _write(self, start: Callable[[], Future[_Result]], what: str) -> _Result:
+        try:
+            return await self._waiting().wait(start())
+        except IdempotencyConflictError as error:
+            raise ApiError(409, str(error)) from None
+        except StoreUnavailableError as error:
+            self._log.write(f"a {what} could not be stored for now", error)
+            raise unavailable(
+                "The database cannot be used for now; the receiver's log has the reason"
+            ) from None
+        except Exception as error:  # noqa: BLE001 - a traceback could show the report
+            self._log.write(f"a {what} could not be stored", error)
+            message = f"The {what} could not be stored; the receiver's log has the reason"
+            raise ApiError(500, message) from None
 
     def _waiting(self) -> Commits:
         loop = asyncio.get_running_loop()
@@ -92,14 +136,29 @@ def prepare_body(body: bytes | bytearray, max_nodes: int) -> PreparedReport:
     Parse a body of `POST /report` and derive its columns.
 
     Raises:
-        ApiError: 400, it is not a valid report; 413, it has more than `max_nodes` values.
+        ApiError: As `parse_within()`.
+
+    """
+    report = parse_within(body, max_nodes, parse_report)
+    # Encoding the report again would take as long as parsing it.
+    return prepare_report(report, raw=body.decode("ascii") if body.isascii() else None)
+
+
+def parse_within(
+    body: bytes | bytearray,
+    max_nodes: int,
+    parse: Callable[[bytes | bytearray], dict[str, Any]],
+) -> dict[str, Any]:
+    """
+    Return `parse(body)`, with its errors as the API's.
+
+    Raises:
+        ApiError: 400, `parse` raises BadBodyError; 413, the body has more than `max_nodes` values.
 
     """
     if len(body) > max_nodes and has_more_nodes(body, max_nodes):
         raise ApiError(413, f"The body has more than {max_nodes} values")
     try:
-        report = parse_report(body)
-    except BadReportError as error:
+        return parse(body)
+    except BadBodyError as error:
         raise ApiError(400, error.message, error.issues) from None
-    # Encoding the report again would take as long as parsing it.
-    return prepare_report(report, raw=body.decode("ascii") if body.isascii() else None)

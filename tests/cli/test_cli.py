@@ -130,6 +130,7 @@ def test_stops_cleanly(serve, run, number):
         assert process.wait(30) == 0
     printed = process.stdout.read()
     assert f"export OPENPIPE_BASE_URL={url}" in printed
+    assert "export OPENPIPE_API_KEY=any   # the openpipe SDK reports nothing without" in printed
     assert "Traceback" not in printed
     assert json.loads(run("show", 1, "--db", "own.db").stdout) == {"statusCode": 201}
 
@@ -155,6 +156,26 @@ def test_allow_host(serve):
     for host, status in [("proxy.example", 200), ("other.example", 421)]:
         answer = httpx.post(f"{url}/report", json={}, headers={"Host": host})
         assert answer.status_code == status
+
+
+@pytest.mark.parametrize("options, status", [((), 404), (("--local-testing",), 200)])
+def test_local_testing(serve, options, status):
+    """The newest report can be read through the API with `--local-testing` only."""
+    _, url = serve(*options, "--db", "own.db")
+    httpx.post(f"{url}/report", json={"statusCode": 201})
+    answer = httpx.get(f"{url}/local-testing-only-get-latest-logged-call")
+    assert answer.status_code == status
+    assert answer.json().get("statusCode") == (201 if status == 200 else None)
+
+
+def test_local_testing_beyond_loopback(run, tmp_path):
+    """`--local-testing` is refused where other machines can reach the receiver."""
+    ended = run("serve", "--host", "0.0.0.0", "--port", 0, "--local-testing", OPENPIPE_API_KEY="k")
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "Error: other machines can reach 0.0.0.0: --local-testing is for loopback only\n"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])

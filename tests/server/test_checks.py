@@ -139,7 +139,14 @@ class FailingStore(Store):
         failed.set_exception(self.error)
         return failed
 
+    def update_metadata(self, filters, changes):
+        return self.add_prepared(None)
 
+
+@pytest.mark.parametrize(
+    "path, body",
+    [("report", b"{}"), ("logs/update-metadata", b'{"filters": [], "metadata": {}}')],
+)
 @pytest.mark.parametrize(
     "error, status, code, retry_after",
     [
@@ -149,12 +156,12 @@ class FailingStore(Store):
     ],
     ids=["unavailable", "conflict", "bug"],
 )
-async def test_failed_commit(tmp_path, error, status, code, retry_after):
-    """A report that is not committed is not acknowledged; the answer says what can be done."""
+async def test_failed_commit(tmp_path, error, status, code, retry_after, path, body):
+    """What is not committed is not acknowledged; the answer says what can be done."""
     with FailingStore(tmp_path / "reports.db") as store:
         store.error = error
         async with client_of(create_app(store)) as http:
-            answer = await http.post(PATH, content=b"{}", headers=JSON)
+            answer = await http.post(f"/api/v1/{path}", content=body, headers=JSON)
     assert answer.status_code == status
     assert answer.json() == {"message": IsStr, "code": code, "issues": [{"message": IsStr}]}
     assert answer.headers.get("Retry-After") == retry_after

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from openpipe_report.server.routes.feedback import MAX_FILTERS, MAX_NAMES
 from openpipe_report.server.store.rows import StoredReport
 from openpipe_report.server.store.statistics import Statistics
 
@@ -14,6 +15,10 @@ Schema = dict[str, Any]
 STRING: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
+_TAGS: Schema = {
+    "type": "object",
+    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+}
 _TIME = {**NUMBER, "description": "Unix time in milliseconds"}
 
 
@@ -26,6 +31,11 @@ def make_object(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema
     """Return the schema of an object, all properties of which but the optional are required."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required}
+
+
+def _make_strict_object(properties: Schema) -> Schema:
+    """Return the schema of an object that has these properties and no others."""
+    return {**make_object(properties), "additionalProperties": False}
 
 
 def make_list(items: Schema) -> Schema:
@@ -41,13 +51,11 @@ _REPORT_FIELDS: Schema = {
     "statusCode": {**NUMBER, "description": "HTTP status of the answer"},
     "errorMessage": STRING,
     "tags": {
-        "type": "object",
-        "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+        **_TAGS,
         "description": "Further labels; names that begin with `$` are the client's own",
     },
 }
-_CHANGES = {"type": "object", "additionalProperties": {"type": ["string", "null"]}}
-_FILTER = make_object(
+_FILTER = _make_strict_object(
     {
         "field": {
             "type": "string",
@@ -59,10 +67,14 @@ _FILTER = make_object(
 )
 
 
-def _make_update(changes: str) -> Schema:
-    """Return the schema of a change of labels, which are in the property `changes`."""
-    filters = {**make_list(_FILTER), "description": "All must hold; none match every report"}
-    return make_object({"filters": filters, changes: _CHANGES})
+def _make_update(name: str, changes: Schema) -> Schema:
+    """Return the schema of a change of labels, which are in the property `name`."""
+    filters = {
+        **make_list(_FILTER),
+        "maxItems": MAX_FILTERS,
+        "description": "All must hold; none match every report",
+    }
+    return _make_strict_object({"filters": filters, name: {**changes, "maxProperties": MAX_NAMES}})
 
 
 def _read_fields(of: type[Any]) -> Schema:
@@ -73,11 +85,13 @@ SCHEMAS: Schema = {
     "Report": {"type": "object", "properties": _REPORT_FIELDS, "additionalProperties": False},
     "AnthropicReport": {
         "type": "object",
-        "properties": {**_REPORT_FIELDS, "metadata": {"type": "object"}},
+        "properties": {**_REPORT_FIELDS, "metadata": {**_TAGS, "description": "Labels"}},
         "additionalProperties": False,
     },
-    "MetadataUpdate": _make_update("metadata"),
-    "TagsUpdate": _make_update("tags"),
+    "MetadataUpdate": _make_update(
+        "metadata", {"type": "object", "additionalProperties": {"type": ["string", "null"]}}
+    ),
+    "TagsUpdate": _make_update("tags", _TAGS),
     "Matched": make_object({"matchedLogs": {"type": "integer", "minimum": 0}}),
     "Status": make_object({"status": {"type": "string", "enum": ["ok"]}}),
     "StoredReport": _read_fields(StoredReport),

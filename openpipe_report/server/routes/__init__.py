@@ -1,11 +1,14 @@
 """
 The routes of the API, one concern a module.
 
-    report.py   POST /api/v1/report
-    health.py   GET /healthz and /readyz
-    metrics.py  GET /metrics
-    openapi.py  GET /openapi.json
-    reading.py  GET /api/v1/reports, /reports/{id}, /traces/{id} and /stats
+    report.py    POST /api/v1/report
+    anthropic.py POST /api/v1/report-anthropic
+    feedback.py  POST /api/v1/logs/update-metadata and /logs/update-tags
+    health.py    GET /healthz and /readyz
+    metrics.py   GET /metrics
+    testing.py   GET /api/v1/local-testing-only-get-latest-logged-call, with a switch
+    openapi.py   GET /openapi.json
+    reading.py   GET /api/v1/reports, /reports/{id}, /traces/{id} and /stats
 
 A module has `routes()`, which returns what it answers: functions from a `Call` to a response, by
 path and method. `reading`, whose paths have parameters, adds its routes to a FastAPI app. Host,

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from openpipe_report.server.store.bulk import BulkInsert
 from openpipe_report.server.store.errors import IdempotencyConflictError
-from openpipe_report.server.store.labels import to_columns
+from openpipe_report.server.store.labels import storable_name, to_columns
 from openpipe_report.server.store.pricing import UNKNOWN
 from openpipe_report.server.store.sqlite import next_id
 from openpipe_report.server.store.tables import labels, raw_reports, reports
@@ -100,7 +100,9 @@ def change_labels(
     """Set labels of reports; a value of None removes the label."""
     now = time.time() * 1_000
     values = {
-        name: {"value": None, "is_text": True} if value is None else to_columns(value)
+        storable_name(name): {"value": None, "is_text": True}
+        if value is None
+        else to_columns(value)
         for name, value in changes.items()
     }
     rows = [

@@ -27,9 +27,14 @@ def derive_labels(report: dict[str, Any]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, value in given.items():
         if value is not None and len(found) < MAX_LABELS:
-            kept = storable(name[:MAX_NAME])
+            kept = storable_name(name)
             found[kept] = {"name": kept, **to_columns(value)}
     return list(found.values())
+
+
+def storable_name(name: str) -> str:
+    """Return a label's name as it is stored: its first `MAX_NAME` characters."""
+    return storable(name[:MAX_NAME])
 
 
 def to_columns(value: object) -> dict[str, Any]:

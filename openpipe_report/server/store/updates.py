@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, TypedDict
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, true
 
 from openpipe_report.server.store.inserting import change_labels, to_json
-from openpipe_report.server.store.labels import to_string
+from openpipe_report.server.store.labels import storable_name, to_string
 from openpipe_report.server.store.tables import labels, pending_updates, reports
+from openpipe_report.server.store.values import get_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -30,6 +31,7 @@ MAX_PENDING = 10_000
 """Most changes that wait; the oldest are dropped."""
 
 _STEP = 2_000
+"""Labels that a step changes; it takes about 40 ms, in which no report is committed."""
 
 
 class UpdateFilter(TypedDict):
@@ -69,8 +71,9 @@ def change_matching(
     found = list(connection.execute(query).scalars())
     if not found:
         keep_pending(connection, filters, changes, now)
-    for start in range(0, len(found), _STEP):
-        change_labels(connection, found[start : start + _STEP], changes)
+    step = max(_STEP // max(len(changes), 1), 1)
+    for start in range(0, len(found), step):
+        change_labels(connection, found[start : start + step], changes)
         yield
     return len(found)
 
@@ -82,7 +85,7 @@ def keep_pending(
     now: float,
 ) -> None:
     """Keep a change that has matched nothing, if a filter names the completion that it is for."""
-    wanted = [to_string(one["equals"]) for one in filters if one["field"] == "completionId"]
+    wanted = [_column_value(one) for one in filters if one["field"] == "completionId"]
     if not wanted:
         return
     connection.execute(delete(pending_updates).where(pending_updates.c.expires_at <= now))
@@ -125,16 +128,24 @@ def _conditions(filters: Iterable[UpdateFilter]) -> ColumnElement[bool]:
 
 
 def _condition(one: UpdateFilter) -> ColumnElement[bool]:
-    field, wanted = one["field"], to_string(one["equals"])
+    field = one["field"]
     if field == "model":
-        return or_(reports.c.request_model == wanted, reports.c.response_model == wanted)
+        model = _column_value(one)
+        return or_(reports.c.request_model == model, reports.c.response_model == model)
     if field == "completionId":
-        return reports.c.completion_id == wanted
+        return reports.c.completion_id == _column_value(one)
     of, _, name = field.partition(".")
     if of not in {"metadata", "tags"} or not name:
         raise ValueError(
             f"a filter's field must be model, completionId, metadata.NAME or tags.NAME, not {field}"
         )
     return reports.c.id.in_(
-        select(labels.c.report_id).where(labels.c.name == name, labels.c.value == wanted)
+        select(labels.c.report_id).where(
+            labels.c.name == storable_name(name), labels.c.value == to_string(one["equals"])
+        )
     )
+
+
+def _column_value(one: UpdateFilter) -> str | None:
+    # Cut as the column is: a longer id would never be found.
+    return get_text(to_string(one["equals"]))

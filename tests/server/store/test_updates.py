@@ -7,7 +7,8 @@ import sqlite3
 import pytest
 
 from openpipe_report.server.store import Filter, Store
-from openpipe_report.server.store.updates import KEPT_FOR
+from openpipe_report.server.store.sqlite import make_engine
+from openpipe_report.server.store.updates import KEPT_FOR, change_matching
 
 
 def report(number, **labels):
@@ -113,6 +114,20 @@ def test_in_steps(path):
     with Store(path, read_only=True) as store:
         assert store.queries.count(Filter(metadata=(("score", "1"),))) == 4_500
         assert store.count() == 4_501
+
+
+@pytest.mark.parametrize("names, steps", [(1, 1), (100, 2), (3_000, 30), (0, 1)])
+def test_size_of_a_step(path, names, steps):
+    """A step changes 2,000 labels, be they of many reports or of few, so that reports can wait."""
+    with Store(path) as store:
+        for number in range(30):
+            store.add(report(number))
+    changes = {str(number): "x" for number in range(names)}
+    engine = make_engine(path, read_only=False)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        assert len(list(change_matching(connection, [], changes, 0.0))) == steps
+    engine.dispose()
 
 
 def test_cancelled(store):
