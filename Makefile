@@ -35,7 +35,7 @@ browser:  ## Chromium, for the tests of what web pages can do to the receiver
 lowest: $(VENV)/.test browser  ## tests and commands on the lowest version of each dependency and extra
 	$(BIN)/python scripts/check_lowest.py
 
-versions: $(VENV)/.test browser  ## the tests on other versions of Python and openai
+versions: $(VENV)/.test  ## the tests on other versions of Python and openai
 	$(BIN)/python scripts/check_versions.py
 
 dropin:  ## openai's own tests against our classes; ALL=1 for every version and every test
