@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from comparison import measure, table
+from comparison.instructions import instructions
 from comparison.processes import versions_of
 from comparison.results import Results
 from comparison.sink import running_sink
@@ -34,7 +35,7 @@ from comparison.variants import (
     interpreter_of,
 )
 
-MEASURES = (*measure.WORKLOADS, "imports", "memory", "exits")
+MEASURES = (*measure.WORKLOADS, "instructions", "imports", "memory", "exits")
 ROUNDS, QUICK_ROUNDS = 60, 8
 RUNS, QUICK_RUNS = 21, 7
 """Processes whose imports are timed."""
@@ -103,7 +104,9 @@ def main() -> None:
         for number, name in enumerate(options.measures, 1):
             begin = time.monotonic()
             print(f"==> {number} of {len(options.measures)}: {name}", flush=True)
-            if name == "imports":
+            if name == "instructions":
+                instructions(variants, sink, results)
+            elif name == "imports":
                 measure.imports(variants, sink, QUICK_RUNS if quick else RUNS, results)
             elif name == "memory":
                 calls = QUICK_MEMORY_CALLS if quick else MEMORY_CALLS

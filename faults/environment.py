@@ -110,7 +110,9 @@ class Receiver:
 
     def numbers(self) -> Counter[int]:
         """Count the stored reports by the label `n`, the number of the call."""
-        found = self._select("SELECT json_extract(report, '$.reqPayload.metadata.n') FROM reports")
+        found = self._select(
+            "SELECT json_extract(report, '$.reqPayload.metadata.n') FROM raw_reports"
+        )
         return Counter(number for (number,) in found)
 
     def _select(self, query: str) -> list[tuple[Any, ...]]:

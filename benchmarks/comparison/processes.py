@@ -26,6 +26,11 @@ _PASSED_ON = ("PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE")
 """Variables that a variant's process inherits; settings of the tools are not among them."""
 
 
+def environment() -> dict[str, str]:
+    """Return the variables of a variant's process."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+
+
 class WorkerError(Exception):
     """A variant's process ended, or did not answer in time."""
 
@@ -34,13 +39,12 @@ class Process:
     """A variant's process, and the lines that it prints."""
 
     def __init__(self, variant: Variant, script: str, *arguments: str) -> None:
-        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         self.variant = variant
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(  # noqa: S603 - our own scripts
             [interpreter_of(variant), "-m", f"comparison.{script}", variant.module, *arguments],
             cwd=BENCHMARKS,
-            env=environment,
+            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

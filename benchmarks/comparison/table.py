@@ -22,7 +22,7 @@ class Measure:
 
     title: str
     unit: str = "%"
-    """`%` (a ratio less 1), `x` (a ratio), or `ms`, `MiB`, `s`."""
+    """`%` and `exact` are a ratio less 1, with an error or without, `x` is a ratio."""
 
     def show(self, cell: Cell | None) -> str:
         if cell is None:
@@ -35,6 +35,8 @@ class Measure:
         value, error = cell.value, cell.error
         if self.unit == "%":
             return f"{(value - 1) * 100:+.1f} % ± {error * 100:.1f}"
+        if self.unit == "exact":
+            return f"{(value - 1) * 100:+.1f} %"
         if self.unit == "x":
             return f"{value:.3f} ± {error:.3f}"
         if self.unit == "s":
@@ -48,6 +50,8 @@ MEASURES = {
     "stream": Measure("stream of 200"),
     "image": Measure("1 MB image"),
     "image over POST": Measure("1 MB image, over one POST"),
+    "plain instructions": Measure("plain call, instructions", "exact"),
+    "stream instructions": Measure("stream of 200, instructions", "exact"),
     "caller plain": Measure("caller's thread, plain"),
     "caller stream": Measure("caller's thread, stream"),
     "computing": Measure("wall, beside a computing thread", "x"),
@@ -63,6 +67,10 @@ MEASURES = {
 
 TABLES = {
     "CPU of the process, delivery included, over bare openai": ("plain", "stream", "image"),
+    "Instructions of a call, delivery included, over bare openai": (
+        "plain instructions",
+        "stream instructions",
+    ),
     "CPU of the caller's thread, and waiting, over bare openai": (
         "caller plain",
         "caller stream",
@@ -93,6 +101,8 @@ class Bar:
 BARS = [
     Bar("plain", 1.40, "at most +40 %", below_peers=True),
     Bar("stream", 1.10, "at most +10 %", below_peers=True),
+    Bar("plain instructions", 1.40, "at most +40 %", below_peers=True),
+    Bar("stream instructions", 1.10, "at most +10 %", below_peers=True),
     Bar("image over POST", 1.05, "at most +5 %"),
     Bar("caller plain", 1.01, "at most +1 %", variant=HELD),
     Bar("caller plain", 1.04, "at most +4 %", below_peers=True),
@@ -120,7 +130,7 @@ def best_peer(results: Results, measure: str) -> tuple[str, Cell] | None:
 
 
 def is_relative(measure: str) -> bool:
-    return MEASURES[measure].unit in {"%", "x"}
+    return MEASURES[measure].unit in {"%", "exact", "x"}
 
 
 def noise_of(results: Results, measure: str) -> float | None:
