@@ -23,7 +23,7 @@ from openpipe_report._report.sse import (
     parse_events,
     split_events,
 )
-from openpipe_report._report.text_runs import merge_run
+from openpipe_report._report.text_runs import join_runs, merge_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +99,7 @@ def assemble(
         value, error = whole
         return AssembledStream(value, complete=True, error=error, ended=True, is_whole=True)
     events: list[Any] = []
-    for batch in parse_events(texts, batch_size):
+    for batch in parse_events(join_runs(texts), batch_size):
         run = merge_run(batch) if len(batch) == batch_size else None
         events += batch if run is None else [run]
     assembled = _assemble_events(events, len(texts), done=done, n=n)
