@@ -1,7 +1,7 @@
 """
 Counts the instructions of a call, delivery included, with valgrind.
 
-They are the same in every run to a hundredth of a per cent, where the clock is noisy by several.
+They are the same in every run to less than one per cent, where the clock is noisy by several.
 Threads run one at a time under valgrind, and what the kernel does is not counted: so these are the
 tool's own work, without the hand-overs between threads that the clock shows.
 """
