@@ -195,7 +195,7 @@ class ReportQueue:
 
     @property
     def length(self) -> int:
-        """How many are new, or were woken for."""
+        """How many new reports wait, wake-ups counted with them."""
         return self._inlet.qsize()
 
     def is_empty(self) -> bool:

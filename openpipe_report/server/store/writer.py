@@ -8,7 +8,6 @@ commit share the next one. The index follows within half a second.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from concurrent.futures import Future
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from openpipe_report.server.seldom_log import SeldomLog
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
 from openpipe_report.server.store.inserting import NewReport, insert_reports
 from openpipe_report.server.store.search_index import count_missing, index_next
@@ -36,14 +36,11 @@ if TYPE_CHECKING:
 MAX_BATCH = 500
 """Maximum number of reports in one commit."""
 
-_log = logging.getLogger("openpipe_report.server")
-
 _INDEX_BATCH = 128
 _INDEX_DELAY = 0.3
 _INDEX_GRACE = 5.0
 _MAX_TEXTS = 32 * 2**20
 _WAL_CHECK = 10.0
-_LOG_EVERY = 60.0
 
 _Result = TypeVar("_Result")
 
@@ -96,7 +93,7 @@ class Writer:
         self._texts_size = 0
         self._missing_since: float | None = None
         self._wal_checked = 0.0
-        self._logged = -_LOG_EVERY
+        self._log = SeldomLog()
 
     def add(self, prepared: PreparedReport, key: str | None) -> Future[None]:
         """
@@ -186,7 +183,7 @@ class Writer:
             if count_missing(self._connect(), self._index):
                 self._missing_since = time.monotonic()
         except Exception as error:  # noqa: BLE001 - the thread must go on
-            self._log_failure(error)
+            self._log.write("nothing can be stored", error)
 
     def _connect(self) -> Connection:
         if self._connection is None:
@@ -245,7 +242,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - the thread's loop must go on
             # A full disk or a locked file fails every report; any other error may be of one only.
             if len(batch) == 1 or isinstance(error, StoreUnavailableError):
-                self._log_failure(error)
+                self._log.write("nothing can be stored", error)
                 for one in batch:
                     one.done.set_exception(error)
                 return
@@ -322,7 +319,7 @@ class Writer:
             with transaction(connection, self._identity):
                 done = index_next(connection, self._index, _INDEX_BATCH, self._texts)
         except Exception as error:  # noqa: BLE001 - the thread's loop must go on
-            self._log_failure(error)
+            self._log.write("nothing can be stored", error)
             self._missing_since = time.monotonic() + 1
             return False
         self._texts_size = sum(map(len, self._texts.values())) if self._texts else 0
@@ -335,12 +332,6 @@ class Writer:
             self._wal_checked = now
             if self._connection is not None:
                 empty_wal(self._connection, self._path)
-
-    def _log_failure(self, error: Exception) -> None:
-        now = time.monotonic()
-        if now - self._logged >= _LOG_EVERY:
-            self._logged = now
-            _log.error("nothing can be stored: %s", error)
 
 
 def _on_connection(
