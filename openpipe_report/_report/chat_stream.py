@@ -59,7 +59,7 @@ def merge_chunks(events: list[Json]) -> Json:
         if "choices" in event or not _is_ping(event)
     ]
     columns = columns_of(chunks)
-    choices = columns.pop("choices")
+    choices = columns.pop("choices", [])  # those of an error event are in the error
     whole = {
         key: _pick_object(values) if key == "object" else merge_snapshot_values(key, values)
         for key, values in columns.items()

@@ -14,7 +14,8 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-from openpipe_report._report.merge_rules import PADDING, is_json_object, is_text
+from openpipe_report._report.merge_rules import PADDING, is_identifier, is_state, is_text
+from openpipe_report._report.sse import parse_event
 
 Json = dict[str, Any]
 
@@ -77,9 +78,9 @@ class _Run:
         return True
 
     def join(self) -> list[str]:
-        """Return the chunks as one, or apart if they are not JSON."""
+        """Return the chunks as one, or apart if the text is not that of their choice."""
         begin, pieces, end = self._begin, self._pieces, self._end
-        if len(pieces) > 1 and is_json_object(begin + end):
+        if len(pieces) > 1 and _has_one_choice(parse_event(begin + end)):
             return [begin + "".join(pieces) + end]
         return [begin + piece + end for piece in pieces]
 
@@ -98,6 +99,14 @@ def _is_simple(text: str) -> bool:
         and '"type"' not in text
         and '"error"' not in text
     )
+
+
+def _has_one_choice(chunk: Any) -> bool:
+    """Return whether a chunk has one choice, with a delta or a text."""
+    choices = chunk.get("choices") if isinstance(chunk, dict) else None
+    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+        return False
+    return "text" in choices[0] or isinstance(choices[0].get("delta"), dict)
 
 
 class _NotARunError(Exception):
@@ -152,7 +161,14 @@ def _merge_field(key: str, values: list[Any]) -> Any:
         return [{"index": _constant(calls["index"]), "function": {"arguments": _join(arguments)}}]
     if is_text(key) and isinstance(values[0], str):
         return _join(values)
-    return _constant(values)
+    value = _constant(values)
+    if isinstance(value, dict) or (value and isinstance(value, str) and not _is_label(key)):
+        raise _NotARunError  # equal ones may be pieces: silence in audio, spaces in arguments
+    return value
+
+
+def _is_label(key: str) -> bool:
+    return is_identifier(key) or is_state(key)
 
 
 def _join(values: list[Any]) -> str:

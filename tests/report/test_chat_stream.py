@@ -493,3 +493,10 @@ def test_mixed_tool_call_indexes():
     calls = [{**call(None, "a", "f", "{}"), "index": None}, call(0, "b", "g", "{}")]
     message = message_of({"tool_calls": [calls[0]]}, {"tool_calls": [calls[1]]})
     assert [made["id"] for made in message["tool_calls"]] == ["a", "b"]
+
+
+def test_error_event_with_choices_alone():
+    """An error event that has choices itself, and is the only event, is kept as the error."""
+    event = {"type": "error", "message": "overloaded", "choices": []}
+    answer = assembled(event)
+    assert (answer.value["error"], answer.error) == (event, "overloaded")

@@ -66,10 +66,12 @@ def test_joined(make, compact):
         [{"type": "x", **chunk({"content": word})} for word in "ab"],
         [chunk({}, message={"content": word}) for word in "ab"],
         [chunk({"content": "a"}), {**chunk({"content": "b"}), "id": "c2"}],
+        [{"id": "c1", "choices": [], "last": {"delta": {"content": word}}} for word in "ab"],
+        [{"id": "c1", "last": {"choices": [{"text": word}]}} for word in "ab"],
     ],
     ids=[
         "quotes", "escapes", "two texts", "arguments", "logprobs", "lists", "typed", "snapshots",
-        "other ids",
+        "other ids", "delta elsewhere", "choices elsewhere",
     ],
 )  # fmt: skip
 def test_left_alone(chunks):
@@ -86,9 +88,36 @@ def test_broken_events_are_counted():
     assert join_runs(texts)[1] == texts[1]
 
 
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"function_call": {"arguments": " "}},
+        {"audio": {"data": "AAAA"}},
+        {"audio": {"id": "audio_1", "transcript": "ha "}},
+        {"vendor": "ha "},
+    ],
+    ids=["arguments", "silence", "transcript", "unknown"],
+)
+def test_equal_pieces(delta):
+    """Pieces that are equal throughout a batch are pieces all the same."""
+    texts = written([*[chunk(delta)] * 8, chunk({**delta, "vendor": "end"})])
+    together = assemble(stream(texts), batch_size=4)
+    assert together is not None
+    assert together == assemble(stream(texts), batch_size=100)
+
+
 TEXTS = st.text(st.sampled_from('abé"\\\n{}[]:, '), max_size=4)
 EXTRA = st.sampled_from(
-    [{}, {"refusal": None}, {"role": "assistant"}, {"reasoning": "r"}, {"n": 1}]
+    [
+        {},
+        {"refusal": None},
+        {"role": "assistant"},
+        {"reasoning": "r"},
+        {"n": 1},
+        {"vendor": "v"},
+        {"function_call": {"arguments": "a"}},
+        {"audio": {"id": "i", "data": "AA"}},
+    ]
 )
 CHOICE = st.sampled_from(
     [
@@ -108,8 +137,9 @@ CHUNKS = st.builds(
 ) | st.builds(legacy, TEXTS)
 
 
-@given(st.lists(CHUNKS, max_size=12), st.booleans())
-def test_nothing_changes(chunks, compact):
+@given(st.lists(CHUNKS, max_size=12), st.booleans(), st.integers(1, 13))
+def test_nothing_changes(chunks, compact, batch_size):
     """A stream is assembled to the same answer as if no two of its events were alike."""
     texts = written(chunks, compact)
-    assert assemble(stream(texts)) == assemble(stream(apart(texts)))
+    together = assemble(stream(texts), batch_size=batch_size)
+    assert together == assemble(stream(apart(texts)), batch_size=100)
