@@ -24,7 +24,7 @@ from openpipe_report._report.content_encoding import (
 from openpipe_report._report.failures import error_message, find_failure
 from openpipe_report._report.final_states import final_states
 from openpipe_report._report.folding import PIECE_OVERHEAD, join_around_gap, unfold
-from openpipe_report._report.json_codec import copy_json, encode_json
+from openpipe_report._report.json_codec import MAX_DEPTH, copy_json, encode_json, is_too_deep
 from openpipe_report._report.model import Report
 from openpipe_report._report.sampling import contains_no_error
 from openpipe_report._report.sent_json import SentJson, read_strictly
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _OVERHEAD = 1024
 _PREFIX = 4096
+_LEVELS_ABOVE = 2
+"""Levels of a report around the labels: the report and the request."""
 _ENDED_EARLY = "stream ended before completion"
 _SCALARS = {str, bool, int, float}
 
@@ -165,7 +167,8 @@ class Exchange:
             key: value if value is None or type(value) in _SCALARS else copy_json(value)[0]
             for key, value in self.metadata.items()
         }
-        if is_as_sent and self.request and not (merged and "metadata" in payload):
+        fits = "metadata" not in payload and not is_too_deep(merged, MAX_DEPTH - _LEVELS_ABOVE)
+        if is_as_sent and self.request and (fits or not merged):
             sent["reqPayload"] = SentJson(self.request, merged)
         if isinstance(own, dict):
             merged = {**merged, **own}

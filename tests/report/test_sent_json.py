@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from openpipe_report import Settings
 from openpipe_report._report.encode import encode_report
 from openpipe_report._report.exchange import Exchange
+from openpipe_report._report.json_codec import MAX_DEPTH, is_too_deep
 
 REQUEST = b'{"model": "m",\n "temperature": 1.10, "user": "\xc3\xa9", "seed": 12345678901234567890}'
 ANSWER = b'{"id":"c1", "object":"chat.completion","n":1E2,"text":"\\u00e9\\/"}'
@@ -65,6 +66,17 @@ def test_labels(request_, own, static, labels):
     body = encode(Source(request_, metadata=own), metadata=static)
     assert json.loads(body)["reqPayload"]["metadata"] == labels
     assert body.count(b'"metadata"') == 1
+
+
+@pytest.mark.parametrize("request_", [b'{"model":"m"}', b'{"model":"m","seed":1e400}'])
+@pytest.mark.parametrize("levels", [MAX_DEPTH - 3, MAX_DEPTH - 2, MAX_DEPTH])
+def test_deep_labels(request_, levels):
+    """Labels never make a report deeper than the receiver takes, however a request is kept."""
+    label = json.loads("[" * levels + "]" * levels)
+    found = json.loads(encode(Source(request_, metadata={"a": label})))
+    assert found["reqPayload"]["model"] == "m"
+    assert not is_too_deep(found)
+    assert (found["reqPayload"]["metadata"]["a"] == label) is (levels == MAX_DEPTH - 3)
 
 
 @pytest.mark.parametrize(
