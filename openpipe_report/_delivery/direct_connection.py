@@ -15,6 +15,7 @@ import socket
 import ssl
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE = 5.0
 """Seconds that an idle connection is kept."""
+
+TRUSTED = 0.05
+"""Seconds after an answer in which the connection is assumed to be open: a check is a step more."""
 
 _RECEIVED = 64 * 1024
 _COPIED = 64 * 1024
@@ -74,13 +78,13 @@ class DirectConnection:
             httpx.TransportError: No answer came; the kind and its text say why.
         """
         self._pace.begin(attempt)
-        if attempt.began - self._idle_since > KEEP_ALIVE:
+        idle = attempt.began - self._idle_since
+        if idle > KEEP_ALIVE or (idle > TRUSTED and self._was_closed()):
             self.close()
         try:
             if self._socket is None:
                 self._socket = self._connect(attempt)
-            self._send(self._socket, attempt)
-            answer = self._read(self._socket, attempt)
+            answer = self._exchange(self._socket, attempt)
         except BaseException:
             self.close()
             raise
@@ -89,6 +93,22 @@ class DirectConnection:
         self._idle_since = time.monotonic()
         self._pace.end(attempt)
         return answer
+
+    def _was_closed(self) -> bool:
+        """
+        Return whether the server has closed the idle connection, or has sent more over it.
+
+        What it has sent is not the answer to the next request: most often a 408 before it closed.
+        """
+        if self._socket is None:
+            return False
+        try:
+            self._socket.recv(1)
+        except _WANTS_READ:
+            return False
+        except OSError:
+            return True
+        return True
 
     def _connect(self, attempt: Attempt) -> socket.socket:
         attempt.on_wait()
@@ -111,6 +131,18 @@ class DirectConnection:
                 raise httpx.ConnectError(str(error)) from error
             raise
         return connected
+
+    def _exchange(self, connected: socket.socket, attempt: Attempt) -> Answer:
+        try:
+            self._send(connected, attempt)
+        except httpx.WriteError as error:
+            # A server that refuses a report may answer and close before it has read all of it.
+            with suppress(httpx.TransportError):
+                answer = self._read(connected, attempt)
+                if answer.status >= 400:  # noqa: PLR2004 - the refusals
+                    return replace(answer, is_reusable=False)
+            raise error from error.__cause__
+        return self._read(connected, attempt)
 
     def _send(self, connected: socket.socket, attempt: Attempt) -> None:
         key = attempt.idempotency_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from email.utils import formatdate
 
 import httpx
@@ -25,6 +25,7 @@ from openpipe_report._delivery.response import (
 from openpipe_report._delivery.transport import Transport
 
 URL = "http://receiver.test/api/v1"
+ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"status":"ok"}'
 FOREIGN = "HTTP 200 with an answer that is not the API's; is base_url right?"
 
 
@@ -169,6 +170,90 @@ def test_stale_connection_is_repeated_at_once():
         assert send(transport, key="key-2") == Delivered()
         assert dropped.is_set()
     assert [post.key for post in backend.posts] == ["key-1", "key-2", "key-2"]
+
+
+def read_head(connection):
+    """Read the head of a request, and whatever came along."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += connection.recv(1024)
+
+
+@contextmanager
+def serving(*behaviours):
+    """A server that treats its connections as told, one after the other; its URL."""
+
+    def run():
+        for behave in behaviours:
+            connection, _ = server.accept()
+            with connection:
+                behave(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/api/v1"
+        thread.join(HANG_GUARD)
+
+
+@pytest.mark.parametrize("late", [b"HTTP/1.1 408 Late\r\n\r\n", ANSWER, b"x"])
+def test_sent_over_an_idle_connection(late, monkeypatch):
+    """What a server sends before it closes an idle connection is no answer to the next report."""
+    monkeypatch.setattr("openpipe_report._delivery.direct_connection.TRUSTED", 0.0)
+    closed = threading.Event()
+
+    def answer_twice(connection):
+        read_head(connection)
+        connection.sendall(ANSWER)
+        answered.wait(HANG_GUARD)
+        connection.sendall(late)
+        connection.shutdown(socket.SHUT_WR)
+        closed.set()
+        over.wait(HANG_GUARD)
+
+    def refuse(connection):
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 403 X\r\nContent-Length: 0\r\n\r\n")
+
+    answered, over = threading.Event(), threading.Event()
+    with serving(answer_twice, refuse) as url:
+        transport = Transport(Settings(base_url=url))
+        assert transport.send(b"{}", "key-1") == Delivered()
+        answered.set()
+        assert closed.wait(HANG_GUARD)
+        over.set()
+        assert send(transport, key="key-2") == Rejected("HTTP 403")
+
+
+@pytest.mark.parametrize(
+    "status, outcome",
+    [
+        ("413 Too Large", Rejected("HTTP 413")),
+        ("503 Busy", Retryable("HTTP 503", got_response=True)),
+    ],
+)
+def test_answer_before_all_was_sent(status, outcome):
+    """A server that refuses a large report may answer before it has read all of it, and close."""
+
+    def answer_early(connection):
+        read_head(connection)
+        connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with serving(answer_early) as url:
+        assert send(Transport(Settings(base_url=url)), b"x" * 2**25) == outcome
+
+
+def test_success_before_all_was_sent():
+    """A 200 for a report of which a part was read delivers nothing."""
+
+    def answer_early(connection):
+        read_head(connection)
+        connection.sendall(ANSWER)
+
+    with serving(answer_early, answer_early) as url:
+        outcome = send(Transport(Settings(base_url=url)), b"x" * 2**25)
+    assert isinstance(outcome, Retryable)
+    assert outcome.reason.startswith("WriteError")
 
 
 def test_refused_connection():
