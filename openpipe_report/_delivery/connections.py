@@ -65,7 +65,7 @@ class Connections:
                 f"cannot load certificates ({error.strerror or error}): look at "
                 f"{named or 'those of the system'}"
             ) from None
-        except ValueError:  # its text may hold a password
+        except (ValueError, httpx.InvalidURL):  # its text may hold a password
             raise CannotConnectError(
                 "the proxy's URL is wrong: look at HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
             ) from None

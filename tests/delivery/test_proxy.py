@@ -16,6 +16,7 @@ import trustme
 from support.backend import HANG_GUARD, Backend, Made
 
 from openpipe_report import Reporter, Settings
+from openpipe_report._delivery.connections import CannotConnectError
 from openpipe_report._delivery.outcome import Delivered
 from openpipe_report._delivery.proxy import proxy_for
 from openpipe_report._delivery.transport import Transport
@@ -77,6 +78,25 @@ def test_through_a_proxy(monkeypatch):
         assert transport.send(b"{}", "key-1") == Delivered()
         transport.close()
     assert proxy.posts[0].path == "http://receiver.test/api/v1/report"
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://ada:lovelace@proxy:eighty",
+        "http://ada:lovelace@[::1",
+        "http://ada:lovelace@proxy:\t80",
+        "ftp://ada:lovelace@proxy",
+    ],
+)
+def test_wrong_url(proxy, monkeypatch):
+    """A proxy whose URL is wrong is named by its variables; its password is not told."""
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(CannotConnectError) as raised:
+        Transport(Settings(base_url="http://receiver.test/api/v1"))
+    assert str(raised.value).startswith("the proxy's URL is wrong: look at HTTP_PROXY")
+    assert raised.value.__cause__ is None
+    assert "lovelace" not in str(raised.value)
 
 
 WITNESS = """
