@@ -175,7 +175,7 @@ class Settings(BaseModel):
     connect_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
     """Seconds that connecting to the server may take."""
     read_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 7.0
-    """Seconds that the server may take to answer."""
+    """Seconds that the server may take to answer; one more for each 256 KiB of the report."""
     exit_timeout: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
     """Seconds that all reporters together may hold the process at its exit."""
     before_report: Annotated[Callable[[Any], Any] | None, BeforeValidator(_check_callable)] = None

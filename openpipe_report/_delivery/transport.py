@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.outcome import Outcome
     from openpipe_report._settings import Settings
 
+SLOWEST = 256 * 1024
+"""
+Bytes a second of the slowest network that large reports are sent over. A server answers when it has
+read the report, and the operating system takes megabytes before they are on their way.
+"""
+
 _RETRIED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
@@ -78,6 +84,7 @@ class Transport:
             on_wait: Called, once or more, when the network keeps it waiting.
         """
         connect, read = self._timeouts
+        read += len(body) / SLOWEST
         if within is not None:
             connect, read = min(connect, within / 2), min(read, within / 2)
         make_attempt = partial(Attempt, body, idempotency_key, connect, read, on_wait)

@@ -296,6 +296,23 @@ def test_headers_drop_by_drop():
     assert outcome.reason.startswith("ReadTimeout")
 
 
+@pytest.mark.parametrize("make_client", [None, httpx.Client])
+def test_slow_upload(make_client):
+    """A large report may take longer than the timeouts, since the network may be slow."""
+
+    def read_slowly(connection):
+        while not connection.recv(2**16).endswith(b"}"):
+            assert not never.wait(0.005)
+        connection.sendall(ANSWER)
+
+    never = threading.Event()
+    with ExitStack() as stack:
+        url = stack.enter_context(serving(read_slowly))
+        client = stack.enter_context(make_client()) if make_client else None
+        settings = Settings(base_url=url, http_client=client, read_timeout=0.3, connect_timeout=0.1)
+        assert send(Transport(settings), b"x" * 2**23 + b"}") == Delivered()
+
+
 def test_answer_drop_by_drop(monkeypatch):
     """A server that sends its answer byte by byte is not read for ever."""
     more = threading.Event()
