@@ -19,6 +19,9 @@ AT_ONCE = 0.001
 MAX_BODY = 64 * 1024
 """Bytes of an answer's body that are read; no answer of the API's is longer."""
 
+_LONGEST_STEP = 24 * 3600.0
+"""Seconds of one step at the most, whatever the timeouts: poll(2) takes no more than 24 days."""
+
 _SENT_AT_ONCE = 16 * 1024
 """Bytes that a socket takes without waiting for the other end."""
 
@@ -41,7 +44,7 @@ class Attempt:
         left = self.began + self.connect_timeout + self.read_timeout - time.monotonic()
         if left <= 0:
             raise error("the answer takes too long")
-        return min(timeout, left)
+        return min(timeout, left, _LONGEST_STEP)
 
     def read_body(self, chunks: Iterable[bytes]) -> bytes:
         """Read a body, or its first `MAX_BODY` bytes: a server may send it drop by drop."""

@@ -179,6 +179,13 @@ def read_head(connection):
         received += connection.recv(1024)
 
 
+def answer_late(connection):
+    """Answer a request, but not before it is waited for."""
+    read_head(connection)
+    threading.Event().wait(0.02)
+    connection.sendall(ANSWER)
+
+
 @contextmanager
 def serving(*behaviours):
     """A server that treats its connections as told, one after the other; its URL."""
@@ -294,6 +301,13 @@ def test_headers_drop_by_drop():
         over.set()
     assert isinstance(outcome, Retryable)
     assert outcome.reason.startswith("ReadTimeout")
+
+
+def test_huge_timeouts():
+    """Timeouts that the operating system has no number for are very long ones."""
+    with serving(answer_late) as url:
+        settings = Settings(base_url=url, connect_timeout=1e300, read_timeout=1e300)
+        assert send(Transport(settings)) == Delivered()
 
 
 @pytest.mark.parametrize("make_client", [None, httpx.Client])
