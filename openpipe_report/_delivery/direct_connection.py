@@ -61,8 +61,10 @@ class DirectConnection:
         headers: list[tuple[bytes, bytes]],
         ssl_context: ssl.SSLContext | None,
     ) -> None:
-        default_port = 80 if ssl_context is None else 443
-        self._address = (url.raw_host.decode("ascii"), url.port or default_port)
+        port = url.port
+        if port is None:
+            port = 80 if ssl_context is None else 443
+        self._address = (url.raw_host.decode("ascii"), port)
         self._ssl_context = ssl_context
         lines = [b"POST %b HTTP/1.1" % url.raw_path, *(b"%b: %b" % header for header in headers)]
         self._head = b"\r\n".join(lines) + b"\r\n"

@@ -273,6 +273,28 @@ def test_refused_connection():
     assert not outcome.got_response
 
 
+@pytest.mark.parametrize(
+    "base_url, address",
+    [
+        ("http://[::1]", ("::1", 80)),
+        ("https://b\u00fccher.test", ("xn--bcher-kva.test", 443)),
+        ("http://127.0.0.1:0", ("127.0.0.1", 0)),
+        ("https://receiver.test:8443/api", ("receiver.test", 8443)),
+    ],
+)
+def test_address(base_url, address, monkeypatch):
+    """A connection goes to the host and port of base_url; port 0 is not the default one."""
+    asked = []
+
+    def refuse(where, timeout):
+        asked.append(where)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert isinstance(send(Transport(Settings(base_url=base_url))), Retryable)
+    assert asked == [address]
+
+
 def test_black_hole():
     """A server that accepts and never answers costs the timeout."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
