@@ -71,7 +71,7 @@ class Connections:
             ) from None
         self._mine = threading.local()
         self._open: set[Connection] = set()
-        """Every one, so that a forked child closes none: that could be felt at its other end."""
+        """All of them. A forked child keeps them open, since the server could notice a closing."""
         self.mine()  # what cannot be used is said now
 
     def mine(self) -> Connection:
@@ -85,7 +85,7 @@ class Connections:
 
     def close_mine(self) -> None:
         """Close this thread's connection, where there is one; a later attempt opens another."""
-        found = self.__dict__["_mine"].__dict__.pop("connection", None)
+        found: Connection | None = self._mine.__dict__.pop("connection", None)
         if found is not None:
             self._open.discard(found)
             found.close()

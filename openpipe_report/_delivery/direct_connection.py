@@ -45,9 +45,10 @@ class DirectConnection:
     """
     Sends requests to one server, one after the other; of one thread.
 
-    Its socket does not block. Each step on a socket gives the interpreter's lock away, and where
-    other threads compute it takes 5 ms to have it again; so a step is made first, and waited for
-    only when it could not be made. A blocking one with a timeout takes three times as many.
+    Its socket does not block. Each call of a socket's method releases the interpreter's lock, and
+    where other threads compute it takes 5 ms to get it back. So a step is tried first, and waited
+    for only if it could not be made. A blocking socket with a timeout releases the lock three times
+    as often.
 
     Args:
         url: Where to, with the scheme http or https.

@@ -35,14 +35,16 @@ IDLE_SECONDS = 5.0
 
 GATHER_SECONDS = 0.1
 """
-Reports that come more often than that are gathered for so long, and then sent one after the other.
+Seconds for which reports are gathered that come more often than that; then they are sent one after
+the other.
 
-Each hand-over between a thread that computes and one that sends costs both, for the data of the one
-are then in the cache of the other. A lone report is sent at once, and `flush()` waits for nothing.
+Each hand-over between a thread that computes and a thread that sends costs both of them, because
+each finds the other's data in the processor's cache. A lone report is sent at once, and `flush()`
+does not wait for more.
 """
 
 _GATHERED = 100
-"""Reports that are not waited with."""
+"""With so many reports in the queue, none is waited for any longer."""
 
 
 class _Here(threading.local):
@@ -112,7 +114,7 @@ class SenderThreads:
         self.ensure_thread()
 
     def hurry(self) -> None:
-        """Let reports be gathered no longer: somebody waits for them, or there are many."""
+        """Stop gathering: somebody waits for the reports, or there are many of them."""
         self._hurried = time.monotonic()
         with suppress(RuntimeError):  # released already
             self._gathering.release()
