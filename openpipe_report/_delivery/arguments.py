@@ -56,7 +56,7 @@ class SettingsArguments(TypedDict, total=False):
     connect_timeout: float | None
     """Seconds that connecting to the server may take."""
     read_timeout: float | None
-    """Seconds that the server may take to answer."""
+    """Seconds that the server may take to answer; one more for each 256 KiB of the report."""
     exit_timeout: float | None
     """Seconds that all reporters together may hold the process at its exit."""
     before_report: Callable[[Report], Report | None] | None
