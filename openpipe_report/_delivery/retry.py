@@ -1,7 +1,7 @@
 """
 Every rule about attempts: which failures pass, and when a report may be tried again.
 
-- A connection error, a timeout, HTTP 408, 409, 425, 429 and 5xx, and a 200 that is not the API's
+- A connection error, a timeout, HTTP 407 to 409, 425, 429 and 5xx, and a 200 that is not the API's
   may pass. Anything else refuses the report for good.
 - A report waits by its own backoff: full jitter, 0.5 s doubling to 5 s, for `retry_for` seconds
   from its first attempt. One that was never tried is not given up.
@@ -37,7 +37,8 @@ FEWEST_FAILURES = 16
 
 def may_pass(status: int) -> bool:
     """Whether a report that was answered with an HTTP status other than 200 is tried again."""
-    return status in {408, 409, 425, 429} or status >= 500  # noqa: PLR2004 - every server error
+    # 407 comes from a proxy on the way: no server has refused the report.
+    return status in {407, 408, 409, 425, 429} or status >= 500  # noqa: PLR2004 - every server error
 
 
 _FULL_JITTER = wait_random_exponential(multiplier=0.5, max=LONGEST_BACKOFF)

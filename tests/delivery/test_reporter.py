@@ -120,7 +120,7 @@ def test_growth_is_bounded():
     assert stats.dropped == {"queue full": 2}
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [407, 408, 409, 425, 429, 500, 502, 503, 504])
 def test_retries(status):
     """A retryable status is tried again, with the same Idempotency-Key."""
     answers = iter([status, status, 200, 200])

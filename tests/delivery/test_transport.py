@@ -63,7 +63,7 @@ def test_no_key_no_header():
     assert "authorization" not in backend.posts[0].headers
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("status", [407, 408, 409, 425, 429, 500, 502, 503, 504, 599])
 def test_retryable_status(status):
     """These may work later."""
     assert classify_response(status, {}, b"") == Retryable(f"HTTP {status}", got_response=True)
