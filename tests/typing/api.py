@@ -43,7 +43,7 @@ from openpipe_report import (
     uninstrument,
     with_context,
 )
-from openpipe_report.testing import captured_reports
+from openpipe_report.testing import CapturedReports, MetadataUpdate, captured_reports
 from openpipe_report.types import Completion as OurCompletion
 from openpipe_report.types.chat import ChatCompletion as OurChatCompletion
 from openpipe_report.types.chat import ChatCompletionMessageParam
@@ -107,6 +107,14 @@ def construct(reporter: Reporter) -> None:
     Reporter(**settings)
 
 
+def change_labels(reporter: Reporter) -> None:
+    assert_type(reporter.update_metadata(completion_id="c", metadata={"a": 1, "b": None}), bool)
+    reporter.update_metadata(
+        completion_id="c",
+        metadata={"a": ["b"]},  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
+    )
+
+
 def misspelt() -> None:
     OpenAI(openpipe={"url": "x"})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     Reporter(url="x")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
@@ -129,7 +137,11 @@ def reporting() -> None:
     assert_type(stats(), Stats)
     assert_type(shutdown(timeout=1), Flushed)
     with captured_reports() as reports:
-        assert_type(reports, list[Report])
+        assert_type(reports, CapturedReports)
+        same: list[Report] = reports
+        assert_type(reports.updates, list[MetadataUpdate])
+        assert_type(reports.updates[0].completion_id, str)
+    del same
     with span("s", request=[1], metadata={"a": 1}, reporter=reporter), metadata(report=False):
         pass
 
