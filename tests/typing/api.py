@@ -31,6 +31,7 @@ from openpipe_report import (
     aflush,
     chain,
     elide_media,
+    feedback,
     flush,
     instrument,
     mask_keys,
@@ -105,6 +106,17 @@ def construct(reporter: Reporter) -> None:
     settings: SettingsArguments = {"endpoints": {"responses"}, "spool": None, "metadata": {"a": 1}}
     OpenAI(openpipe=settings).copy(openpipe={"endpoints": "responses", "on_drop": alert})
     Reporter(**settings)
+
+
+def judge(
+    reporter: Reporter, chat: ChatCompletion, parsed: ParsedChatCompletion[City], response: Response
+) -> None:
+    assert_type(feedback(chat, "up"), bool)
+    feedback(parsed, "down", comment="Wrong", corrected="Right", reviewer="ada", score=0.5)
+    feedback(response, None, comment=None, reporter=reporter)
+    feedback("chatcmpl-1", checked=True)
+    feedback(chat, "good")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    feedback(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 def change_labels(reporter: Reporter) -> None:
