@@ -3,7 +3,7 @@ A chat page with thumbs: what users think of an answer becomes labels of its rep
 
     uvicorn feedback_app:app --app-dir examples
     # open http://127.0.0.1:8000, ask, and press a thumb; once more takes it back
-    openpipe-report show 1    # its labels are feedback and comment
+    openpipe-report logs    # feedback=down comment=...
 
 The page gets the id of each answer and sends it back with the verdict. An application that has
 accounts checks here whose answer it is.
