@@ -104,6 +104,12 @@ class Receiver:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(HANG_GUARD)
 
+    def kill(self) -> None:
+        """Kill the process as `kill -9` does."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(HANG_GUARD)
+
     def count(self) -> int:
         """Return the number of stored reports."""
         return int(self._select("SELECT count(*) FROM reports")[0][0])

@@ -52,6 +52,29 @@ def outage(environment: Environment, *, calls: int = 5_000, seconds: float = 120
     )
 
 
+def receiver_killed(environment: Environment, *, kills: int = 20, calls: int = 4_000) -> Result:
+    """The receiver is killed again and again while calls are made."""
+    environment.receiver.start()
+    user = environment.user("steady", calls=calls, seconds=kills * 1.5)
+    for number in range(kills):
+        goal = (number + 1) * calls // (kills * 2)  # the last kill is long before the last call
+        until(lambda goal=goal: environment.receiver.count() >= goal, "reports before a kill")
+        environment.receiver.kill()
+        environment.receiver.start()
+    user.line()
+    user.line()
+    _, errors = user.end()
+    count, wrong = compare_numbers(environment.receiver.numbers(), calls)
+    if lost := logged_as_lost(errors):
+        wrong.append(f"{lost} logged as lost")
+    return Result(
+        f"`kill -9` of the receiver, {kills} times while {calls:,} calls are made",
+        "every report is stored, none twice",
+        f"{count:,} of {calls:,} stored, none twice",
+        wrong,
+    )
+
+
 class Unreliable:
     """Fails three attempts in ten, half of them after the receiver has stored the report."""
 

@@ -24,7 +24,7 @@ import openai
 from crashes import killed, shared
 from environment import Result, make_environment
 from exits import healthy, no_backend, no_backend_but_a_spool
-from outages import memory, outage, paused, poisoned, unreliable
+from outages import memory, outage, paused, poisoned, receiver_killed, unreliable
 from processes import after_shutdown, forked
 from storms import storms
 from throughput import clients, hanging, slow
@@ -38,6 +38,7 @@ FAULTS: dict[str, Callable[[Environment], Result | list[Result]]] = {
     fault.__name__: fault
     for fault in (
         outage,
+        receiver_killed,
         unreliable,
         poisoned,
         paused,

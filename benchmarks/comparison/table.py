@@ -52,6 +52,11 @@ MEASURES = {
     "image over POST": Measure("1 MB image, over one POST"),
     "plain instructions": Measure("plain call, instructions", "exact"),
     "stream instructions": Measure("stream of 200, instructions", "exact"),
+    "image instructions": Measure("1 MB image, instructions", "exact"),
+    "image over POST instructions": Measure("1 MB image, over one POST, instructions", "exact"),
+    "caller plain instructions": Measure("caller's thread, plain, instructions", "exact"),
+    "caller stream instructions": Measure("caller's thread, stream, instructions", "exact"),
+    "caller image instructions": Measure("caller's thread, 1 MB image, instructions", "exact"),
     "caller plain": Measure("caller's thread, plain"),
     "caller stream": Measure("caller's thread, stream"),
     "computing": Measure("wall, beside a computing thread", "x"),
@@ -70,6 +75,12 @@ TABLES = {
     "Instructions of a call, delivery included, over bare openai": (
         "plain instructions",
         "stream instructions",
+        "image instructions",
+    ),
+    "Instructions of a call on the caller's thread, over bare openai": (
+        "caller plain instructions",
+        "caller stream instructions",
+        "caller image instructions",
     ),
     "CPU of the caller's thread, and waiting, over bare openai": (
         "caller plain",
@@ -104,10 +115,15 @@ BARS = [
     Bar("plain instructions", 1.40, "at most +40 %", below_peers=True),
     Bar("stream instructions", 1.10, "at most +10 %", below_peers=True),
     Bar("image over POST", 1.05, "at most +5 %"),
+    Bar("image over POST instructions", 1.05, "at most +5 %"),
     Bar("caller plain", 1.01, "at most +1 %", variant=HELD),
     Bar("caller plain", 1.04, "at most +4 %", below_peers=True),
     Bar("caller stream", 1.01, "at most +1 %", variant=HELD),
     Bar("caller stream", 1.04, "at most +4 %", below_peers=True),
+    Bar("caller plain instructions", 1.01, "at most +1 %", variant=HELD),
+    Bar("caller plain instructions", 1.04, "at most +4 %", below_peers=True),
+    Bar("caller stream instructions", 1.01, "at most +1 %", variant=HELD),
+    Bar("caller stream instructions", 1.04, "at most +4 %", below_peers=True),
     Bar("computing", None, "below every peer", below_peers=True),
     Bar("concurrent", 1.02, "at most 1.02", below_peers=True),
     Bar("imports", 10, "at most 10 ms"),
@@ -136,7 +152,7 @@ def is_relative(measure: str) -> bool:
 def noise_of(results: Results, measure: str) -> float | None:
     """Return how far the A/A pair is from no difference, with two standard errors."""
     # Image over POST has no A/A of its own: that of the image says how noisy its calls are.
-    again = results.get("image" if measure == "image over POST" else measure, AGAIN)
+    again = results.get(measure.replace(" over POST", ""), AGAIN)
     bare = results.get(measure, "bare")
     if again is None or (bare is None and not is_relative(measure)):
         return None
@@ -206,7 +222,7 @@ def _bars(results: Results) -> str:
     for bar in BARS:
         measure = MEASURES[bar.measure]
         best = best_peer(results, bar.measure)
-        again = results.get("image" if bar.measure == "image over POST" else bar.measure, AGAIN)
+        again = results.get(bar.measure.replace(" over POST", ""), AGAIN)
         held = ", senders held" if bar.variant == HELD else ""
         rows.append(
             [

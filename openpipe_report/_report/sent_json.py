@@ -28,6 +28,11 @@ class SentJson:
     metadata: Mapping[str, Any] | None = None
     """Labels that are added to an object which has no member of this name."""
 
+    def read(self) -> Any:
+        """Decode the payload again."""
+        value = read_strictly(self.body)
+        return {**value, "metadata": self.metadata} if self.metadata else value
+
     def pieces(self) -> list[bytes | memoryview]:
         """Return the JSON in pieces to be joined."""
         if not self.metadata:

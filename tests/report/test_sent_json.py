@@ -107,6 +107,22 @@ def test_limit():
     assert json.loads(body)["respPayload"] == json.loads(ANSWER)
 
 
+def test_large_over_the_limit():
+    """A large report over the limit is cut, and keeps its other values and its labels."""
+    text = "x" * 100_000
+    request = json.dumps({"model": "m", "input": text}).encode()
+    body = encode(
+        Source(request, json.dumps({"id": "c1", "text": text}).encode(), {"a": 1}),
+        metadata={"b": 2},
+        max_report_bytes=20_000,
+    )
+    found = json.loads(body)
+    assert len(body) <= 20_000
+    assert (found["reqPayload"]["model"], found["respPayload"]["id"]) == ("m", "c1")
+    assert found["reqPayload"]["metadata"] == {"a": 1, "b": 2}
+    assert "100000" in json.dumps(found["reqPayload"]["input"])
+
+
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20
