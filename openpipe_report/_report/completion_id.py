@@ -5,14 +5,33 @@ it. openai itself is not imported.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from openai.types import Completion
     from openai.types.chat import ChatCompletion, ChatCompletionChunk
     from openai.types.responses import Response
 
-    Answer: TypeAlias = "ChatCompletion | ChatCompletionChunk | Completion | Response"
+    class EventWithResponse(Protocol):
+        """An event of a stream that has the response."""
+
+        @property
+        def response(self) -> Response: ...
+
+    class EventWithChunk(Protocol):
+        """An event of the `stream()` helper that has the chunk."""
+
+        @property
+        def chunk(self) -> ChatCompletionChunk: ...
+
+    Answer: TypeAlias = (
+        ChatCompletion
+        | ChatCompletionChunk
+        | Completion
+        | Response
+        | EventWithResponse
+        | EventWithChunk
+    )
 
 _ANSWERS = frozenset(
     {"ChatCompletion", "ChatCompletionChunk", "Completion", "Response", "CompactedResponse"}

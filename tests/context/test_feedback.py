@@ -93,6 +93,21 @@ def test_what_clients_return(caller, scripted, reports, make, completion_id):
 
 
 @pytest.mark.parametrize(
+    "module, name",
+    [
+        ("responses.compacted_response", "CompactedResponse"),
+        ("beta.beta_response", "BetaResponse"),
+        ("beta.beta_compacted_response", "BetaCompactedResponse"),
+    ],
+)
+def test_answers_of_later_versions(reports, module, name):
+    """Answers that not every version of openai knows are taken, too."""
+    found = pytest.importorskip(f"openai.types.{module}", reason="not in this version of openai")
+    assert feedback(getattr(found, name).construct(id="resp_2"), "up")
+    assert reports.updates == [MetadataUpdate("resp_2", {"feedback": "up"})]
+
+
+@pytest.mark.parametrize(
     "arguments, labels, sent",
     [
         pytest.param(["up"], {}, {"feedback": "up"}, id="up"),

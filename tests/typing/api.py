@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_type
 import openai
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ParsedChatCompletion
-from openai.types.responses import Response
+from openai.types.responses import Response, ResponseCompletedEvent
 from pydantic import BaseModel
 
 import openpipe_report
@@ -109,12 +109,18 @@ def construct(reporter: Reporter) -> None:
 
 
 def judge(
-    reporter: Reporter, chat: ChatCompletion, parsed: ParsedChatCompletion[City], response: Response
+    reporter: Reporter,
+    chat: ChatCompletion,
+    parsed: ParsedChatCompletion[City],
+    response: Response,
+    event: ResponseCompletedEvent,
 ) -> None:
     assert_type(feedback(chat, "up"), bool)
     feedback(parsed, "down", comment="Wrong", corrected="Right", reviewer="ada", score=0.5)
     feedback(response, None, comment=None, reporter=reporter)
     feedback("chatcmpl-1", checked=True)
+    feedback(event, "up")
+    feedback(chat.choices[0], "up")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     feedback(chat, "good")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     feedback(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
