@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from openpipe_report._context.scope import current_scope
 from openpipe_report._delivery.destination import environment_config
+from openpipe_report._delivery.policies import policies_differ
 from openpipe_report._delivery.registry import live_reporters
 from openpipe_report._delivery.reporter import Reporter, capture_stack
 from openpipe_report._log import log_internal_error, log_once
@@ -28,6 +29,7 @@ class Unchanged(Enum):
 
 
 UNCHANGED: Final = Unchanged.UNCHANGED
+_REMEDY = "; give one with feedback(..., reporter=)"
 Verdict: TypeAlias = Literal["up", "down"]
 
 
@@ -58,10 +60,10 @@ def feedback(
         verdict: "up" or "down", the label `feedback`; None removes it.
         comment: The label `comment`; None removes it.
         corrected: The text that the answer should have had, the label `corrected`; None removes it.
-        reporter: Where to send it; else by the environment's settings, else to the only reporter
-            there is. It is not sent, which is said once and counted ("no reporter"), where the
-            reporters of the process differ in destination or `before_report`: those of the one
-            that has reported the call are not known.
+        reporter: Where to send it; else by the environment's settings, else by those of a client.
+            It is not sent, which is said once and counted ("no reporter"), where reporters of the
+            process have differed in destination or `before_report`: which of them has reported
+            the call is not known.
         labels: More labels: strings, finite numbers, booleans, or None to remove one.
 
     Returns:
@@ -112,30 +114,22 @@ def _submit(update: MetadataUpdate, given: Reporter | None) -> bool:
 
 
 def _choose_reporter() -> Reporter | None:
-    """Return the environment's reporter, else the only one; None where others differ from it."""
+    """Return the environment's reporter, else one that lives; None where reporters differ."""
     config = environment_config()
     if capture_stack or not config.settings.enabled:
         return config.reporter
-    own = [] if config.reporter is None else [config.reporter]
-    reporters = [*own, *(each for each in live_reporters() if each.settings.enabled)]
-    if not reporters:
+    live = [each for each in live_reporters() if each.settings.enabled]
+    found = config.reporter or next(iter(live), None)
+    if found is None:
+        log_once(
+            "feedback without reporter", f"feedback is not sent: there is no reporter{_REMEDY}"
+        )
+    elif policies_differ():
+        found.accounting.count_drop("no reporter")
+        log_once(
+            "feedback of differing reporters",
+            "feedback is not sent: the reporters of this process differ in destination or "
+            f"before_report{_REMEDY}",
+        )
         return None
-    first = reporters[0]
-    if all(_is_like(each, first) for each in reporters):
-        return first
-    first.accounting.count_drop("no reporter")
-    log_once(
-        "feedback without reporter",
-        "feedback is not sent: the reporters of this process differ in destination or "
-        "before_report; say which is meant with feedback(..., reporter=)",
-    )
-    return None
-
-
-def _is_like(reporter: Reporter, other: Reporter) -> bool:
-    mine, theirs = reporter.settings, other.settings
-    return (
-        mine.report_url == theirs.report_url
-        and mine.api_key == theirs.api_key
-        and mine.before_report is theirs.before_report
-    )
+    return found

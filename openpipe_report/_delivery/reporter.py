@@ -19,6 +19,7 @@ from openpipe_report._delivery.channel import DEFAULT_TIMING
 from openpipe_report._delivery.channels import join_channel, leave_channel
 from openpipe_report._delivery.drop_log import DropLog
 from openpipe_report._delivery.event_loop import find_sleep
+from openpipe_report._delivery.policies import note_policy
 from openpipe_report._delivery.stats import Stats, past_stats
 from openpipe_report._delivery.workers import is_delivering
 from openpipe_report._environment import load_settings
@@ -98,6 +99,7 @@ class Reporter:
                 "or api_key (or OPENPIPE_API_KEY) for OpenPipe's hosted API"
             )
         self.is_opted_out = settings.get("enabled") is not None and not loaded.enabled
+        note_policy(loaded)
         self._begin(loaded, DEFAULT_TIMING)
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from types import SimpleNamespace
 
@@ -18,7 +19,17 @@ from support.shapes import (
     tool_call,
 )
 
-from openpipe_report import OpenAI, Reporter, feedback, flush, mask_values, metadata, span, stats
+from openpipe_report import (
+    OpenAI,
+    Reporter,
+    feedback,
+    flush,
+    mask_values,
+    metadata,
+    shutdown,
+    span,
+    stats,
+)
 from openpipe_report.testing import MetadataUpdate, captured_reports
 
 CHAT = {"model": "m", "messages": []}
@@ -201,12 +212,13 @@ def test_by_the_only_reporter():
 
 
 def test_without_any_reporter(monkeypatch, caplog):
-    """Where there is nowhere to report to, nothing is sent, which is said once."""
+    """Where there is nowhere to report to, nothing is sent, and each reason is said once."""
     monkeypatch.setenv("OPENPIPE_REPORT_SAMPLE_RATE", "0.125")  # settings are loaded anew
     assert not feedback("a", "up")
     assert not feedback("b", "up")
-    [line] = caplog.messages
-    assert "reporting is disabled" in line
+    off, none = caplog.messages
+    assert "reporting is disabled" in off
+    assert "there is no reporter; give one with feedback(..., reporter=)" in none
 
 
 def test_switched_off(monkeypatch):
@@ -247,6 +259,20 @@ def test_reporters_that_differ(monkeypatch, caplog, differing):
     assert len(lines) == 1
     assert "reporter=" in lines[0]
     assert stats().dropped["no reporter"] == before + 2
+
+
+@pytest.mark.parametrize("end", [None, shutdown], ids=["gone", "shut down"])
+def test_a_reporter_that_is_gone(monkeypatch, end):
+    """The redaction of a client of an earlier request counts, until all reporters are shut down."""
+    with Backend() as backend:
+        monkeypatch.setenv("OPENPIPE_BASE_URL", backend.base_url)
+        OpenAI(api_key="sk", openpipe={"before_report": mask_values}).close()
+        gc.collect()
+        if end is not None:
+            end(HANG_GUARD)
+        assert feedback("a", "up", comment="ada@example.org") is (end is not None)
+        assert flush(HANG_GUARD).pending == 0
+        assert len(backend.updates) == (end is not None)
 
 
 def test_in_an_opted_out_block(reports):
