@@ -46,7 +46,7 @@ def of_chat(caller, scripted):
 
 def of_parse(caller, scripted):
     scripted.json(chat_completion('{"name": "Oslo"}'))
-    return caller("chat.completions.parse", **CHAT, response_format=City)
+    return caller("beta.chat.completions.parse", **CHAT, response_format=City)
 
 
 def of_legacy(caller, scripted):
@@ -76,7 +76,7 @@ def of_event(caller, scripted):
 
 def of_stream_helper(caller, scripted):
     scripted.stream(chat_chunks())
-    manager = caller.client.chat.completions.stream(**CHAT)
+    manager = caller.client.beta.chat.completions.stream(**CHAT)
     events = caller.iterate(caller.enter(manager))
     caller.leave(manager)
     return events[0]
