@@ -35,6 +35,7 @@ _SOURCES = {
     "aflush": "._delivery.registry:aflush_all",
     "chain": "._report.redaction",
     "elide_media": "._report.redaction",
+    "feedback": "._context.feedback",
     "flush": "._delivery.registry:flush_all",
     "instrument": "._openai.instrument",
     "mask_keys": "._report.redaction",
@@ -49,6 +50,7 @@ _SOURCES = {
 """Where our names are; each is imported at its first use. All others are openai's."""
 
 if TYPE_CHECKING:  # "as" says that the name is public
+    from openpipe_report._context.feedback import feedback as feedback
     from openpipe_report._context.metadata import metadata as metadata
     from openpipe_report._delivery import registry as _registry
     from openpipe_report._delivery.arguments import SettingsArguments as SettingsArguments

@@ -197,4 +197,9 @@ class Settings(BaseModel):
     @property
     def report_url(self) -> str:
         """The URL that reports are posted to."""
-        return f"{self.base_url or HOSTED_BASE_URL}/report"
+        return f"{self.api_url}/report"
+
+    @property
+    def api_url(self) -> str:
+        """The base URL in force."""
+        return self.base_url or HOSTED_BASE_URL

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from openpipe_report._delivery.reporter import Reporter, capture_stack
 from openpipe_report._report.encode import encode_report
+from openpipe_report._report.metadata_update import MetadataUpdate, encode_update
 from openpipe_report._report.model import Report
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from openpipe_report._delivery.budget import Reservation
     from openpipe_report._report.model import ReportSource
     from openpipe_report._settings import Settings
+
+__all__ = ["CapturedReports", "MetadataUpdate", "captured_reports"]
 
 _NOWHERE = {
     "base_url": "http://captured-reports.invalid",
@@ -35,12 +38,32 @@ _NOWHERE = {
 """A capturing reporter sends nothing; what may be sent stays as it is."""
 
 
+class CapturedReports(list[Report]):
+    """The reports that were captured, and the changes of labels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.updates: list[MetadataUpdate] = []
+        """What `feedback()` and `Reporter.update_metadata()` would have sent, in their order."""
+
+
 class _CapturingReporter(Reporter):
     """Builds each report at once, as it would be sent, and keeps it."""
 
-    captured: list[Report]
+    captured: CapturedReports
 
-    def submit(self, source: ReportSource, reservation: Reservation | None = None) -> bool:  # noqa: ARG002 - closed by its owner
+    def submit(
+        self,
+        source: ReportSource | MetadataUpdate,
+        reservation: Reservation | None = None,  # noqa: ARG002 - closed by its owner
+    ) -> bool:
+        if isinstance(source, MetadataUpdate):
+            body = encode_update(source, self.settings)
+            if isinstance(body, bytes):
+                wire = json.loads(body)
+                completion_id = wire["filters"][0]["equals"]
+                self.captured.updates.append(MetadataUpdate(completion_id, wire["metadata"]))
+            return True
         body = encode_report(source, self.settings)
         if isinstance(body, bytes):
             self.captured.append(Report(**json.loads(body)))
@@ -51,7 +74,7 @@ class _Capture:
     """One block of `captured_reports()`: a capturing reporter for each policy that is met."""
 
     def __init__(self) -> None:
-        self.reports: list[Report] = []
+        self.reports = CapturedReports()
         self._reporters: dict[int, tuple[Settings, _CapturingReporter]] = {}
         """By the id of the settings, which are kept so that none is used again."""
 
@@ -70,7 +93,7 @@ class _Capture:
 
 
 @contextmanager
-def captured_reports() -> Generator[list[Report]]:
+def captured_reports() -> Generator[CapturedReports]:
     """
     Collect what every client and span in the process reports while the block runs.
 
@@ -81,7 +104,8 @@ def captured_reports() -> Generator[list[Report]]:
     before count, too.
 
     Yields:
-        The reports, as they would have been sent, in the order in which the calls ended.
+        The reports, as they would have been sent, in the order in which the calls ended; their
+        `updates` are the changes of labels, which `feedback()` makes.
     """
     capture = _Capture()
     capture_stack.append(capture)

@@ -9,7 +9,7 @@ from support.callers import Caller, httpx_of_openai
 from support.scripted_openai import ScriptedOpenAI
 
 from openpipe_report import _log
-from openpipe_report._delivery import registry
+from openpipe_report._delivery import policies, registry
 from openpipe_report.testing import captured_reports
 
 CLEARED = ("OPENPIPE_", "OPENAI_", "AZURE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -22,6 +22,7 @@ def clean_environment(monkeypatch):
         if name.upper().startswith(CLEARED):
             monkeypatch.delenv(name)
     monkeypatch.setattr(_log, "_state", _log._State())
+    policies.forget_policies()
     yield
     for reporter in registry.live_reporters():
         reporter.shutdown(0)

@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -56,7 +58,7 @@ def environment(scripted, monkeypatch):
 
 def test_all_are_tried():
     """No example is forgotten here."""
-    tried = {*SCRIPTS, *APPS, *ELSEWHERE, "test_your_code"}
+    tried = {*SCRIPTS, *APPS, *ELSEWHERE, "test_your_code", "feedback_app"}
     assert tried == {path.stem for path in EXAMPLES.glob("*.py")}
 
 
@@ -84,9 +86,9 @@ def test_script(name, environment, tmp_path):
         assert len({each["$trace_id"] for each in tags}) == 1
 
 
-@pytest.mark.parametrize("name, server", APPS.items(), ids=APPS)
-def test_app(name, server, environment):
-    """An application answers, reports with its labels, and delivers when it is ended."""
+@contextmanager
+def running(name, server):
+    """Run an application until it is ended by SIGTERM; gives its URL."""
     pytest.importorskip(server[0], reason="in the `server` extra or the `test` group")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         bound = str(listener.fileno()) if server[0] == "uvicorn" else f"fd://{listener.fileno()}"
@@ -98,14 +100,45 @@ def test_app(name, server, environment):
             stderr=subprocess.PIPE,
             text=True,
         )
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/ask?user=u-42&question=Hi"
-        with urllib.request.urlopen(url, timeout=HANG_GUARD) as response:
-            assert b"Hello" in response.read()
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=HANG_GUARD)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=HANG_GUARD)
     assert "Traceback" not in errors
+
+
+def fetch(url, body=None):
+    """Get a page, or post JSON to it."""
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, body and json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=HANG_GUARD) as response:
+        return response.read()
+
+
+@pytest.mark.parametrize("name, server", APPS.items(), ids=APPS)
+def test_app(name, server, environment):
+    """An application answers, reports with its labels, and delivers when it is ended."""
+    with running(name, server) as url:
+        assert b"Hello" in fetch(f"{url}/ask?user=u-42&question=Hi")
     [post] = environment.posts
     assert post.report["reqPayload"]["metadata"]["route"] == "/ask"
+
+
+def test_feedback_app(environment):
+    """A verdict on an answer of the page becomes a change of labels of its report."""
+    with running("feedback_app", APPS["fastapi_app"]) as url:
+        assert b"<template>" in fetch(url)
+        answer = json.loads(fetch(f"{url}/chat", {"question": "Hi"}))
+        assert answer == {"id": "chatcmpl-1", "answer": "Hello"}
+        judgement = {"id": answer["id"], "verdict": "down", "comment": "No <b>"}
+        assert json.loads(fetch(f"{url}/feedback", judgement)) == {"queued": True}
+        with pytest.raises(urllib.error.HTTPError, match="422"):
+            fetch(f"{url}/feedback", {**judgement, "verdict": "maybe"})
+    [update] = environment.updates
+    assert update["filters"] == [{"field": "completionId", "equals": "chatcmpl-1"}]
+    assert update["metadata"] == {"feedback": "down", "comment": "No <b>"}
+    assert len(environment.posts) == 2
 
 
 def test_your_code():

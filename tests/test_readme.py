@@ -55,7 +55,7 @@ def test_settings_table():
 
 def test_there_are_snippets():
     """The pattern that finds the examples finds them."""
-    assert len(SNIPPETS) == 11
+    assert len(SNIPPETS) == 14
 
 
 @pytest.mark.parametrize("page, target", LINKS)

@@ -4,11 +4,9 @@ metadata(): labels the calls and spans inside a block, or keeps them from being 
 
 from __future__ import annotations
 
-import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from openpipe_report._context.binding import ScopeToken
 from openpipe_report._context.scope import (
@@ -20,33 +18,12 @@ from openpipe_report._context.scope import (
     look_up_scopes,
     scope,
 )
+from openpipe_report._report.label_values import check_values
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from typing_extensions import Self
-
-
-def check_values(what: str, values: Mapping[str, Any]) -> dict[str, MetadataValue]:
-    """
-    Copy metadata or tags, whose values are strings, finite numbers, booleans or None.
-
-    Raises:
-        TypeError: A value is of another kind; the message names its key, never the value.
-    """
-    if not isinstance(values, Mapping):
-        raise TypeError(f"{what} must be a mapping, got {type(values).__name__}")
-    for key, value in values.items():
-        if not isinstance(key, str):
-            raise TypeError(f"{what} must have strings as keys, got {key!r}")
-        if not (value is None or isinstance(value, (str, int, float))):
-            raise TypeError(
-                f"{what}[{key!r}] must be a string, number, boolean or None, "
-                f"got {type(value).__name__}"
-            )
-        if isinstance(value, float) and not math.isfinite(value):
-            raise TypeError(f"{what}[{key!r}] must be a finite number")
-    return dict(values)
 
 
 class AsyncableContextManager(ABC):

@@ -20,6 +20,7 @@ from openpipe_report._context.binding import (
 from openpipe_report._context.copies import carry_into_copies
 from openpipe_report._context.entering import generator_of
 from openpipe_report._log import run_guarded
+from openpipe_report._report.label_values import LabelValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from openpipe_report._context.called import CalledReporters
     from openpipe_report._delivery.reporter import Reporter
 
-MetadataValue = str | int | float | bool | None
+MetadataValue = LabelValue
 
 
 @dataclass(slots=True, eq=False)

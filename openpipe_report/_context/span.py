@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from openpipe_report._context.binding import ScopeToken
 from openpipe_report._context.called import CalledReporters
 from openpipe_report._context.decorators import argument_binder, decorate
-from openpipe_report._context.metadata import AsyncableContextManager, check_values
+from openpipe_report._context.metadata import AsyncableContextManager
 from openpipe_report._context.opentelemetry import parent_of
 from openpipe_report._context.run import OPEN_AT_EXIT, UnfinishedError, describe_end
 from openpipe_report._context.scope import (
@@ -32,6 +32,7 @@ from openpipe_report._log import run_guarded
 from openpipe_report._report.describe import describe_error
 from openpipe_report._report.exchange import SDK, trace_tags
 from openpipe_report._report.json_codec import Snapshot
+from openpipe_report._report.label_values import check_values
 from openpipe_report._report.model import Report
 from openpipe_report._version import VERSION
 

@@ -30,6 +30,8 @@ _SENT_AT_ONCE = 16 * 1024
 class Attempt:
     """One request, and the times that hold for it; of one thread."""
 
+    path: str
+    """Where to post, below the base URL."""
     body: bytes
     """The report's JSON."""
     idempotency_key: str

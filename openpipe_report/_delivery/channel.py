@@ -85,7 +85,7 @@ class Channel:
 
         folder = SpoolFolder(
             settings.spool,
-            settings.report_url.removesuffix("/report"),
+            settings.api_url,
             settings.api_key.get_secret_value() if settings.api_key else None,
             settings.spool_max_bytes,
             self._timing.spool,
@@ -165,6 +165,7 @@ class Channel:
                 size,
                 epoch,
                 owner,
+                path=loaded.path,
                 body=loaded.body,
                 idempotency_key=loaded.idempotency_key,
                 place=loaded.place,

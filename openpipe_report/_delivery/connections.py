@@ -18,6 +18,7 @@ from openpipe_report._delivery.proxy import proxy_for
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
     from openpipe_report._delivery.attempt import Attempt
     from openpipe_report._delivery.http_answer import Answer
@@ -44,15 +45,16 @@ class Connections:
     Opens a connection for each thread that asks for one. Safe for threads.
 
     Args:
-        url: Where they lead to.
+        urls: What is posted to, by the path below the base URL; of one server.
         headers: Of every request.
 
     Raises:
         CannotConnectError: The environment names a proxy or certificates that cannot be used.
     """
 
-    def __init__(self, url: httpx.URL, headers: list[tuple[bytes, bytes]]) -> None:
-        self._url = url
+    def __init__(self, urls: Mapping[str, httpx.URL], headers: list[tuple[bytes, bytes]]) -> None:
+        self._urls = urls
+        url = next(iter(urls.values()))
         self._headers = headers
         try:
             self._proxy = httpx.Proxy(proxy) if (proxy := proxy_for(str(url))) else None
@@ -97,9 +99,9 @@ class Connections:
 
     def _make(self) -> Connection:
         if self._proxy is None:
-            return DirectConnection(self._url, self._headers, self._ssl_context)
+            return DirectConnection(self._urls, self._headers, self._ssl_context)
         try:
-            return ProxiedConnection(self._url, self._headers, self._ssl_context, self._proxy)
+            return ProxiedConnection(self._urls, self._headers, self._ssl_context, self._proxy)
         except (ImportError, RuntimeError):
             raise CannotConnectError(
                 "a SOCKS proxy needs the package socksio: pip install 'httpx[socks]'"

@@ -37,7 +37,7 @@ class ReportingConfig:
 
     def for_client(self, base_url: object) -> ReportingConfig:
         """Return the config for a client that calls this URL."""
-        same = str(base_url).rstrip("/") == self.settings.report_url.removesuffix("/report")
+        same = str(base_url).rstrip("/") == self.settings.api_url
         return (
             self if same == self.targets_own_upstream else replace(self, targets_own_upstream=same)
         )

@@ -24,6 +24,8 @@ from openpipe_report._delivery.attempt import Pace
 from openpipe_report._delivery.http_answer import read_answer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from openpipe_report._delivery.attempt import Attempt
     from openpipe_report._delivery.http_answer import Answer
 
@@ -51,24 +53,27 @@ class DirectConnection:
     as often.
 
     Args:
-        url: Where to, with the scheme http or https.
+        urls: What is posted to, by the path below the base URL; of one server.
         headers: Of every request, as they are sent; `Host` among them.
         ssl_context: For https; None for http.
     """
 
     def __init__(
         self,
-        url: httpx.URL,
+        urls: Mapping[str, httpx.URL],
         headers: list[tuple[bytes, bytes]],
         ssl_context: ssl.SSLContext | None,
     ) -> None:
+        url = next(iter(urls.values()))
         port = url.port
         if port is None:
             port = 80 if ssl_context is None else 443
         self._address = (url.raw_host.decode("ascii"), port)
         self._ssl_context = ssl_context
-        lines = [b"POST %b HTTP/1.1" % url.raw_path, *(b"%b: %b" % header for header in headers)]
-        self._head = b"\r\n".join(lines) + b"\r\n"
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self._heads = {
+            path: b"POST %b HTTP/1.1\r\n%b" % (each.raw_path, lines) for path, each in urls.items()
+        }
         self._socket: socket.socket | None = None
         self._idle_since = 0.0
         self._pace = Pace()
@@ -152,7 +157,7 @@ class DirectConnection:
         if not (key.isascii() and key.isprintable()):
             raise httpx.LocalProtocolError("the idempotency key cannot be a header")
         length = len(attempt.body)
-        head = self._head + b"Idempotency-Key: %b\r\nContent-Length: %d\r\n\r\n" % (
+        head = self._heads[attempt.path] + b"Idempotency-Key: %b\r\nContent-Length: %d\r\n\r\n" % (
             key.encode(),
             length,
         )

@@ -15,6 +15,7 @@ from openpipe_report._delivery.observers import unobserved
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
     import httpcore
 
@@ -26,7 +27,7 @@ class ProxiedConnection:
     Sends requests to one server through a proxy, one after the other; of one thread.
 
     Args:
-        url: Where to.
+        urls: What is posted to, by the path below the base URL; of one server.
         headers: Of every request.
         ssl_context: For https, to the server or to the proxy.
         proxy: The proxy.
@@ -37,7 +38,7 @@ class ProxiedConnection:
 
     def __init__(
         self,
-        url: httpx.URL,
+        urls: Mapping[str, httpx.URL],
         headers: list[tuple[bytes, bytes]],
         ssl_context: ssl.SSLContext | None,
         proxy: httpx.Proxy,
@@ -45,7 +46,7 @@ class ProxiedConnection:
         import httpcore  # noqa: PLC0415 - httpx imports it late, too
 
         self._httpcore = httpcore
-        self._url = _core_url(url)
+        self._urls = {path: _core_url(url) for path, url in urls.items()}
         self._headers = headers
         self._attempt: Attempt | None = None
         self._pace = Pace()
@@ -96,7 +97,7 @@ class ProxiedConnection:
         timeout = attempt.read_timeout
         request = self._httpcore.Request(
             b"POST",
-            self._url,
+            self._urls[attempt.path],
             headers=[
                 *self._headers,
                 (b"Idempotency-Key", attempt.idempotency_key.encode()),

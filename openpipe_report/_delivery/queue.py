@@ -12,12 +12,15 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from openpipe_report._report.model import REPORT_PATH
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openpipe_report._delivery.accounting import Accounting
     from openpipe_report._delivery.drop_log import DropLog
     from openpipe_report._delivery.flushes import FlushEpoch
+    from openpipe_report._report.metadata_update import MetadataUpdate
     from openpipe_report._report.model import ReportSource
     from openpipe_report._settings import Settings
     from openpipe_report._spool.backlog import Place
@@ -54,13 +57,15 @@ class ReportOwner(Protocol):
 
 @dataclass(slots=True, eq=False, repr=False)
 class PendingReport:
-    """A report on its way: first what it is made of, later its JSON."""
+    """A report, or a change of labels, on its way: first its content, later its JSON."""
 
-    source: ReportSource | None
+    source: ReportSource | MetadataUpdate | None
     size: int
     epoch: FlushEpoch
     owner: ReportOwner
     """The reporter whose policy holds for it, and which counts it."""
+    path: str = REPORT_PATH
+    """Where it is posted, below the base URL."""
     body: bytes = b""
     idempotency_key: str = ""
     """One for all attempts."""
@@ -73,7 +78,7 @@ class PendingReport:
     """Where the spool has it; None if it does not."""
 
 
-NewReport: TypeAlias = "tuple[ReportSource, int, FlushEpoch, ReportOwner]"
+NewReport: TypeAlias = "tuple[ReportSource | MetadataUpdate, int, FlushEpoch, ReportOwner]"
 """A new report: its source, its size, the epoch it was admitted under, and its owner."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from openpipe_report._delivery.channels import channels
 from openpipe_report._delivery.flushes import Flushed
 from openpipe_report._delivery.fork_safe_lock import ForkSafeLock
+from openpipe_report._delivery.policies import forget_policies, note_policy
 from openpipe_report._delivery.reporter import Reporter
 from openpipe_report._delivery.stats import Stats, past_stats, sum_stats
 from openpipe_report._delivery.weak_registry import WeakRegistry
@@ -39,6 +40,7 @@ def shared_reporter(settings: Settings) -> Reporter:
         for reporter in _shared.reporters:  # not by hash: a user's hook may have none
             if not reporter.closed and reporter.settings == settings:
                 return reporter
+        note_policy(settings)
         reporter = Reporter.from_settings(settings)
         _shared.reporters.add(reporter)
         return reporter
@@ -85,7 +87,9 @@ def shutdown_all(timeout: float | None = 30.0) -> Flushed:
     Clients made before report no more; a client made afterwards gets a new reporter.
     """
     left = _time_left(timeout)
-    return _sum_flushed([reporter.shutdown(left()) for reporter in live_reporters()])
+    flushed = _sum_flushed([reporter.shutdown(left()) for reporter in live_reporters()])
+    forget_policies()
+    return flushed
 
 
 def total_stats() -> Stats:

@@ -19,23 +19,26 @@ from openpipe_report._delivery.channel import DEFAULT_TIMING
 from openpipe_report._delivery.channels import join_channel, leave_channel
 from openpipe_report._delivery.drop_log import DropLog
 from openpipe_report._delivery.event_loop import find_sleep
+from openpipe_report._delivery.policies import note_policy
 from openpipe_report._delivery.stats import Stats, past_stats
 from openpipe_report._delivery.workers import is_delivering
 from openpipe_report._environment import load_settings
 from openpipe_report._errors import SettingsError
 from openpipe_report._log import run_guarded
 from openpipe_report._report.json_codec import copy_json
+from openpipe_report._report.metadata_update import make_update
 from openpipe_report._report.model import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Unpack
 
-    from openpipe_report._delivery.arguments import SettingsArguments
+    from openpipe_report._delivery.arguments import Label, SettingsArguments
     from openpipe_report._delivery.budget import Reservation
     from openpipe_report._delivery.channel import Channel, Timing
     from openpipe_report._delivery.flushes import Flushed
+    from openpipe_report._report.metadata_update import MetadataUpdate
     from openpipe_report._report.model import ReportFields, ReportSource
     from openpipe_report._settings import Settings
 
@@ -96,6 +99,7 @@ class Reporter:
                 "or api_key (or OPENPIPE_API_KEY) for OpenPipe's hosted API"
             )
         self.is_opted_out = settings.get("enabled") is not None and not loaded.enabled
+        note_policy(loaded)
         self._begin(loaded, DEFAULT_TIMING)
 
     @classmethod
@@ -147,12 +151,14 @@ class Reporter:
 
     # What the caller's thread does; a finalizer may, too.
 
-    def submit(self, source: ReportSource, reservation: Reservation | None = None) -> bool:
+    def submit(
+        self, source: ReportSource | MetadataUpdate, reservation: Reservation | None = None
+    ) -> bool:
         """
         Queue what is to be reported; when the queue is full, drop and count it: False.
 
         Args:
-            source: Builds the report.
+            source: Builds the report, or is a change of labels.
             reservation: The memory that it was charged for as an open stream.
         """
         if self._closed:
@@ -201,7 +207,35 @@ class Reporter:
             pydantic.ValidationError: A field is unknown, or of the wrong type.
         """
         copied, size = copy_json(Report(**fields).to_wire())
-        source = ManualReport(Report(**copied), size)
+        return self._submit_by_policy(ManualReport(Report(**copied), size))
+
+    def update_metadata(self, *, completion_id: str, metadata: Mapping[str, Label]) -> bool:
+        """
+        Change labels of a completion's reports, which may still be on their way.
+
+            reporter.update_metadata(completion_id=completion.id, metadata={"score": 5})
+
+        The change is queued, spooled, retried, flushed and counted like a report, and goes to
+        `POST {base_url}/logs/update-metadata`. A server that finds no such report takes it all the
+        same; our receiver keeps it for an hour until the report comes. `before_report` is shown
+        the labels as the `reqPayload["metadata"]` of a report with the tag
+        `"$endpoint": "logs/update-metadata"`, and what it leaves of them is sent.
+
+        Args:
+            completion_id: The `id` of the answer.
+            metadata: Strings, finite numbers, booleans or None by name. Values become strings, as
+                the API wants them; None removes a label.
+
+        Returns:
+            Whether it was queued: False if reporting is off, and if it was dropped and counted.
+
+        Raises:
+            TypeError: The id or a value is of another kind.
+            ValueError: The id or the metadata is empty.
+        """
+        return self._submit_by_policy(make_update(completion_id, metadata))
+
+    def _submit_by_policy(self, source: ReportSource | MetadataUpdate) -> bool:
         reporter = captured(self)
         is_wanted = reporter.settings.enabled and not self.is_opted_out
         return is_wanted and reporter.submit(source)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from openpipe_report._delivery.outcome import Delivered, Rejected, Retryable
 from openpipe_report._delivery.retry import may_pass
-from openpipe_report._report.model import ReportResponse
+from openpipe_report._report.model import REPORT_PATH, ReportResponse, UpdateResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 
 def classify_response(
-    status: int, headers: Mapping[str, str], body: bytes, secret: str = ""
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    secret: str = "",
+    path: str = REPORT_PATH,
 ) -> Outcome:
     """
     Read an answer as the API defines it.
@@ -33,15 +37,16 @@ def classify_response(
         headers: The answer's headers; only `Retry-After` matters.
         body: The answer's body, or its beginning.
         secret: What must not be told, should the server repeat it: the API key.
+        path: The path that was posted to.
     """
     if status == 200:  # noqa: PLR2004 - the API's only good one
         try:
-            answer = ReportResponse.model_validate_json(body)
+            is_taken = _is_taken(body, path)
         except ValidationError:
             # A captive portal, a proxy's page, a cut body: no server has refused the report.
             reason = "HTTP 200 with an answer that is not the API's; is base_url right?"
             return Retryable(reason, got_response=True)
-        if answer.status == "ok":
+        if is_taken:
             return Delivered()
         return Rejected(f'HTTP 200 {{"status": "error"}}{_explain(body, secret)}')
     reason = f"HTTP {status}{_explain(body, secret)}"
@@ -50,6 +55,13 @@ def classify_response(
     if 300 <= status < 400:  # noqa: PLR2004 - the redirects
         reason = f"HTTP {status}, a redirect, which is not followed; is base_url right?"
     return Rejected(reason)
+
+
+def _is_taken(body: bytes, path: str) -> bool:
+    if path == REPORT_PATH:
+        return ReportResponse.model_validate_json(body).status == "ok"
+    UpdateResponse.model_validate_json(body)  # a change that matches no report is taken, too
+    return True
 
 
 def _explain(body: bytes, secret: str) -> str:

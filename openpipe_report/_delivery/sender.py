@@ -3,8 +3,8 @@ The life of a report, after it was queued: it is built, tried, maybe tried again
 
     queued -> built -> attempted -> (scheduled -> attempted)* -> ended
 
-`_finish()` is the only place where it ends. When it may be tried is said by `retry`; no thread
-waits here.
+A change of labels has the same life. `_finish()` is the only place where it ends. When it may be
+tried is said by `retry`; no thread waits here.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from openpipe_report._delivery.queue import ReportQueue
 from openpipe_report._delivery.retry import Retries
 from openpipe_report._log import log_internal_error
 from openpipe_report._report.encode import encode_report
+from openpipe_report._report.metadata_update import MetadataUpdate, encode_update
+from openpipe_report._report.model import UPDATE_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -92,7 +94,11 @@ class Sender:
         source, pending.source = pending.source, None
         try:
             assert source is not None  # noqa: S101 - built once
-            body = encode_report(source, pending.owner.settings)
+            if isinstance(source, MetadataUpdate):
+                pending.path = UPDATE_PATH
+                body = encode_update(source, pending.owner.settings)
+            else:
+                body = encode_report(source, pending.owner.settings)
         except BaseException:  # noqa: BLE001 - whatever a hook or a source does
             log_internal_error("building a report")
             body = "could not be built"
@@ -134,7 +140,9 @@ class Sender:
     ) -> Outcome:
         try:
             transport = self.transport.get(on_wait)
-            return transport.send(pending.body, pending.idempotency_key, within, on_wait)
+            return transport.send(
+                pending.body, pending.idempotency_key, within, on_wait, pending.path
+            )
         except CannotConnectError as error:
             return Retryable(str(error), got_response=False)
         except BaseException as error:  # noqa: BLE001 - whatever it was, it may work later

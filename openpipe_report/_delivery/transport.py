@@ -23,6 +23,7 @@ from openpipe_report._delivery.observers import hide_log_lines, unobserved
 from openpipe_report._delivery.outcome import Retryable
 from openpipe_report._delivery.response import classify_response
 from openpipe_report._report.content_encoding import UndecodableError, decode_content
+from openpipe_report._report.model import PATHS, REPORT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,14 +42,14 @@ _RETRIED = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 class Transport:
     """
-    Posts reports to one URL. Safe for threads, not for use in a forked child.
+    Posts to the paths below one base URL. Safe for threads, not for use in a forked child.
 
     Raises:
         CannotConnectError: The environment names a proxy or certificates that cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._url = httpx.URL(settings.report_url)
+        self._urls = {path: httpx.URL(f"{settings.api_url}/{path}") for path in PATHS}
         self._client: httpx.Client | None = settings.http_client
         hide_log_lines()
         self._timeouts = (settings.connect_timeout, settings.read_timeout)
@@ -63,9 +64,10 @@ class Transport:
             self._secret = settings.api_key.get_secret_value()
             self._headers["Authorization"] = f"Bearer {self._secret}"
         if self._client is None:
-            headers = [(b"Host", self._url.netloc), *httpx.Headers(self._headers).raw]
+            host = self._urls[REPORT_PATH].netloc
+            headers = [(b"Host", host), *httpx.Headers(self._headers).raw]
             with unobserved():  # httpx before 0.28 logs what certificates it loads
-                self._connections = Connections(self._url, headers)
+                self._connections = Connections(self._urls, headers)
 
     def send(
         self,
@@ -73,6 +75,7 @@ class Transport:
         idempotency_key: str,
         within: float | None = None,
         on_wait: Callable[[], object] = lambda: None,
+        path: str = REPORT_PATH,
     ) -> Outcome:
         """
         Make one attempt.
@@ -82,12 +85,13 @@ class Transport:
             idempotency_key: The same for every attempt of one report.
             within: Seconds that are left, where fewer than the timeouts allow.
             on_wait: Called, once or more, when the network keeps it waiting.
+            path: Where to post, below the base URL.
         """
         connect, read = self._timeouts
         read += len(body) / SLOWEST
         if within is not None:
             connect, read = min(connect, within / 2), min(read, within / 2)
-        make_attempt = partial(Attempt, body, idempotency_key, connect, read, on_wait)
+        make_attempt = partial(Attempt, path, body, idempotency_key, connect, read, on_wait)
         post = self._post if self._client is None else self._post_with_client
         try:
             try:
@@ -99,14 +103,16 @@ class Transport:
             return Retryable(_describe(error), got_response=False)
         except httpx.HTTPStatusError as error:  # by a hook of a given client
             response = error.response
-            return classify_response(response.status_code, response.headers, b"", self._secret)
+            status, headers = response.status_code, response.headers
+            return classify_response(status, headers, b"", self._secret, path)
         except UnicodeError:
             return Retryable("base_url has an invalid host name", got_response=False)
         except RuntimeError:
             if self._client is None or not self._client.is_closed:
                 raise
             return Retryable("the given http_client is closed", got_response=False)
-        return classify_response(answer.status, answer.headers, _decode(answer), self._secret)
+        body = _decode(answer)
+        return classify_response(answer.status, answer.headers, body, self._secret, path)
 
     def _post(self, attempt: Attempt) -> Answer:
         return self._connections.mine().post(attempt)
@@ -116,7 +122,7 @@ class Transport:
         attempt.on_wait()
         request = self._client.build_request(  # its own headers and cookies go along
             "POST",
-            self._url,
+            self._urls[attempt.path],
             headers={**self._headers, "Idempotency-Key": attempt.idempotency_key},
             content=attempt.body,
             timeout=httpx.Timeout(attempt.read_timeout, connect=attempt.connect_timeout),

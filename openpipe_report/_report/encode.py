@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._log import log_internal_error
+from openpipe_report._report.hook import call_hook
 from openpipe_report._report.json_codec import encode_json, sanitize, within_stack
 from openpipe_report._report.json_pieces import (
     SMALL,
@@ -16,7 +17,6 @@ from openpipe_report._report.json_pieces import (
     encode_in_pieces,
     is_small,
 )
-from openpipe_report._report.model import Report
 from openpipe_report._report.sampling import failed_traces, is_sampled
 from openpipe_report._report.sent_json import SentJson, join_sent
 from openpipe_report._report.size_limit import cut_to_limit
@@ -24,7 +24,7 @@ from openpipe_report._report.size_limit import cut_to_limit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from openpipe_report._report.model import ReportSource
+    from openpipe_report._report.model import Report, ReportSource
     from openpipe_report._settings import Settings
 
 _NOTHING: Mapping[str, SentJson] = MappingProxyType({})
@@ -54,14 +54,10 @@ def encode_report(source: ReportSource, settings: Settings) -> bytes | str:
         report = _with_labels(report, settings.metadata, sent)
     if settings.before_report is not None:
         sent.clear()  # the hook may change the payloads
-        try:
-            report = settings.before_report(report)
-            if report is None:
-                return ""
-            report = Report.model_validate(report.to_wire())
-        except BaseException:  # noqa: BLE001 - fails closed, whatever the hook does
-            log_internal_error("before_report")
-            return "before_report raised"
+        left = call_hook(settings.before_report, report)
+        if isinstance(left, str):
+            return left
+        report = left
     if sent and not at_once:
         # Memory that is freed before the next is taken costs no page faults, which for large
         # payloads take longer than all the rest.

@@ -1,5 +1,5 @@
 """
-The models of the `/report` API: seven fields, no others, every one optional.
+The models of the API: a report has seven fields, no others, every one optional.
 
 The API's numbers are JSON numbers: no string, no boolean, no NaN, and an integer stays one.
 Payloads are any JSON and are not validated.
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 Number = StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Tag = StrictStr | StrictBool | Number | None
+
+REPORT_PATH = "report"
+"""Where reports are posted, below the base URL."""
+UPDATE_PATH = "logs/update-metadata"
+"""Where changes of the labels of reports are posted, below the base URL."""
+PATHS = (REPORT_PATH, UPDATE_PATH)
 
 PAYLOADS = frozenset({"reqPayload", "respPayload"})
 
@@ -114,6 +120,13 @@ class ReportFields(TypedDict, total=False):
 
 
 class ReportResponse(BaseModel):
-    """The API's answer with status 200."""
+    """The API's answer to a report, with status 200."""
 
     status: Literal["ok", "error"]
+
+
+class UpdateResponse(BaseModel):
+    """The API's answer to a change of labels, with status 200."""
+
+    matchedLogs: Number
+    """How many reports were changed."""

@@ -207,7 +207,9 @@ class Spool(Generic[_NewReport, _Entry]):
     def _store(self, entries: list[_Entry]) -> None:
         tag_of = self._delegate.tag_of
         try:
-            added = [(entry.idempotency_key, tag_of(entry), entry.body) for entry in entries]
+            added = [
+                (entry.idempotency_key, tag_of(entry), entry.body, entry.path) for entry in entries
+            ]
             places = self._folder.add(added)
         except BaseException:  # noqa: BLE001 - the reports are sent
             log_internal_error("the spool")

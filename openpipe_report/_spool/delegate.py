@@ -17,6 +17,8 @@ class SpoolEntry(Protocol):
     body: bytes
     """The JSON that is sent."""
     idempotency_key: str
+    path: str
+    """Where it is posted, below the base URL."""
     place: Place | None
     """
     Where the report is stored; set by the spool. The end of such a report has to be told with

@@ -24,6 +24,7 @@ from openpipe_report._spool.schema import (
     APPLICATION_ID,
     SCHEMA,
     VERSION,
+    VERSION_WITHOUT_PATHS,
     Counts,
     SpooledReport,
 )
@@ -56,6 +57,7 @@ class SpoolFile(LockedDatabase):
     def __init__(self, path: Path, max_bytes: int | None = None) -> None:
         super().__init__(path, max_bytes)
         self._next_number = 1
+        self._path_column = "path"
         self.base_url = ""
         self._salt = b""
         self._key_hash = ""
@@ -145,10 +147,12 @@ class SpoolFile(LockedDatabase):
                 if time.time() - self.path.stat().st_mtime > _BEING_MADE:
                     self.unlink()
                 return False
-            if application != APPLICATION_ID or version != VERSION:
+            if application != APPLICATION_ID or version not in {VERSION, VERSION_WITHOUT_PATHS}:
                 raise SpoolError(
                     f"{self.path} is not of this version's spool: set spool to another folder"
                 )
+            if version == VERSION_WITHOUT_PATHS:
+                self._path_column = "'report'"
             row = connection.execute("SELECT base_url, salt, key_hash FROM destination").fetchone()
             if row is None:
                 return False
@@ -166,9 +170,9 @@ class SpoolFile(LockedDatabase):
     def _hash(self, api_key: str | None) -> str:
         return hmac.new(self._salt, api_key.encode(), "sha256").hexdigest() if api_key else ""
 
-    def add(self, added: Sequence[tuple[str, int, bytes]]) -> range:
+    def add(self, added: Sequence[tuple[str, int, bytes, str]]) -> range:
         """
-        Store reports - Idempotency-Key, tag, body -, all or none; return their numbers.
+        Store reports - Idempotency-Key, tag, body, path -, all or none; return their numbers.
 
         Speed matters, because a report is not sent before. SQLite releases the interpreter's lock
         at each step of a statement, and a thread that computes then keeps it for 5 ms. So one
@@ -183,8 +187,8 @@ class SpoolFile(LockedDatabase):
         with self.use() as connection, transaction(connection, is_needed=len(batches) > 1):
             for batch in batches:
                 connection.execute(
-                    "INSERT INTO reports (number, idempotency_key, tag, body) VALUES "  # noqa: S608
-                    + ", ".join(["(?, ?, ?, ?)"] * len(batch)),
+                    "INSERT INTO reports (number, idempotency_key, tag, body, path) VALUES "  # noqa: S608
+                    + ", ".join(["(?, ?, ?, ?, ?)"] * len(batch)),
                     [value for row in batch for value in row],
                 )
         self._next_number = numbers.stop
@@ -218,7 +222,8 @@ class SpoolFile(LockedDatabase):
             size: Bytes at the most; the first one may be larger.
             dead_letters: Whether to read dead letters as well.
         """
-        query = "SELECT number, idempotency_key, tag, body FROM reports WHERE number > ?"
+        columns = f"number, idempotency_key, tag, body, {self._path_column}"
+        query = f"SELECT {columns} FROM reports WHERE number > ?"  # noqa: S608 - columns of ours
         if not dead_letters:
             query += " AND reason IS NULL"
         loaded: list[SpooledReport] = []

@@ -40,6 +40,8 @@ class LoadedReport(NamedTuple):
     tag: int | None
     """As it was given to `add()`; None if another process stored it."""
     body: bytes
+    path: str
+    """Where it is posted, below the base URL."""
 
 
 class SpoolFolder:
@@ -89,11 +91,11 @@ class SpoolFolder:
         """Whether this process's file holds reports that are not in memory."""
         return self._own is not None and not self._own.is_read
 
-    def add(self, added: Sequence[tuple[str, int, bytes]]) -> list[Place] | None:
+    def add(self, added: Sequence[tuple[str, int, bytes, str]]) -> list[Place] | None:
         """
-        Store reports - Idempotency-Key, tag, body -, so that they survive a crash; None on failure.
+        Store reports - Idempotency-Key, tag, body, path -, so that they survive a crash.
 
-        Unless `set_aside()` says otherwise, they stay in memory as well.
+        Unless `set_aside()` says otherwise, they stay in memory as well. Returns None on failure.
         """
         if not added or time.monotonic() < self._usable_from:
             return None
@@ -104,17 +106,17 @@ class SpoolFolder:
             return None
         assert self._own is not None  # noqa: S101 - made by `_add_to_own()`
         self._own.note_added(numbers)
-        self._stored_bytes += sum(len(body) for _, _, body in added)
+        self._stored_bytes += sum(len(body) for _, _, body, _ in added)
         return [Place(self._own.file, number) for number in numbers]
 
-    def _add(self, added: Sequence[tuple[str, int, bytes]]) -> range | None:
+    def _add(self, added: Sequence[tuple[str, int, bytes, str]]) -> range | None:
         try:
             return self._add_to_own(added)
         except Exception as error:  # noqa: BLE001 - reporting goes on from memory
             self._suspend(error, self._own.file if self._own else None)
             return None
 
-    def _add_to_own(self, added: Sequence[tuple[str, int, bytes]]) -> range:
+    def _add_to_own(self, added: Sequence[tuple[str, int, bytes, str]]) -> range:
         if self._own is not None and not self._own.file.is_in_place:
             self._give_up_own()
         if self._own is None:
@@ -123,7 +125,7 @@ class SpoolFolder:
         try:
             return self._own.file.add(added)
         except sqlite3.OperationalError as error:
-            size = 2 * sum(len(body) for _, _, body in added)
+            size = 2 * sum(len(body) for _, _, body, _ in added)
             if not is_full(error) or not (deleted := self._own.file.delete_dead_letters(size)):
                 raise
             self._warn("the file is full: %s or more dead letters were deleted", deleted)
@@ -216,6 +218,7 @@ class SpoolFolder:
                         each.idempotency_key,
                         each.tag if is_own else None,
                         each.body,
+                        each.path,
                     )
                     for each in found
                 ]

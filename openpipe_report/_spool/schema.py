@@ -7,7 +7,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 APPLICATION_ID = int.from_bytes(b"OPRs", "big")
-VERSION = 2
+VERSION = 3
+VERSION_WITHOUT_PATHS = 2
+"""A version whose files are still delivered: they hold reports only, and have no column `path`."""
 SCHEMA = f"""
 BEGIN;
 CREATE TABLE destination (base_url TEXT NOT NULL, salt BLOB NOT NULL, key_hash TEXT NOT NULL);
@@ -16,6 +18,7 @@ CREATE TABLE reports (
     idempotency_key TEXT NOT NULL,
     tag INTEGER NOT NULL,
     body BLOB NOT NULL,
+    path TEXT NOT NULL,
     reason TEXT
 );
 PRAGMA application_id = {APPLICATION_ID};
@@ -37,6 +40,8 @@ class SpooledReport(NamedTuple):
     """A number that means something to the process that stored it."""
     body: bytes
     """The JSON that is sent."""
+    path: str
+    """Where it is posted, below the base URL."""
 
 
 class Counts(NamedTuple):

@@ -135,7 +135,8 @@ class Resending:
         rejected: list[tuple[str, int]] = []
         try:
             for report in batch:
-                outcome = transport.send(report.body, report.idempotency_key)
+                key = report.idempotency_key
+                outcome = transport.send(report.body, key, path=report.path)
                 if isinstance(outcome, Delivered):
                     delivered.append(report.number)
                 elif isinstance(outcome, Rejected):

@@ -53,7 +53,8 @@ def fill(path, base_url, *, api_key=KEY, waiting=0, dead=0, leave=True):
     """Put reports into a spool, labelled by their number."""
     file = SpoolFile.create(path, base_url, api_key, 2**28)
     bodies = [b'{"reqPayload":{"label":%d}}' % number for number in range(waiting + dead)]
-    numbers = file.add([(f"{base_url}-{api_key}-{n}", 0, body) for n, body in enumerate(bodies)])
+    keys = [f"{base_url}-{api_key}-{n}" for n in range(len(bodies))]
+    numbers = file.add([(key, 0, body, "report") for key, body in zip(keys, bodies, strict=True)])
     file.resolve(dead_letters=[("HTTP 400", number) for number in numbers[waiting:]])
     if leave:
         file.close()

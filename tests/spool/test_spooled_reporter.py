@@ -322,7 +322,7 @@ def test_left_behind_and_larger_than_memory(path, reporter_of):
         large = SpoolFile.create(Path(path), backend.base_url, "opk_secret", 2**28)
         bodies = [b'{"reqPayload":{"label":0,"text":"%s"}}' % (b"x" * 20_000)]
         bodies += [b'{"reqPayload":{"label":%d}}' % number for number in range(1, 6)]
-        large.add([(f"key-{number}", 0, body) for number, body in enumerate(bodies)])
+        large.add([(f"key-{number}", 0, body, "report") for number, body in enumerate(bodies)])
         large.close()
         reporter = reporter_of(backend, max_queue_bytes=10_000)
         reporter.submit(Made(6))

@@ -1,4 +1,4 @@
-"""A real server for /report on loopback that answers as it is told."""
+"""A real server for the API on loopback that answers as it is told."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ HANG_GUARD = 60
 """Seconds after which a test counts as hanging; nothing here takes a tenth of it."""
 
 OK = (200, b'{"status":"ok"}', {})
+MATCHED = (200, b'{"matchedLogs":1}', {})
+UPDATE = "/api/v1/logs/update-metadata"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ class Made:
         return Report(**self.fields)
 
 
+def take(post):
+    """Take reports and changes of labels."""
+    return MATCHED if post.path == UPDATE else OK
+
+
 class Backend:
     """
     Serves until the `with` is left.
@@ -78,7 +85,7 @@ class Backend:
     def __init__(self):
         self.posts: list[Post] = []
         self.connections = 0
-        self.answer = lambda post: OK
+        self.answer = take
         self.resets_unread = lambda headers: False
         backend = self
 
@@ -136,6 +143,11 @@ class Backend:
     @property
     def base_url(self):
         return f"http://127.0.0.1:{self._server.server_port}/api/v1"
+
+    @property
+    def updates(self):
+        """The changes of labels that were posted, in their order."""
+        return [json.loads(post.body) for post in self.posts if post.path == UPDATE]
 
     @property
     def labels(self):

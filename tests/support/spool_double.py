@@ -18,6 +18,7 @@ BRISK = SpoolTiming(look_every=0.01, pause=0.01, leave_alone=0.01)
 class Entry:
     def __init__(self, number, size=0):
         self.number, self.body, self.idempotency_key, self.place = number, b"", "", None
+        self.path = "report" if number % 2 else "logs/update-metadata"
         self.size = size
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_type
 import openai
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ParsedChatCompletion
-from openai.types.responses import Response
+from openai.types.responses import Response, ResponseCompletedEvent
 from pydantic import BaseModel
 
 import openpipe_report
@@ -31,6 +31,7 @@ from openpipe_report import (
     aflush,
     chain,
     elide_media,
+    feedback,
     flush,
     instrument,
     mask_keys,
@@ -43,7 +44,7 @@ from openpipe_report import (
     uninstrument,
     with_context,
 )
-from openpipe_report.testing import captured_reports
+from openpipe_report.testing import CapturedReports, MetadataUpdate, captured_reports
 from openpipe_report.types import Completion as OurCompletion
 from openpipe_report.types.chat import ChatCompletion as OurChatCompletion
 from openpipe_report.types.chat import ChatCompletionMessageParam
@@ -107,6 +108,31 @@ def construct(reporter: Reporter) -> None:
     Reporter(**settings)
 
 
+def judge(
+    reporter: Reporter,
+    chat: ChatCompletion,
+    parsed: ParsedChatCompletion[City],
+    response: Response,
+    event: ResponseCompletedEvent,
+) -> None:
+    assert_type(feedback(chat, "up"), bool)
+    feedback(parsed, "down", comment="Wrong", corrected="Right", reviewer="ada", score=0.5)
+    feedback(response, None, comment=None, reporter=reporter)
+    feedback("chatcmpl-1", checked=True)
+    feedback(event, "up")
+    feedback(chat.choices[0], "up")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    feedback(chat, "good")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    feedback(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+def change_labels(reporter: Reporter) -> None:
+    assert_type(reporter.update_metadata(completion_id="c", metadata={"a": 1, "b": None}), bool)
+    reporter.update_metadata(
+        completion_id="c",
+        metadata={"a": ["b"]},  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
+    )
+
+
 def misspelt() -> None:
     OpenAI(openpipe={"url": "x"})  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     Reporter(url="x")  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
@@ -129,7 +155,11 @@ def reporting() -> None:
     assert_type(stats(), Stats)
     assert_type(shutdown(timeout=1), Flushed)
     with captured_reports() as reports:
-        assert_type(reports, list[Report])
+        assert_type(reports, CapturedReports)
+        same: list[Report] = reports
+        assert_type(reports.updates, list[MetadataUpdate])
+        assert_type(reports.updates[0].completion_id, str)
+    del same
     with span("s", request=[1], metadata={"a": 1}, reporter=reporter), metadata(report=False):
         pass
 
