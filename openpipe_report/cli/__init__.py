@@ -27,6 +27,7 @@ _NEEDS = {
         "this command",
         {"alembic", "fastapi", "genai_prices", "sqlalchemy", "starlette", "uvicorn"},
     ),
+    "parquet": ("the format parquet", {"pyarrow"}),
 }
 """By extra: what needs it, and the packages that it adds."""
 

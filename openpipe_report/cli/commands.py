@@ -9,6 +9,7 @@ import typer
 from openpipe_report._version import VERSION
 from openpipe_report.cli.command_group import CommandGroup
 from openpipe_report.cli.doctor import doctor
+from openpipe_report.cli.export import export
 from openpipe_report.cli.logs import logs
 from openpipe_report.cli.reprice import reprice
 from openpipe_report.cli.resend import resend
@@ -49,6 +50,7 @@ for command in (
     serve,
     logs,
     show,
+    export,
     reprice,
     resend,
     doctor,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 import tracemalloc
@@ -17,7 +16,6 @@ from support.export_rows import chat
 from openpipe_report._export import Export
 from openpipe_report._export.columns import COLUMNS, LABEL_COLUMNS
 from openpipe_report._export.parquet_table import MAX_BYTES, ParquetTable
-from openpipe_report.server.store import StoredReport
 
 NAMES = [column.name for column in (*COLUMNS, *LABEL_COLUMNS)]
 GIVEN = {
@@ -42,14 +40,6 @@ def read_csv(*rows):
 
 def read_parquet(*rows):
     return parquet.read_table(pa.BufferReader(b"".join(Export("parquet").stream(rows))))
-
-
-def test_columns_are_those_of_the_api():
-    """A table has every column of a stored report, in the same order."""
-    of_reports = [field.name for field in dataclasses.fields(StoredReport)]
-    assert [column.name for column in COLUMNS] == [
-        name for name in of_reports if name not in ("metadata", "report")
-    ]
 
 
 def test_csv():
