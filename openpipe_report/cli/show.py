@@ -20,7 +20,8 @@ def show(
     place: Place,
 ) -> None:
     """Print one report as JSON; to a pipe or file as ASCII."""
-    from openpipe_report.cli.formatting import make_console, print_json  # noqa: PLC0415
+    from openpipe_report.cli.console import make_console  # noqa: PLC0415 - slow to import
+    from openpipe_report.cli.json_output import print_json  # noqa: PLC0415
 
     with place.open() as source:
         row = source.get(report_id)

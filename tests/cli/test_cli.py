@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from dirty_equals import IsFloat, IsPartialDict
 
 from openpipe_report.server.store import Store
 
@@ -191,19 +192,23 @@ def test_show_on_terminal(run, stored):
 def test_logs_json(run, stored):
     """JSON lines hold the columns, oldest first, the error included."""
     lines = [json.loads(line) for line in run("logs", "--json").stdout.splitlines()]
-    assert lines[0] == {
-        "id": 1,
-        "time": "2023-11-14T22:13:20.000Z",
-        "endpoint": "/chat/completions",
-        "model": "gpt-4o-mini-2024-07-18",
-        "status": 200,
-        "duration_ms": 1240.0,
-        "prompt_tokens": 12,
-        "completion_tokens": 34,
-        "total_tokens": 46,
-        "error": None,
-        "metadata": {"user": "ada", "n": 1},
-    }
+    assert lines[0] == IsPartialDict(
+        {
+            "id": 1,
+            "time": "2023-11-14T22:13:20.000Z",
+            "endpoint": "/chat/completions",
+            "model": "gpt-4o-mini-2024-07-18",
+            "status": 200,
+            "duration_ms": 1240.0,
+            "prompt_tokens": 12,
+            "completion_tokens": 34,
+            "total_tokens": 46,
+            "error": None,
+            "metadata": {"user": "ada", "n": 1},
+            "at": 1_700_000_000_000,
+            "cost": IsFloat(),
+        }
+    )
     assert [line["id"] for line in lines] == [1, 2, 3]
     escaped = HOSTILE.replace("\ud800\0", "\\ud800\\x00")  # no database can hold these
     assert lines[2]["metadata"] == {escaped: escaped}
@@ -213,7 +218,7 @@ def test_logs_table(run, stored):
     """Piped, the table is cut nowhere and has one line a report."""
     heading, chat, empty, failed = run("logs").stdout.splitlines()
     assert heading.split() == [
-        *("id", "time", "endpoint", "model", "status", "duration", "tokens", "metadata")
+        *("id", "local", "time", "endpoint", "model", "status", "duration", "tokens", "labels")
     ]
     assert re.split(r"  +", chat.strip()) == [
         "1",
