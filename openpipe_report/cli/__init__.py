@@ -12,6 +12,7 @@ The entry point of the command `openpipe-report`, which names the extra that is 
     values          times, durations, costs, labels as text
     report_table    reports as a table or as blocks
     trace_tree      traces as trees
+    stats_table     statistics as a table, with bars
     json_output     reports as JSON
     progress        bars on a terminal
 

@@ -14,6 +14,7 @@ from openpipe_report.cli.reprice import reprice
 from openpipe_report.cli.resend import resend
 from openpipe_report.cli.serve import serve
 from openpipe_report.cli.show import show
+from openpipe_report.cli.stats import stats
 
 commands = typer.Typer(
     name="openpipe-report",
@@ -49,6 +50,7 @@ for command in (
     serve,
     logs,
     show,
+    stats,
     reprice,
     resend,
     doctor,

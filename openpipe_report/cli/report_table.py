@@ -37,7 +37,7 @@ _COLUMNS = ("id", "local time", "endpoint", "model", "status", "duration", "toke
 _LEFT = {"local time", "endpoint", "model"}
 _ENDPOINT, _MODEL = _COLUMNS.index("endpoint"), _COLUMNS.index("model")
 _USUAL = (5, 14, 16, 24, 6, 8, 9, 9)
-"""Widths where no report is there yet."""
+"""Least widths where it is not known what comes."""
 _GAP = "  "
 _NARROWEST_COLUMN, _WIDEST_COLUMN = 8, 40
 _NARROWEST_LABELS = 24
@@ -61,8 +61,8 @@ class ReportTable:
         rows = [self._cells(row) for row in first]
         columns = zip(self._names, *rows, strict=True)
         self._widths = [max(map(cell_len, column)) for column in columns]
-        if not rows:
-            self._widths = list(_USUAL[: len(self._names)])
+        if not 0 < len(rows) < SIZED_BY:  # there may be others
+            self._widths = [max(pair) for pair in zip(self._widths, _USUAL, strict=False)]
         self._rest = console.width - sum(self._widths) - len(_GAP) * len(self._names)
         for _ in range(-len(_GAP) - self._rest):
             wider = max(_ENDPOINT, _MODEL, key=self._widths.__getitem__)

@@ -225,11 +225,11 @@ def test_cost(run, tmp_path):
 def test_later_rows_are_wider(run, tmp_path):
     """Columns are sized by the first reports: later values are cut on a terminal only."""
     path = tmp_path / "openpipe-reports.db"
-    add(path, *[make_call("m")] * 250, make_call("a-model-with-a-long-name"))
-    assert "a-model-with-a-long-name" in run("logs", "-n", 0).stdout
+    add(path, *[make_call("m")] * 250, make_call("a-model-with-quite-a-long-name"))
+    assert "a-model-with-quite-a-long-name" in run("logs", "-n", 0).stdout
     lines = run("logs", "-n", 0, COLUMNS="80").stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    assert "a-mode.." in lines[-1]
+    assert "a-model-w.." in lines[-1]
 
 
 @pytest.mark.parametrize("options", [["--json"], [], ["--json", "-n", "2500"]], ids=str)
