@@ -13,6 +13,7 @@ The entry point of the command `openpipe-report`, which names the extra that is 
     report_table    reports as a table or as blocks
     trace_tree      traces as trees
     stats_table     statistics as a table, with bars
+    conversation    a report as a conversation, of parts
     json_output     reports as JSON
     progress        bars on a terminal
 

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, cast
 
+from openpipe_report.server.json_values import get_list, get_object
 from openpipe_report.server.page.conversation.parts import (
     Json,
     Media,
@@ -16,7 +17,6 @@ from openpipe_report.server.page.conversation.parts import (
     ToolCall,
     ToolResult,
 )
-from openpipe_report.server.store.values import get_list, get_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable

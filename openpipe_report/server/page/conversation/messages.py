@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from openpipe_report.server.json_values import get_list, get_object
 from openpipe_report.server.page.conversation.contents import (
     read_arguments,
     read_block,
@@ -21,7 +22,6 @@ from openpipe_report.server.page.conversation.parts import (
     ToolResult,
     Turn,
 )
-from openpipe_report.server.store.values import get_list, get_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

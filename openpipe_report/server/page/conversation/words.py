@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json
 
+from openpipe_report.server.json_values import get_object
 from openpipe_report.server.page.conversation.parts import Json, Refusal, Text, ToolCall
 from openpipe_report.server.page.conversation.turns import read_conversation
-from openpipe_report.server.store.values import get_object
 
 if TYPE_CHECKING:
     from openpipe_report.server.page.conversation.parts import Part, Turn
