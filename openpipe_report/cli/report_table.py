@@ -101,7 +101,7 @@ class ReportTable:
         for line in _fill(known, self._console.width):
             print_line(self._console, line, "red" if row["failed"] else "")
         if labels := escape(format_labels(row), self._console.encoding):
-            self._console.print(Text(f"  {labels}"))
+            print_line(self._console, _GAP + cut(labels, self._console.width - len(_GAP)))
 
     def _cells(self, row: Row) -> list[str]:
         encoding = self._console.encoding
