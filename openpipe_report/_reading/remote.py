@@ -77,9 +77,10 @@ class RemoteSource:
         self, count: int, where: Parameters = EVERYTHING, *, payloads: bool = False
     ) -> Iterator[Row]:
         """Yield the `count` newest reports that match, the oldest of them first."""
+        page = {"limit": str(max(min(count, _PAGE), 1))}
         first = None
-        for first in islice(self.newest_first(where), count):  # noqa: B007 - the last one counts
-            pass
+        for first in islice(self._iterate({**_check(where), **page}), count):  # noqa: B007
+            pass  # the last one counts
         if first is None:
             return iter(())
         return self.oldest_first(

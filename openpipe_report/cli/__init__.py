@@ -8,7 +8,14 @@ The entry point of the command `openpipe-report`, which names the extra that is 
     sources         what is read: --db, --url, --key
     filtering       which reports: --since, --where, ...
     stores          opens the store of a command that changes it
-    formatting      reports as tables, blocks and JSON
+    console         the terminal, and text that is safe for it
+    values          times, durations, costs, labels as text
+    report_table    reports as a table or as blocks
+    trace_tree      traces as trees
+    stats_table     statistics as a table, with bars
+    conversation    a report as a conversation, of parts
+    json_output     reports as JSON
+    progress        bars on a terminal
 
 All need the extra `cli`. What opens a database needs the extra `server`, which includes `cli`;
 `doctor`, `resend` and what reads from a receiver by `--url` do not.
@@ -19,7 +26,7 @@ from __future__ import annotations
 import errno
 import sys
 
-from openpipe_report.cli.output import discard_output
+from openpipe_report.cli.output import INTERRUPTED, discard_output
 
 _NEEDS = {
     "cli": ("the command line", {"rich", "typer"}),
@@ -55,6 +62,8 @@ def main() -> None:
             if missing in packages:
                 sys.exit(f"{what} needs an extra: pip install 'openpipe-report[{extra}]'")
         raise
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError as error:
         discard_output()
         ended = error.__context__  # what the flush has replaced

@@ -15,6 +15,7 @@ from openpipe_report.cli.reprice import reprice
 from openpipe_report.cli.resend import resend
 from openpipe_report.cli.serve import serve
 from openpipe_report.cli.show import show
+from openpipe_report.cli.stats import stats
 
 commands = typer.Typer(
     name="openpipe-report",
@@ -50,6 +51,7 @@ for command in (
     serve,
     logs,
     show,
+    stats,
     export,
     reprice,
     resend,

@@ -1,9 +1,12 @@
-"""Standard output that can no longer be written."""
+"""How a command ends whose output nobody wants any more."""
 
 from __future__ import annotations
 
 import os
 import sys
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell has it."""
 
 
 def discard_output() -> None:

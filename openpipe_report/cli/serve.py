@@ -59,7 +59,7 @@ def serve(
     The file is created if it is missing; one of an older version is upgraded, with a backup beside
     it. A report is acknowledged once it is on disk.
     """
-    from openpipe_report.cli.formatting import make_console  # noqa: PLC0415 - slow to import
+    from openpipe_report.cli.console import make_console  # noqa: PLC0415 - slow to import
     from openpipe_report.cli.live_line import LiveLine  # noqa: PLC0415
     from openpipe_report.server.app import ANY_HOST, create_app  # noqa: PLC0415
     from openpipe_report.server.http import base_url, is_loopback  # noqa: PLC0415

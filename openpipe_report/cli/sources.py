@@ -48,6 +48,7 @@ def choose_place(
     url: Annotated[
         str,
         typer.Option(
+            metavar="URL",
             envvar="OPENPIPE_REPORT_READ_URL",
             show_default=False,
             help="Read from the receiver at this URL instead of --db.",
@@ -56,6 +57,7 @@ def choose_place(
     key: Annotated[
         str,
         typer.Option(
+            metavar="KEY",
             envvar="OPENPIPE_REPORT_READ_KEY",
             show_default=False,
             help="Key for that receiver, one that may read. Prefer the variable: other users of "

@@ -167,7 +167,7 @@ def test_wrong_key(run, url, key, message):
 def test_show(read):
     """A report is found by its id and by its completion id."""
     for name in ("3", "chat-3"):
-        assert json.loads(read("show", name).stdout) == make_report(3)
+        assert json.loads(read("show", "--json", name).stdout) == make_report(3)
     ended = read("show", "chat-9")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("Error: no report chat-9 in ")
