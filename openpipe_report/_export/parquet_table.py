@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from openpipe_report._export.calls import Row
     from openpipe_report._export.writing import Sink, Writer
 
-MAX_ROWS = 10_000
+MAX_ROWS = 4_000
 """Most rows of a row group."""
-MAX_BYTES = 32 * 2**20
+MAX_BYTES = 16 * 2**20
 """Bytes of the texts after which a row group ends."""
 
 
