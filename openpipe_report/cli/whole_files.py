@@ -27,7 +27,7 @@ def whole_files(paths: Mapping[str, Path]) -> Generator[dict[str, BinaryIO], Non
 
     """
     with ExitStack() as files:
-        opened = {name: _NewFile(path.resolve()) for name, path in paths.items()}
+        opened = {name: _NewFile(path) for name, path in paths.items()}
         for one in opened.values():
             files.callback(one.discard)
         for one in opened.values():
@@ -50,6 +50,7 @@ class _NewFile:
         if self._path.exists() and not self._path.is_file():
             self.content = self._path.open("wb")
             return
+        self._path = self._path.resolve()  # a link stays, and leads to the new file
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name[:99]}.")
         self._beside = Path(name)
         self.content = os.fdopen(handle, "wb")

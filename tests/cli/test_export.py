@@ -8,6 +8,8 @@ import json
 import os
 import pty
 import re
+import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -218,6 +220,38 @@ def test_full_disk(environ, folder, name, to):
     assert done.returncode == 1
     what = "/dev/full" if to == "file" else "the output"
     assert done.stderr == f"Error: cannot write {what}: No space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="no /dev/stdout here")
+def test_device(environ, folder):
+    """A device, such as standard output by its name, is written as it is."""
+    command = [*COMMAND, "-f", "openai-chat", "-o", "/dev/stdout"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert answers(done.stdout) == ["one", "two", "Hello", "Hello"]
+
+
+def test_link(run, folder):
+    """A link stays, and the file that it leads to is replaced."""
+    (folder / "link.jsonl").symlink_to("target.jsonl")
+    run("export", "-f", "openai-chat", "-o", "link.jsonl")
+    assert (folder / "link.jsonl").is_symlink()
+    assert len(answers((folder / "target.jsonl").read_text())) == 4
+
+
+def test_interrupted(environ, tmp_path):
+    """Ctrl-C leaves the older file, and nothing beside it."""
+    (tmp_path / "a.jsonl").write_text("old")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        command = [*COMMAND, "-f", "jsonl", "-o", "a.jsonl", "--url", url]
+        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+        with silent.accept()[0]:
+            assert len([*tmp_path.iterdir()]) == 2
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in said
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
 @pytest.mark.parametrize("name", FORMATS)
