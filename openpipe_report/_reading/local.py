@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DBAPIError
@@ -66,7 +67,8 @@ class LocalSource:
         wanted = _read_filter(where)
         with self._errors():
             first = self._queries.first_of_newest(count, wanted)
-        return self.oldest_first(where, payloads=payloads, after_id=max(first - 1, 0))
+        rows = self.oldest_first(where, payloads=payloads, after_id=max(first - 1, 0))
+        return islice(rows, count)  # others may have come meanwhile
 
     def tail(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -78,14 +79,13 @@ class RemoteSource:
     ) -> Iterator[Row]:
         """Yield the `count` newest reports that match, the oldest of them first."""
         page = {"limit": str(max(min(count, _PAGE), 1))}
-        first = None
-        for first in islice(self._iterate({**_check(where), **page}), count):  # noqa: B007
-            pass  # the last one counts
-        if first is None:
+        found = self._iterate({**_check(where), **page})
+        oldest = deque(islice(found, count), maxlen=1)
+        if not oldest:
             return iter(())
-        return self.oldest_first(
-            where, payloads=payloads, after_id=read_count(first, "id", self.name) - 1
-        )
+        after_id = read_count(oldest[0], "id", self.name) - 1
+        rows = self.oldest_first(where, payloads=payloads, after_id=after_id)
+        return islice(rows, count)  # others may have come meanwhile
 
     def tail(
         self,

@@ -56,6 +56,7 @@ class ReportTable:
 
     def __init__(self, console: Console, first: Sequence[Row], *, with_cost: bool) -> None:
         self._console = console
+        self._width, self._encoding = console.width, console.encoding  # slow to ask for
         self._with_cost = with_cost
         self._names = (*_COLUMNS, "cost") if with_cost else _COLUMNS
         rows = [self._cells(row) for row in first]
@@ -63,12 +64,12 @@ class ReportTable:
         self._widths = [max(map(cell_len, column)) for column in columns]
         if not 0 < len(rows) < SIZED_BY:  # there may be others
             self._widths = [max(pair) for pair in zip(self._widths, _USUAL, strict=False)]
-        self._rest = console.width - sum(self._widths) - len(_GAP) * len(self._names)
+        self._rest = self._width - sum(self._widths) - len(_GAP) * len(self._names)
         for _ in range(-len(_GAP) - self._rest):
             wider = max(_ENDPOINT, _MODEL, key=self._widths.__getitem__)
             self._widths[wider] = max(self._widths[wider] - 1, _NARROWEST_COLUMN)
         needed = sum(self._widths) + len(_GAP) * (len(self._names) - 1)
-        self._as_blocks = console.width < max(NARROWEST_TABLE, needed)
+        self._as_blocks = self._width < max(NARROWEST_TABLE, needed)
         self._labels_beside = self._rest >= _NARROWEST_LABELS
         if not self._as_blocks:
             labels = f"{_GAP}labels" if self._labels_beside else ""
@@ -81,16 +82,16 @@ class ReportTable:
             return
         line = self._line(self._cells(row))
         style = "red" if row["failed"] else ""
-        labels = escape(format_labels(row), self._console.encoding)
+        labels = escape(format_labels(row), self._encoding)
         if self._labels_beside:
             # A cell that is wider than its column, as of a later report, takes from the labels.
-            room = self._console.width - cell_len(line) - len(_GAP)
+            room = self._width - cell_len(line) - len(_GAP)
             beside = cut(labels, room) if room > len(_GAP) else ""
             print_line(self._console, Text(line, style).append(f"{_GAP}{beside}", "default"))
             return
-        print_line(self._console, cut(line, self._console.width), style)
+        print_line(self._console, cut(line, self._width), style)
         if labels:
-            print_line(self._console, "    " + cut(labels, self._console.width - 4))
+            print_line(self._console, "    " + cut(labels, self._width - 4))
 
     def _print_block(self, row: Row) -> None:
         number, *cells = self._cells(row)
@@ -98,13 +99,13 @@ class ReportTable:
         if cells[tokens] != "-":
             cells[tokens] += " tokens"
         known = [f"#{number}", *(cell for cell in cells if cell != "-")]
-        for line in _fill(known, self._console.width):
+        for line in _fill(known, self._width):
             print_line(self._console, line, "red" if row["failed"] else "")
-        if labels := escape(format_labels(row), self._console.encoding):
-            print_line(self._console, _GAP + cut(labels, self._console.width - len(_GAP)))
+        if labels := escape(format_labels(row), self._encoding):
+            print_line(self._console, _GAP + cut(labels, self._width - len(_GAP)))
 
     def _cells(self, row: Row) -> list[str]:
-        encoding = self._console.encoding
+        encoding = self._encoding
         endpoint, name = row["endpoint"] or "-", row["span_name"] or get_model(row) or "-"
         cells = [
             str(row["id"]),
@@ -125,7 +126,7 @@ class ReportTable:
         return _GAP.join(padded)
 
     def _pad(self, cell: str, width: int) -> str:
-        if self._console.width == UNLIMITED and cell_len(cell) > width:
+        if self._width == UNLIMITED and cell_len(cell) > width:
             return cell
         return pad(cell, width)
 

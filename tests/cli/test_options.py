@@ -126,7 +126,7 @@ def test_filters(read, options, expected):
         (["--where", "a=1", "--where", "a=2"], "--where: gives the label a twice"),
         (["--grep", ""], "--grep: must have 1 to 1,000 characters"),
         (["--min-cost", "-1"], "Invalid value for '--min-cost': "),
-        (["--min-ms", "nan"], "Invalid value for '--min-ms': "),
+        (["--min-ms", "nan"], "--min-ms"),
         (["-n", "-1"], "Invalid value for '-n'"),
         (["--colour", "red"], "No such option"),
     ],

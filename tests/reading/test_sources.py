@@ -54,6 +54,19 @@ def test_iterations(source, where, matches):
     assert source.count(where) == len(expected)
 
 
+@pytest.mark.parametrize("kind", ["local", "remote"])
+def test_newest_while_others_come(tmp_path, kind):
+    """Reports that come meanwhile are not counted among the newest."""
+    path = tmp_path / "reports.db"
+    with Store(path) as store, serving(create_app(store)) as url:
+        for _ in range(3):
+            store.add({}).result()
+        with open_source(url if kind == "remote" else path) as source:
+            found = source.newest(2)
+            store.add({}).result()
+            assert ids(found) == [2, 3]
+
+
 def test_tail(source):
     """A tail has the reports that came after one, the oldest first."""
     assert ids(source.tail(0, limit=3)) == [1, 2, 3]
