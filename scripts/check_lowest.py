@@ -24,7 +24,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-TESTS = ["tests/cli", "tests/server", "tests/report", "tests/delivery", "tests/test_exports.py"]
+TESTS = [
+    *("tests/cli", "tests/export", "tests/reading", "tests/server", "tests/report"),
+    *("tests/delivery", "tests/test_exports.py"),
+]
 
 
 def floors(*extras: str) -> list[str]:
@@ -52,7 +55,7 @@ def check_commands(command: Path, folder: Path) -> None:
         if done.returncode or words not in done.stdout:
             sys.exit(f"openpipe-report {' '.join(arguments)}: {done.stdout}{done.stderr}")
 
-    for name in ("serve", "logs", "show", "reprice", "resend", "doctor"):
+    for name in ("serve", "logs", "show", "stats", "export", "reprice", "resend", "doctor"):
         expect(name, "--help")
         expect(f"openpipe-report {name} ", name, "--help")
     expect("openpipe-report ", "--version")
@@ -80,9 +83,9 @@ def check_commands(command: Path, folder: Path) -> None:
 
 def main() -> int:
     """Make the environment, run the commands and the tests; return pytest's exit status."""
-    pins = floors("cli", "server")
+    pins = floors("cli", "server", "parquet")
     print("==> lowest versions:", *pins, flush=True)  # noqa: T201
-    wanted = [*pins, "--group", f"{ROOT}/pyproject.toml:test", "-e", f"{ROOT}[server]"]
+    wanted = [*pins, "--group", f"{ROOT}/pyproject.toml:test", "-e", f"{ROOT}[server,parquet]"]
     python = prepare("lowest", ["pip>=25.1"], wanted)
     with tempfile.TemporaryDirectory() as folder:
         check_commands(python.with_name("openpipe-report"), Path(folder))

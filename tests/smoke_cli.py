@@ -52,5 +52,5 @@ assert (status, "Traceback" in errors) == (1, False), errors
 assert "Still to be delivered: 1" in printed, printed
 
 needs_server = "this command needs an extra: pip install 'openpipe-report[server]'\n"
-for arguments in (["serve"], ["logs"], ["show", "1"], ["reprice"]):
+for arguments in (["serve"], ["logs"], ["show", "1"], ["stats"]):
     assert run(*arguments) == (1, "", needs_server), arguments

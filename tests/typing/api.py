@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_type
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, assert_type
 
 import openai
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ParsedChatCompletion
 from openai.types.responses import Response, ResponseCompletedEvent
+from pandas import DataFrame
 from pydantic import BaseModel
 
 import openpipe_report
@@ -38,6 +41,7 @@ from openpipe_report import (
     mask_values,
     metadata,
     omit,
+    read_reports,
     shutdown,
     span,
     stats,
@@ -142,6 +146,18 @@ def misspelt() -> None:
 def options_of_a_call(client: OpenAI) -> None:
     options: CallOptions = {"log_request": False, "metadata": {"a": 1}, "tags": {"b": None}}
     client.responses.create(model="m", input="i", extra_body={"openpipe": options})
+
+
+def reading() -> None:
+    rows = read_reports("reports.db", where={"user": "u-42", "n": 1}, since="7d", error=False)
+    assert_type(rows, list[dict[str, Any]])
+    assert_type(
+        read_reports(Path("reports.db"), limit=10, since=datetime.now(timezone.utc)),
+        list[dict[str, Any]],
+    )
+    frame = read_reports("http://127.0.0.1:8417", api_key="k", payloads=False, as_frame=True)
+    assert_type(frame, DataFrame)
+    read_reports("reports.db", were={"user": "u-42"})  # type: ignore[call-overload]
 
 
 def reporting() -> None:
