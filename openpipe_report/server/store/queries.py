@@ -154,6 +154,14 @@ class Queries:
             query = select(func.count()).select_from(reports).where(plan.clause())
             return connection.execute(query).scalar_one()
 
+    def time_span(self, wanted: Filter = _EVERYTHING) -> tuple[int, int] | None:
+        """Return the first and the last `at` of the reports that match, if there are any."""
+        with self._engine.connect() as connection:
+            plan = make_plan(connection, self._index, wanted, in_order=False)
+            query = select(func.min(reports.c.at), func.max(reports.c.at)).where(plan.clause())
+            first, last = connection.execute(query).one()
+        return None if first is None else (first, last)
+
     def unindexed(self) -> int:
         """Return about how many reports no search finds yet, because the index follows."""
         with self._engine.connect() as connection:
