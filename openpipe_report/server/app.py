@@ -7,7 +7,8 @@ body is read only after that. Every error has the API's own shape, and every ans
 Payloads and keys are never logged.
 
 A route is a module of `routes/`: functions from a `Call` to a response, by path and method. The
-FastAPI app beside them has the routes whose paths have parameters, and answers what none does.
+FastAPI app beside them has the routes whose paths have parameters and the pages of `page/`, and
+answers what none does. A browser gets errors as pages, except those of the API's paths.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ from openpipe_report.server.errors import ApiError, unavailable
 from openpipe_report.server.intake import Intake
 from openpipe_report.server.limits import Limits
 from openpipe_report.server.openapi.document import make_document
+from openpipe_report.server.page.errors import to_page, wants_page
+from openpipe_report.server.page.static_files import PREFIX as STATIC_PREFIX
+from openpipe_report.server.page.views import add_pages
+from openpipe_report.server.query_threads import QueryThreads
 from openpipe_report.server.routes import (
     BASE_PATH,
     ROUTE,
@@ -110,7 +115,9 @@ class Receiver:
         self._hosts = None if allowed_hosts is None else {name.lower() for name in allowed_hosts}
         self.others = _answering_others()
         """Answers requests for paths that `_routes` has not, after the same checks."""
-        with_parameters = reading.add_routes(self.others, store)
+        threads = QueryThreads(store)
+        with_parameters = reading.add_routes(self.others, threads)
+        add_pages(self.others, threads)
         routes: Routes = {
             **report.routes(self.intake, self.traffic),
             **anthropic.routes(self.intake, self.traffic),
@@ -153,7 +160,7 @@ class Receiver:
             else:
                 answer = await handle(call)
         except ApiError as error:
-            answer = error.to_response()
+            answer = error.to_response() if known else _to_response(error, scope)
         except ClientDisconnect:
             return
         except asyncio.CancelledError:  # the server stops
@@ -172,7 +179,7 @@ class Receiver:
         if self._hosts is not None:
             check_host(call.headers.get(b"host"), self._hosts)
         check_site(call.method, call.headers)
-        if self._key and call.path not in health.OPEN_PATHS:
+        if self._key and not _is_open(call.path):
             given = _bearer(call.headers.get(b"authorization", b""))
             if not hmac.compare_digest(given, self._key):
                 raise ApiError(
@@ -180,6 +187,15 @@ class Receiver:
                     "The API key is wrong or missing: send `Authorization: Bearer <key>`",
                     headers={"WWW-Authenticate": "Bearer"},
                 )
+
+
+def _is_open(path: str) -> bool:
+    """Whether a path is answered without an API key."""
+    return path in health.OPEN_PATHS or path.startswith(STATIC_PREFIX)
+
+
+def _to_response(error: ApiError, scope: Scope) -> Response:
+    return to_page(error) if wants_page(scope) else error.to_response()
 
 
 def _method_not_allowed(methods: Collection[str]) -> Response:
@@ -196,8 +212,8 @@ def _bearer(authorization: bytes) -> bytes:
 def _answering_others() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
 
-    async def answer(_request: Request, error: Exception) -> Response:
-        return _to_api_error(error).to_response()
+    async def answer(request: Request, error: Exception) -> Response:
+        return _to_response(_to_api_error(error), request.scope)
 
     for kind in (ApiError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, answer)

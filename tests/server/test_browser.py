@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from openpipe_report.server.app import create_app
 from openpipe_report.server.http import serving
 from openpipe_report.server.store import Store
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, for which evil.example and rebound.example are this machine."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    assert found, "there is no Chromium: run `make browser`"
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=found,
-            args=["--no-sandbox", "--host-resolver-rules=MAP *.example 127.0.0.1"],
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

@@ -248,7 +248,6 @@ async def test_takes_body_of_the_limit(store):
         pytest.param("PUT", PATH, 405, "METHOD_NOT_ALLOWED", id="PUT"),
         pytest.param("POST", "/report", 404, "NOT_FOUND", id="no base path"),
         pytest.param("POST", PATH + "/", 404, "NOT_FOUND", id="trailing slash"),
-        pytest.param("GET", "/", 404, "NOT_FOUND", id="root"),
         pytest.param("GET", "/docs", 404, "NOT_FOUND", id="docs"),
         pytest.param("GET", "/redoc", 404, "NOT_FOUND", id="redoc"),
     ],

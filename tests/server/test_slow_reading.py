@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from openpipe_report.server.app import create_app
 from openpipe_report.server.http import serving
-from openpipe_report.server.routes.reading import MAX_QUERIES
+from openpipe_report.server.query_threads import MAX_QUERIES
 from openpipe_report.server.store import Store
 
 PATH = "/api/v1/report"

@@ -1,8 +1,8 @@
 """
 `GET /api/v1/reports`, `/reports/{id}`, `/traces/{id}` and `/stats`: what is stored, as JSON.
 
-The queries run on threads, a few at a time: a slow one delays other queries, and no report. The
-text of a stored report is put into an answer as it is, for parsing a large one stops all threads.
+The text of a stored report is put into an answer as it is, for parsing a large one stops all
+threads.
 """
 
 from __future__ import annotations
@@ -10,16 +10,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
-from sqlalchemy.exc import DatabaseError
 from starlette.responses import Response
 
-from openpipe_report.server.errors import ApiError, unavailable
+from openpipe_report.server.errors import ApiError
 from openpipe_report.server.parameters import DEFAULT_LIMIT, GROUPING, PAGE
 from openpipe_report.server.query_string import read_filter, read_parameters
 from openpipe_report.server.routes import BASE_PATH, ROUTE
-from openpipe_report.server.seldom_log import SeldomLog
 from openpipe_report.server.store.values import get_text
 
 if TYPE_CHECKING:
@@ -28,35 +24,24 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
 
-    from openpipe_report.server.store import Page, Store, StoredReport
+    from openpipe_report.server.query_threads import QueryThreads
+    from openpipe_report.server.store import Page, StoredReport
     from openpipe_report.server.store.queries import Queries
 
     Query = Callable[[Queries], str]
     """Returns the answer's JSON text. It runs on a thread."""
 
-MAX_QUERIES = 4
-"""Queries that run at the same time; the others wait."""
 MAX_PAGE_BYTES = 32 * 2**20
 """Size from which on a page with payloads ends before its limit, in bytes."""
 
-_limiter: RunVar[CapacityLimiter] = RunVar("openpipe_report_queries")
 
-
-def add_routes(app: FastAPI, store: Store) -> Collection[str]:
+def add_routes(app: FastAPI, threads: QueryThreads) -> Collection[str]:
     """Add the routes to an app that answers `ApiError`; return their paths."""
-    log = SeldomLog()
 
     def answering(path: str, prepare: Callable[[Request], Query]) -> Any:
         async def answer(request: Request) -> Response:
             request.scope[ROUTE] = path
-            query = prepare(request)
-            try:
-                text = await _run(lambda: query(store.queries))
-            except DatabaseError as error:
-                log.write("the database could not be read", error)
-                raise unavailable(
-                    "The database cannot be read for now; the receiver's log has the reason"
-                ) from None
+            text = await threads.run(prepare(request))
             return Response(text, media_type="application/json")
 
         return answer
@@ -71,16 +56,6 @@ def add_routes(app: FastAPI, store: Store) -> Collection[str]:
         # An id may have a slash in it.
         app.add_route(path.replace("{id}", "{id:path}"), answering(path, prepare), methods=["GET"])
     return routes
-
-
-async def _run(query: Callable[[], str]) -> str:
-    try:
-        limiter = _limiter.get()
-    except LookupError:
-        limiter = CapacityLimiter(MAX_QUERIES)
-        _limiter.set(limiter)
-    # Abandoned when the server stops, as a query cannot be interrupted.
-    return await to_thread.run_sync(query, abandon_on_cancel=True, limiter=limiter)
 
 
 def _list_reports(request: Request) -> Query:

@@ -1,0 +1,58 @@
+"""Site: what a view adds its paths to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from openpipe_report.server.routes import ROUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+    from openpipe_report.server.query_threads import QueryThreads
+    from openpipe_report.server.store.queries import Queries
+
+    Query = Callable[[Queries], Response]
+    """Returns the answer. It runs on a thread, where it may take its time."""
+    View = Callable[[Request], Query | Response]
+    """Reads a request: returns the query to run, or an answer that needs none."""
+    Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Site:
+    """
+    The pages of one receiver.
+
+    Args:
+        app: Answers `ApiError`; gets the paths.
+        threads: Run the queries.
+
+    """
+
+    def __init__(self, app: FastAPI, threads: QueryThreads) -> None:
+        self._app = app
+        self.threads = threads
+
+    def add_view(self, path: str, view: View) -> None:
+        """Add a page that reads the store: a path of Starlette's, answered to GET and HEAD."""
+
+        async def answer(request: Request) -> Response:
+            query = view(request)
+            return query if isinstance(query, Response) else await self.threads.run(query)
+
+        self.add(path, answer)
+
+    def add(self, path: str, endpoint: Endpoint, methods: tuple[str, ...] = ("GET",)) -> None:
+        """Add a path with a coroutine function that answers it."""
+        name = path.replace(":path}", "}")
+
+        async def answer(request: Request) -> Any:
+            request.scope[ROUTE] = name
+            return await endpoint(request)
+
+        self._app.add_route(path, answer, methods=list(methods))

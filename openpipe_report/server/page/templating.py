@@ -1,0 +1,67 @@
+"""Makes pages from the templates of `templates/`. Everything put into one is escaped."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from openpipe_report.server.page import formatting
+from openpipe_report.server.page.headers import OF_PAGES
+from openpipe_report.server.page.links import url_with
+from openpipe_report.server.page.navigation import ENTRIES
+from openpipe_report.server.page.static_files import url_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.responses import Response
+
+_FOLDER = Path(__file__).parent / "templates"
+
+
+def render(
+    template: str, values: Mapping[str, Any], *, status: int = 200, headers: Any = None
+) -> Response:
+    """
+    Return a page.
+
+    Args:
+        template: The name of a file of `templates/`.
+        values: Its variables. `layout.html` shows those named `here`, the path of an entry of the
+            header, and `filter_pairs`, the filter in force as pairs of a query string.
+        status: HTTP status of the answer.
+        headers: Headers beside those of every page.
+
+    """
+    text = render_text(template, values)
+    # A page may have lone surrogates of a payload in it, which UTF-8 cannot express.
+    content = text.encode("utf-8", "replace")
+    return HTMLResponse(content, status, {**OF_PAGES, **(headers or {})})
+
+
+def render_text(template: str, values: Mapping[str, Any]) -> str:
+    """Return a filled template as text."""
+    return _environment().get_template(template).render(values)
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals |= {
+        "entries": ENTRIES,
+        "static": url_of,
+        "url_with": url_with,
+    }
+    environment.filters |= formatting.FILTERS
+    return environment

@@ -1,0 +1,22 @@
+"""The views of the site, in the order in which their paths are tried."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openpipe_report.server.page import report_list, static_files
+from openpipe_report.server.page.site import Site
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from openpipe_report.server.query_threads import QueryThreads
+
+_VIEWS = (static_files, report_list)
+
+
+def add_pages(app: FastAPI, threads: QueryThreads) -> None:
+    """Add all views to an app that answers `ApiError`."""
+    site = Site(app, threads)
+    for view in _VIEWS:
+        view.add_to(site)
