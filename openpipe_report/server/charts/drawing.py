@@ -11,6 +11,7 @@ import base64
 import hashlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.etree import ElementTree as ET
 
 from openpipe_report.server.charts.palette import color_number
 from openpipe_report.server.charts.plotting import Line, StackedBar, Style
@@ -20,13 +21,22 @@ if TYPE_CHECKING:
     from openpipe_report.server.charts.palette import Palette
     from openpipe_report.server.charts.timeline import Timeline
 
-WIDTHS = {"wide": 800, "narrow": 400}
+WIDTHS = {"wide": 640, "narrow": 360}
 """Widths of a chart by name; its text has the same size on a screen that is so wide."""
-HEIGHT = 220
+HEIGHT = 200
 
 _FORMATS = {"minute": "%H:%M", "hour": "%d %b %H:%M", "day": "%d %b"}
 _LABEL_WIDTH = 100
+_PADDING = 0.02
+"""Part of the plot that pygal leaves free on each side (`Box.margin`)."""
 _FONT = "system-ui, sans-serif"
+
+
+class Span(NamedTuple):
+    """A part of the width of a chart."""
+
+    start: float
+    width: float
 
 
 class Drawing(NamedTuple):
@@ -35,6 +45,8 @@ class Drawing(NamedTuple):
     svg: bytes
     style_hash: str
     """Source of its style sheet for a Content-Security-Policy: `'sha256-...'`."""
+    slots: list[Span]
+    """Where each time bucket is."""
 
 
 def draw(timeline: Timeline, measure: Measure, palette: Palette, width: int) -> Drawing:
@@ -49,6 +61,7 @@ def draw(timeline: Timeline, measure: Measure, palette: Palette, width: int) -> 
         show_legend=False,
         explicit_size=False,
         margin=4,
+        margin_left=16,
         margin_right=36,
         spacing=6,
         x_label_rotation=0,
@@ -67,10 +80,9 @@ def draw(timeline: Timeline, measure: Measure, palette: Palette, width: int) -> 
     for number, group in enumerate(timeline.groups):
         values = [None if point is None else measure.read(point) for point in group.points]
         chart.add(str(number), values)
-    hashes: list[str] = []
-    chart.add_xml_filter(lambda root: _clean(root, hashes))
-    svg = chart.render()
-    return Drawing(svg, hashes[0])
+    root = _clean(chart.render_tree())
+    slots = _find_slots(root, len(timeline.times), are_bars=measure.is_sum)
+    return Drawing(ET.tostring(root, encoding="utf-8"), _hash_style(root), slots)
 
 
 def _make_style(timeline: Timeline, palette: Palette) -> Any:
@@ -100,15 +112,12 @@ def _label(time: int, bucket: str) -> str:
     return datetime.fromtimestamp(time / 1_000, timezone.utc).strftime(_FORMATS[bucket])
 
 
-def _clean(root: Any, hashes: list[str]) -> Any:
-    """Remove scripts and what they alone would show; note the hash of the style sheet."""
+def _clean(root: Any) -> Any:
+    """Remove scripts, and what they alone would show."""
     for parent in list(root.iter()):
         for child in list(parent):
             if _is_for_scripts(child):
                 parent.remove(child)
-    for sheet in root.iter("style"):
-        digest = hashlib.sha256((sheet.text or "").encode()).digest()
-        hashes.append(f"'sha256-{base64.b64encode(digest).decode()}'")
     return root
 
 
@@ -116,3 +125,24 @@ def _is_for_scripts(node: Any) -> bool:
     if not isinstance(node.tag, str):  # a comment
         return True
     return node.tag in {"script", "desc", "title"} or "tooltip" in node.get("class", "").split()
+
+
+def _hash_style(root: Any) -> str:
+    [sheet] = root.iter("style")
+    digest = hashlib.sha256((sheet.text or "").encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _find_slots(root: Any, count: int, *, are_bars: bool) -> list[Span]:
+    """Return the part of the plot that belongs to each time bucket."""
+    [plot] = (node for node in root.iter("g") if node.get("class") == "plot")
+    left = float(plot.get("transform").removeprefix("translate(").partition(",")[0])
+    whole = float(next(plot.iter("rect")).get("width"))
+    inner = whole / (1 + 2 * _PADDING)
+    left += (whole - inner) / 2
+    if are_bars or count == 1:
+        return [Span(left + inner * i / count, inner / count) for i in range(count)]
+    step = inner / (count - 1)
+    starts = [left + step * max(i - 0.5, 0) for i in range(count)]
+    ends = [left + step * min(i + 0.5, count - 1) for i in range(count)]
+    return [Span(start, end - start) for start, end in zip(starts, ends, strict=True)]

@@ -20,6 +20,10 @@ MAX_TIMES = 400
 OTHERS = "others"
 """Title of the groups beyond `MAX_GROUPS`."""
 
+_TITLES: dict[str, dict[object, str]] = {
+    "failed": {True: "failed", False: "succeeded"},
+    "streamed": {True: "streamed", False: "not streamed"},
+}
 _LONGEST = {"minute": 3 * BUCKETS["hour"], "hour": 4 * BUCKETS["day"]}
 
 
@@ -84,7 +88,7 @@ def read_timeline(queries: Queries, wanted: Filter, by: str | None) -> Timeline 
     times = list(range(begin, last + 1, length))
     totals = queries.stats(wanted, by=by)
     cells = queries.stats(wanted, by=by, bucket=bucket)
-    return Timeline(by, bucket, times, _group(times, totals, cells), is_cut)
+    return Timeline(by, bucket, times, _group(by, times, totals, cells), is_cut)
 
 
 def _choose_bucket(span: float) -> str:
@@ -92,7 +96,10 @@ def _choose_bucket(span: float) -> str:
 
 
 def _group(
-    times: Sequence[int], totals: Sequence[Statistics], cells: Iterable[Statistics]
+    by: str | None,
+    times: Sequence[int],
+    totals: Sequence[Statistics],
+    cells: Iterable[Statistics],
 ) -> list[Group]:
     ordered = sorted(totals, key=lambda one: one.calls, reverse=True)
     # One group more than that is shown as it is: "others" would take the same place.
@@ -102,7 +109,7 @@ def _group(
     groups = [
         Group(
             one.group,
-            _title(one.group),
+            _title(by, one.group),
             is_others=False,
             total=one,
             points=[by_place.get((one.group, time)) for time in times],
@@ -148,9 +155,11 @@ def _sum_costs(values: Iterable[float | None]) -> float | None:
     return sum(known) if known else None
 
 
-def _title(value: object) -> str:
+def _title(by: str | None, value: object) -> str:
+    if by is None:
+        return "all"
     if value is None:
         return "(none)"
     if value == "":
         return "(empty)"
-    return str(value)
+    return _TITLES.get(by, {}).get(value, str(value))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from openpipe_report.server.charts.palette import color_number
 from openpipe_report.server.page import formatting
 from openpipe_report.server.page.headers import OF_PAGES
 from openpipe_report.server.page.links import url_with
@@ -59,6 +60,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.globals |= {
+        "color_number": color_number,
         "entries": ENTRIES,
         "static": url_of,
         "url_with": url_with,

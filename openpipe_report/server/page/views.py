@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openpipe_report.server.page import report_list, static_files
+from openpipe_report.server.page import charts, report_list, static_files
 from openpipe_report.server.page.site import Site
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from openpipe_report.server.query_threads import QueryThreads
 
-_VIEWS = (static_files, report_list)
+_VIEWS = (static_files, report_list, charts)
 
 
 def add_pages(app: FastAPI, threads: QueryThreads) -> None:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from openpipe_report.server.charts.drawing import WIDTHS, draw
+from openpipe_report.server.charts.drawing import HEIGHT, WIDTHS, draw
 from openpipe_report.server.charts.measures import (
     MEASURES,
     write_cost,
@@ -42,7 +42,7 @@ def test_clean(timeline, name, width, theme):
     """A chart is well-formed, has no script, link, external address or inline style."""
     drawn = draw(timeline, MEASURES[name], PALETTES[theme], WIDTHS[width])
     root = ET.fromstring(drawn.svg)
-    assert root.get("viewBox") == f"0 0 {WIDTHS[width]} 220"
+    assert root.get("viewBox") == f"0 0 {WIDTHS[width]} {HEIGHT}"
     assert not {f"{SVG}script", f"{SVG}a", f"{SVG}image", f"{SVG}use"} & {
         one.tag for one in root.iter()
     }
@@ -57,7 +57,7 @@ def test_clean(timeline, name, width, theme):
 
 def test_style_hash(timeline):
     """The hash is of the one style sheet that the chart has."""
-    drawn = draw(timeline, MEASURES["calls"], PALETTES["light"], 800)
+    drawn = draw(timeline, MEASURES["calls"], PALETTES["light"], 640)
     [sheet] = ET.fromstring(drawn.svg).iter(f"{SVG}style")
     digest = base64.b64encode(hashlib.sha256(sheet.text.encode()).digest()).decode()
     assert drawn.style_hash == f"'sha256-{digest}'"
@@ -65,7 +65,7 @@ def test_style_hash(timeline):
 
 def test_bars(timeline):
     """What adds up is bars: one for each group and time, as high as the value."""
-    root = ET.fromstring(draw(timeline, MEASURES["calls"], PALETTES["light"], 800).svg)
+    root = ET.fromstring(draw(timeline, MEASURES["calls"], PALETTES["light"], 640).svg)
     heights = [
         float(one.get("height"))
         for one in root.iter(f"{SVG}rect")
@@ -78,7 +78,7 @@ def test_bars(timeline):
 
 def test_lines(timeline):
     """What does not add up is lines, one for each group."""
-    root = ET.fromstring(draw(timeline, MEASURES["p95"], PALETTES["dark"], 800).svg)
+    root = ET.fromstring(draw(timeline, MEASURES["p95"], PALETTES["dark"], 640).svg)
     dots = [one for one in root.iter(f"{SVG}circle") if "dot" in one.get("class", "")]
     assert len(dots) == 3
 
@@ -86,7 +86,7 @@ def test_lines(timeline):
 def test_hostile_labels(store, timeline):
     """The names of groups are not in the chart, whatever they are."""
     by_label = read_timeline(store.queries, Filter(), "metadata.user")
-    drawn = draw(by_label, MEASURES["calls"], PALETTES["light"], 800)
+    drawn = draw(by_label, MEASURES["calls"], PALETTES["light"], 640)
     assert ET.fromstring(drawn.svg) is not None
     assert b"alert" not in drawn.svg
     assert len(by_label.groups) == 1
@@ -97,7 +97,7 @@ def test_no_values(store):
     store.add({"requestedAt": FIRST, "reqPayload": {}}).result()
     timeline = read_timeline(store.queries, Filter(), None)
     for measure in MEASURES.values():
-        assert ET.fromstring(draw(timeline, measure, PALETTES["light"], 800).svg) is not None
+        assert ET.fromstring(draw(timeline, measure, PALETTES["light"], 640).svg) is not None
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_bucket(store, add, span, bucket, count):
     assert [point.calls if point else 0 for point in group.points] == (
         [2] if count == 1 else [1, *[0] * (count - 2), 1]
     )
-    assert (group.total.calls, group.title, group.value) == (2, "(none)", None)
+    assert (group.total.calls, group.title, group.value) == (2, "all", None)
 
 
 def test_long_time(store, add):
