@@ -185,9 +185,9 @@ def _conditions(index: SearchIndex, wanted: Filter) -> Iterator[Condition]:
         reports.c.endpoint: wanted.endpoint,
         reports.c.project: wanted.project,
     }
-    for column, value in equal.items():
-        if value is not None:
-            yield _equal(column, value)
+    for column, wanted_value in equal.items():
+        if wanted_value is not None:
+            yield _equal(column, wanted_value)
     if wanted.model is not None:
         yield _model(wanted.model)
     if wanted.status is not None:
