@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DatabaseError
 
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
+from openpipe_report.server.store.keys import Keys
 from openpipe_report.server.store.migrating import check, prepare
 from openpipe_report.server.store.preparing import prepare_report
 from openpipe_report.server.store.pricing import Pricer
@@ -93,6 +94,8 @@ class Store:
             raise
         self.queries = Queries(self._engine, index)
         """Lists, single reports, traces and counts."""
+        self.keys = Keys(self._engine, self._get_writer)
+        """The API keys."""
 
     def add(
         self,
