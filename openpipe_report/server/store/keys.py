@@ -150,7 +150,8 @@ class Keys:
         """Return the keys that are accepted now."""
         query = select(api_keys.c.key_hash, *_SHOWN).where(_is_active(time.time() * 1_000))
         with self._engine.connect() as connection:
-            found = {row[0]: ApiKey(*row[1:]) for row in connection.execute(query.limit(MAX_KEYS))}
+            rows = connection.execute(query.limit(MAX_KEYS)).all()
+        found = {key_hash: ApiKey(*shown) for key_hash, *shown in rows}
         return AcceptedKeys(bool(found) or self.exist(), found)
 
     def mark_used(self, key_id: int, now: float) -> Future[None]:
