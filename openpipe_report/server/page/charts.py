@@ -153,7 +153,8 @@ def _read(queries: Queries, memory: ChartMemory, in_force: FilterInForce, by: st
     grouping = None if by == NO_GROUPS else storable(by)
     try:
         return memory.get(
-            (in_force.pairs, by), lambda: read_timeline(queries, in_force.wanted, grouping)
+            (queries.project, in_force.pairs, by),
+            lambda: read_timeline(queries, in_force.wanted, grouping),
         )
     except ValueError as error:
         raise ApiError(400, f"Split by something else: {error}") from None

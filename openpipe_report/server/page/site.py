@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from openpipe_report.server.access import get_access
 from openpipe_report.server.routes import ROUTE
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
 
+    from openpipe_report.server.access import Scope
     from openpipe_report.server.query_threads import QueryThreads
     from openpipe_report.server.store.queries import Queries
 
@@ -43,16 +45,36 @@ class Site:
 
         async def answer(request: Request) -> Response:
             query = view(request)
-            return query if isinstance(query, Response) else await self.threads.run(query)
+            if isinstance(query, Response):
+                return query
+            return await self.threads.run(query, get_access(request.scope).project)
 
         self.add(path, answer)
 
-    def add(self, path: str, endpoint: Endpoint, methods: tuple[str, ...] = ("GET",)) -> None:
-        """Add a path with a coroutine function that answers it."""
+    def add(
+        self,
+        path: str,
+        endpoint: Endpoint,
+        methods: tuple[str, ...] = ("GET",),
+        *,
+        needs: Scope | None = "read",
+    ) -> None:
+        """
+        Add a path with a coroutine function that answers it.
+
+        Args:
+            path: A path of Starlette's.
+            endpoint: The function.
+            methods: What it answers; GET is answered to HEAD too.
+            needs: The scope of an API key that it needs; None for a path that is open to all.
+
+        """
         name = path.replace(":path}", "}")
 
         async def answer(request: Request) -> Any:
             request.scope[ROUTE] = name
+            if needs is not None:
+                get_access(request.scope).require(needs)
             return await endpoint(request)
 
         self._app.add_route(path, answer, methods=list(methods))
