@@ -52,7 +52,7 @@ class ParquetTable:
 class _ParquetWriter:
     def __init__(self, sink: Sink, max_rows: int, max_bytes: int) -> None:
         import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
-        from pyarrow import parquet  # type: ignore[import-untyped]  # noqa: PLC0415
+        from pyarrow import parquet  # noqa: PLC0415
 
         kinds = {
             "integer": pa.int64(),
