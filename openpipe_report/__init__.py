@@ -40,6 +40,7 @@ _SOURCES = {
     "mask_keys": "._report.redaction",
     "mask_values": "._report.redaction",
     "metadata": "._context.metadata",
+    "read_reports": "._reading.reports",
     "shutdown": "._delivery.registry:shutdown_all",
     "span": "._openai.decorators",
     "stats": "._delivery.registry:total_stats",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:  # "as" says that the name is public
     from openpipe_report._openai.decorators import with_context as with_context
     from openpipe_report._openai.instrument import instrument as instrument
     from openpipe_report._openai.instrument import uninstrument as uninstrument
+    from openpipe_report._reading.reports import read_reports as read_reports
     from openpipe_report._report.model import Report as Report
     from openpipe_report._report.redaction import chain as chain
     from openpipe_report._report.redaction import elide_media as elide_media

@@ -92,6 +92,8 @@ async def test_filters(store, path, field, filters, matching):
         pytest.param(METADATA, {}, {}, id="no change"),
         pytest.param(METADATA, {"\ud800\0": "\0"}, {"\\ud800\\x00": "\\x00"}, id="surrogate, NUL"),
         pytest.param(METADATA, {"y" * 300: ""}, {"y" * 200: ""}, id="long name"),
+        pytest.param(METADATA, {"corrected": "\u00e9\n" * 50_000}, None, id="100,000 characters"),
+        pytest.param(TAGS, {"corrected": "y" * 200_000}, None, id="tag of 200,000 characters"),
         pytest.param(TAGS, {"x": 1, "y": False}, {"x": "1", "y": "false"}, id="tags"),
         pytest.param(TAGS, {"user": None, "n": "7"}, {"user": None, "n": "7"}, id="null tag"),
     ],
@@ -103,7 +105,7 @@ async def test_changes(store, path, changes, expected):
     one = [{"field": "completionId", "equals": "id-1"}]
     answer = await post(store, path, {"filters": one, field: changes})
     assert answer.json() == {"matchedLogs": 1}
-    merged = {**before, **expected}
+    merged = {**before, **(changes if expected is None else expected)}
     assert labels(store, 1) == {name: v for name, v in merged.items() if v is not None}
     assert store.report(1) == REPORTS[0]
 
@@ -122,7 +124,10 @@ EQUALS = "must be a string, a finite number or a boolean"
 FILTER = 'must be {"field": ..., "equals": ...} and have no other field'
 FILTERS = "must be an array of at most 100"
 NAMES = "must be an object of at most 100 names"
-VALUE = "must be a string or null"
+VALUE = "must be a string of at most 200,000 characters, or null"
+TAG = (
+    "must be a string, a finite number, a boolean or null; a string has at most 200,000 characters"
+)
 MODEL = {"field": "model", "equals": "m"}
 UNKNOWN = "unknown field; the change of metadata has filters, metadata"
 
@@ -168,6 +173,11 @@ UNKNOWN = "unknown field; the change of metadata has filters, metadata"
             id="values",
         ),
         pytest.param(
+            {"filters": [], "metadata": {"corrected": "x" * 200_001}},
+            [f"metadata.corrected: {VALUE}"],
+            id="too long",
+        ),
+        pytest.param(
             {"filters": [], "metadata": {}, "tags": "secret", "\ud800": 1},
             [f"tags: {UNKNOWN}", f"\ud800: {UNKNOWN}"],
             id="unknown fields",
@@ -191,10 +201,12 @@ async def test_refuses(store, change, issues):
 
 async def test_refuses_tags(store):
     """The deprecated twin wants `tags`, with the values that a report's tags may have."""
-    answer = await post(store, TAGS, {"filters": [], "metadata": {}, "tags": {"a": []}})
+    tags = {"a": [], "b": "x" * 200_001}
+    answer = await post(store, TAGS, {"filters": [], "metadata": {}, "tags": tags})
     assert [one["message"] for one in answer.json()["issues"]] == [
         "metadata: unknown field; the change of tags has filters, tags",
-        "tags.a: must be a string, a finite number, a boolean or null",
+        f"tags.a: {TAG}",
+        f"tags.b: {TAG}",
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from openpipe_report.server.routes.feedback import MAX_FILTERS, MAX_NAMES
+from openpipe_report.server.store.labels import MAX_CHANGED_VALUE
 from openpipe_report.server.store.rows import StoredReport
 from openpipe_report.server.store.statistics import Statistics
 
@@ -15,10 +16,8 @@ Schema = dict[str, Any]
 STRING: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
-_TAGS: Schema = {
-    "type": "object",
-    "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
-}
+_ANY_TAG: Schema = {"type": ["string", "number", "boolean", "null"]}
+_TAGS: Schema = {"type": "object", "additionalProperties": _ANY_TAG}
 _TIME = {**NUMBER, "description": "Unix time in milliseconds"}
 
 
@@ -89,9 +88,19 @@ SCHEMAS: Schema = {
         "additionalProperties": False,
     },
     "MetadataUpdate": _make_update(
-        "metadata", {"type": "object", "additionalProperties": {"type": ["string", "null"]}}
+        "metadata",
+        {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "null"], "maxLength": MAX_CHANGED_VALUE},
+        },
     ),
-    "TagsUpdate": _make_update("tags", _TAGS),
+    "TagsUpdate": _make_update(
+        "tags",
+        {
+            "type": "object",
+            "additionalProperties": {**_ANY_TAG, "maxLength": MAX_CHANGED_VALUE},
+        },
+    ),
     "Matched": make_object({"matchedLogs": {"type": "integer", "minimum": 0}}),
     "Status": make_object({"status": {"type": "string", "enum": ["ok"]}}),
     "StoredReport": _read_fields(StoredReport),

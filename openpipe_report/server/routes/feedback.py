@@ -27,7 +27,7 @@ from starlette.responses import Response
 from openpipe_report._report.model import Number, Tag
 from openpipe_report.server.intake import LabelChange, parse_within
 from openpipe_report.server.routes import BASE_PATH
-from openpipe_report.server.store.labels import to_string
+from openpipe_report.server.store.labels import MAX_CHANGED_VALUE, to_string
 from openpipe_report.server.validation import TAG, check, parse_object
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ _RULES = {
 _METADATA_RULES = {
     **_RULES,
     "metadata": f"must be an object of at most {MAX_NAMES} names",
-    "metadata.*": "must be a string or null",
+    "metadata.*": f"must be a string of at most {MAX_CHANGED_VALUE:,} characters, or null",
 }
 _TAGS_RULES = {
     **_RULES,
     "tags": f"must be an object of at most {MAX_NAMES} names",
-    "tags.*": TAG,
+    "tags.*": f"{TAG}; a string has at most {MAX_CHANGED_VALUE:,} characters",
 }
 
 
@@ -71,6 +71,12 @@ def _check_names(value: object) -> object:
 def _check_field(value: str) -> str:
     if not _FIELD.fullmatch(value):
         raise ValueError(_RULES["filters.*.field"])
+    return value
+
+
+def _check_length(value: Tag) -> Tag:
+    if isinstance(value, str) and len(value) > MAX_CHANGED_VALUE:
+        raise ValueError(_TAGS_RULES["tags.*"])
     return value
 
 
@@ -88,14 +94,19 @@ _Filters = Annotated[
 ]
 
 
+_Value = Annotated[StrictStr, Field(max_length=MAX_CHANGED_VALUE)]
+
+
 class _MetadataChange(_Strict):
     filters: _Filters
-    metadata: Annotated[dict[StrictStr, StrictStr | None], Field(max_length=MAX_NAMES)]
+    metadata: Annotated[dict[StrictStr, _Value | None], Field(max_length=MAX_NAMES)]
 
 
 class _TagsChange(_Strict):
     filters: _Filters
-    tags: Annotated[dict[StrictStr, Tag], Field(max_length=MAX_NAMES)]
+    tags: Annotated[
+        dict[StrictStr, Annotated[Tag, AfterValidator(_check_length)]], Field(max_length=MAX_NAMES)
+    ]
 
 
 def routes(intake: Intake) -> Routes:
@@ -126,8 +137,11 @@ def parse_tags_change(body: bytes | bytearray, max_nodes: int) -> LabelChange:
     """Parse a body of `/logs/update-tags`; raises as `parse_within()`."""
     found = parse_within(body, max_nodes, _read_tags_change)
     tags: dict[str, Any] = found["tags"]
-    changes = {name: None if value is None else to_string(value) for name, value in tags.items()}
-    return LabelChange(found["filters"], changes)
+    return LabelChange(found["filters"], {name: _to_value(tags[name]) for name in tags})
+
+
+def _to_value(tag: object) -> str | None:
+    return tag if tag is None or isinstance(tag, str) else to_string(tag)
 
 
 def _read_metadata_change(body: bytes | bytearray) -> dict[str, Any]:

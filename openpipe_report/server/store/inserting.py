@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from openpipe_report.server.store.bulk import BulkInsert
 from openpipe_report.server.store.errors import IdempotencyConflictError
-from openpipe_report.server.store.labels import storable_name, to_columns
+from openpipe_report.server.store.labels import MAX_CHANGED_VALUE, storable_name, to_columns
 from openpipe_report.server.store.pricing import UNKNOWN
 from openpipe_report.server.store.sqlite import next_id
 from openpipe_report.server.store.tables import DEFAULT_PROJECT, labels, raw_reports, reports
@@ -110,12 +110,12 @@ def insert_rows(
 def change_labels(
     connection: Connection, report_ids: Iterable[int], changes: Mapping[str, str | None]
 ) -> None:
-    """Set labels of reports; a value of None removes the label."""
+    """Set labels of reports, whose values are kept whole; a value of None removes the label."""
     now = time.time() * 1_000
     values = {
         storable_name(name): {"value": None, "is_text": True}
         if value is None
-        else to_columns(value)
+        else to_columns(value, MAX_CHANGED_VALUE)
         for name, value in changes.items()
     }
     rows = [

@@ -16,7 +16,9 @@ from openpipe_report.server.store.values import MAX_NAME, get_object, storable
 MAX_LABELS = 500
 """Most labels of one report; the report has the others."""
 MAX_VALUE = 1_000
-"""Characters that are kept of a value; the report has the rest."""
+"""Characters that are kept of a value of the report, and compared; the report has the rest."""
+MAX_CHANGED_VALUE = 200_000
+"""Most characters of a value that a change sets, such as a corrected answer: it is kept whole."""
 
 
 def derive_labels(report: dict[str, Any]) -> list[dict[str, Any]]:
@@ -37,12 +39,12 @@ def storable_name(name: str) -> str:
     return storable(name[:MAX_NAME])
 
 
-def to_columns(value: object) -> dict[str, Any]:
-    """Return the columns `value` and `is_text` of a label's value."""
+def to_columns(value: object, longest: int = MAX_VALUE) -> dict[str, Any]:
+    """Return the columns `value` and `is_text` of a label's value, of which so much is kept."""
     if isinstance(value, str):
-        return {"value": storable(value[:MAX_VALUE]), "is_text": True}
+        return {"value": storable(value[:longest]), "is_text": True}
     text = to_string(value)
-    return {"value": text[:MAX_VALUE], "is_text": len(text) > MAX_VALUE}
+    return {"value": text[:longest], "is_text": len(text) > longest}
 
 
 def to_string(value: object) -> str:

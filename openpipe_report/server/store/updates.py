@@ -33,6 +33,8 @@ MAX_PENDING = 10_000
 
 _STEP = 2_000
 """Labels that a step changes; it takes about 40 ms, in which no report is committed."""
+_STEP_CHARACTERS = 2_000_000
+"""Most characters of the values that a step writes, so that long ones take no longer."""
 
 
 class UpdateFilter(TypedDict):
@@ -77,11 +79,17 @@ def change_matching(
     found = list(connection.execute(query).scalars())
     if not found:
         keep_pending(connection, project, filters, changes, now)
-    step = max(_STEP // max(len(changes), 1), 1)
+    step = _reports_of_step(changes)
     for start in range(0, len(found), step):
         change_labels(connection, found[start : start + step], changes)
         yield
     return len(found)
+
+
+def _reports_of_step(changes: Mapping[str, str | None]) -> int:
+    characters = sum(len(value or "") for value in changes.values())
+    by_size = _STEP_CHARACTERS // max(characters, 1)
+    return max(min(_STEP // max(len(changes), 1), by_size), 1)
 
 
 def keep_pending(

@@ -61,6 +61,13 @@ def test_changes(filled):
     assert filled.queries.stats(Filter(metadata=(("n", 1),)))[0].calls == 0
 
 
+def test_long_value(filled):
+    """A long value, such as a corrected answer, is kept whole, for many reports too."""
+    corrected = "a corrected answer, " * 10_000
+    assert filled.update_metadata([], {"corrected": corrected}).result() == 4
+    assert [row.metadata["corrected"] for row in filled.recent()] == [corrected] * 4
+
+
 def test_unknown_field(store):
     """A filter by another field is an error."""
     for field in ("id", "metadata", "metadata.", "labels.a", ""):
