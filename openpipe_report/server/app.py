@@ -14,6 +14,7 @@ answers what none does. A browser gets errors as pages, except those of the API'
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -30,6 +31,10 @@ from openpipe_report.server.intake import Intake
 from openpipe_report.server.limits import Limits
 from openpipe_report.server.openapi.document import make_document
 from openpipe_report.server.page.errors import to_page, wants_page
+from openpipe_report.server.page.forms import FormReader
+from openpipe_report.server.page.login import LOGOUT_PATH, to_login
+from openpipe_report.server.page.login import PATH as LOGIN_PATH
+from openpipe_report.server.page.services import Services
 from openpipe_report.server.page.static_files import PREFIX as STATIC_PREFIX
 from openpipe_report.server.page.views import add_pages
 from openpipe_report.server.query_threads import QueryThreads
@@ -47,6 +52,9 @@ from openpipe_report.server.routes import (
     testing,
 )
 from openpipe_report.server.traffic import Traffic
+from openpipe_report.server.visitors.cookies import read_cookie
+from openpipe_report.server.visitors.sessions import Sessions
+from openpipe_report.server.visitors.visitor import Visitor, set_visitor
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -61,6 +69,8 @@ if TYPE_CHECKING:
 ANY_HOST = None
 """Value of `allowed_hosts` with which no Host is refused."""
 
+_OPEN_PATHS = {*health.OPEN_PATHS, LOGIN_PATH, LOGOUT_PATH}
+_UNAUTHORIZED = 401
 _FAILED = ApiError(500, "The receiver failed; its log has the reason")
 _NO_PATH = (
     f"There is no such path: this receiver stores reports (POST {BASE_PATH}/report) and runs no "
@@ -119,9 +129,12 @@ class Receiver:
         self._hosts = None if allowed_hosts is None else {name.lower() for name in allowed_hosts}
         self.others = _answering_others()
         """Answers requests for paths that `_routes` has not, after the same checks."""
+        self._sessions = Sessions()
         threads = QueryThreads(store)
         with_parameters = reading.add_routes(self.others, threads)
-        add_pages(self.others, threads)
+        forms = FormReader(limits, self.traffic)
+        services = Services(self.intake, forms, self._sessions, self._authenticator)
+        add_pages(self.others, threads, services)
         routes: Routes = {
             **requiring("write", report.routes(self.intake, self.traffic)),
             **requiring("write", anthropic.routes(self.intake, self.traffic)),
@@ -155,7 +168,10 @@ class Receiver:
 
         try:
             call = Call(scope, receive, self.limits, self.traffic)
-            await self._check(call)
+            answer = await self._check(call)
+            if answer is not None:
+                await answer(scope, receive, send_counted)
+                return
             if known is None:
                 await self.others(scope, receive, send_counted)
                 return
@@ -180,18 +196,33 @@ class Receiver:
         """End the process that parses large bodies, if there is one. May be called twice."""
         self.intake.close()
 
-    async def _check(self, call: Call) -> None:
+    async def _check(self, call: Call) -> Response | None:
+        """Check a request; return the answer that asks a browser for a key, if it needs one."""
         if self._hosts is not None:
             check_host(call.headers.get(b"host"), self._hosts)
         check_site(call.method, call.headers)
-        if not _is_open(call.path):
-            given = call.headers.get(b"authorization", b"")
-            set_access(call.scope, await self._authenticator.identify(given))
+        session_id = "" if call.path.startswith(f"{BASE_PATH}/") else read_cookie(call.headers)
+        key = self._sessions.find_key(session_id)
+        visitor = Visitor("" if key is None else session_id)
+        set_visitor(visitor)
+        if _is_open(call.path):
+            return None
+        given = call.headers.get(b"authorization") or (b"" if key is None else b"Bearer " + key)
+        try:
+            access = await self._authenticator.identify(given)
+        except ApiError as error:
+            is_page = call.path not in self._routes and wants_page(call.scope)
+            if error.status == _UNAUTHORIZED and is_page and call.method == "GET":
+                return to_login(call.path, call.scope["query_string"])
+            raise
+        set_access(call.scope, access)
+        set_visitor(replace(visitor, access=access))
+        return None
 
 
 def _is_open(path: str) -> bool:
     """Whether a path is answered without an API key."""
-    return path in health.OPEN_PATHS or path.startswith(STATIC_PREFIX)
+    return path in _OPEN_PATHS or path.startswith(STATIC_PREFIX)
 
 
 def _to_response(error: ApiError, scope: Scope) -> Response:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from openpipe_report.server.access import Scope
+    from openpipe_report.server.page.forms import Form
+    from openpipe_report.server.page.services import Services
     from openpipe_report.server.query_threads import QueryThreads
     from openpipe_report.server.store.queries import Queries
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     View = Callable[[Request], Query | Response]
     """Reads a request: returns the query to run, or an answer that needs none."""
     Endpoint = Callable[[Request], Awaitable[Response]]
+    FormEndpoint = Callable[[Request, Form], Awaitable[Response]]
 
 
 class Site:
@@ -33,12 +36,14 @@ class Site:
     Args:
         app: Answers `ApiError`; gets the paths.
         threads: Run the queries.
+        services: What views need beside them.
 
     """
 
-    def __init__(self, app: FastAPI, threads: QueryThreads) -> None:
+    def __init__(self, app: FastAPI, threads: QueryThreads, services: Services) -> None:
         self._app = app
         self.threads = threads
+        self.services = services
 
     def add_view(self, path: str, view: View) -> None:
         """Add a page that reads the store: a path of Starlette's, answered to GET and HEAD."""
@@ -78,3 +83,11 @@ class Site:
             return await endpoint(request)
 
         self._app.add_route(path, answer, methods=list(methods))
+
+    def add_form(self, path: str, endpoint: FormEndpoint, *, needs: Scope | None = "write") -> None:
+        """Add a path that takes a form of this site's pages, of visitors who have its token."""
+
+        async def answer(request: Request) -> Response:
+            return await endpoint(request, await self.services.forms.read(request))
+
+        self.add(path, answer, ("POST",), needs=needs)

@@ -15,6 +15,7 @@ from openpipe_report.server.page.headers import OF_PAGES
 from openpipe_report.server.page.links import url_with
 from openpipe_report.server.page.navigation import ENTRIES
 from openpipe_report.server.page.static_files import url_of
+from openpipe_report.server.visitors.visitor import get_visitor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +65,7 @@ def _environment() -> Environment:
         "entries": ENTRIES,
         "static": url_of,
         "url_with": url_with,
+        "visitor": get_visitor,
     }
     environment.filters |= formatting.FILTERS
     return environment

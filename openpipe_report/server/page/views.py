@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openpipe_report.server.page import charts, report_list, static_files
+from openpipe_report.server.page import charts, login, report_list, static_files
 from openpipe_report.server.page.site import Site
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from openpipe_report.server.page.services import Services
     from openpipe_report.server.query_threads import QueryThreads
 
-_VIEWS = (static_files, report_list, charts)
+_VIEWS = (static_files, report_list, charts, login)
 
 
-def add_pages(app: FastAPI, threads: QueryThreads) -> None:
+def add_pages(app: FastAPI, threads: QueryThreads, services: Services) -> None:
     """Add all views to an app that answers `ApiError`."""
-    site = Site(app, threads)
+    site = Site(app, threads, services)
     for view in _VIEWS:
         view.add_to(site)

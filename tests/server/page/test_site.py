@@ -68,5 +68,6 @@ async def test_wrong_query(store):
 
 async def test_key(store):
     """Where a key is set, no page is shown without it; the style sheet is."""
-    assert (await get(store, "/", api_key="k")).status_code == 401
+    assert (await get(store, "/", api_key="k")).headers["location"] == "/login"
+    assert (await get(store, "/", {}, api_key="k")).status_code == 401
     assert (await get(store, "/static/page.css", api_key="k")).status_code == 200
