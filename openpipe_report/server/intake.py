@@ -102,7 +102,10 @@ class Intake:
             ApiError: As `store()`.
 
         """
-        wanted = await self._parse(parse, body)
+        return await self.change_labels(project, await self._parse(parse, body))
+
+    async def change_labels(self, project: str, wanted: LabelChange) -> int:
+        """Change labels of a project's reports; returns and raises as `change()`."""
         return await self._write(
             lambda: self._store.update_metadata(wanted.filters, wanted.changes, project=project),
             "change",

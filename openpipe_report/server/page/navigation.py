@@ -13,5 +13,9 @@ class Entry(NamedTuple):
     """The view's path; the filter in force is added as its query."""
 
 
-ENTRIES: tuple[Entry, ...] = (Entry("Reports", "/"), Entry("Charts", "/charts"))
+ENTRIES: tuple[Entry, ...] = (
+    Entry("Reports", "/"),
+    Entry("Charts", "/charts"),
+    Entry("Export", "/export"),
+)
 """The entries, in their order."""

@@ -151,9 +151,9 @@ class Store:
         Change labels of all reports of a project that match.
 
         Args:
-            filters: `{"field": "model" | "completionId" | "metadata.NAME" | "tags.NAME",
-                "equals": value}`, all of which must hold; values are compared as strings. No
-                filters match every report of the project.
+            filters: `{"field": "model" | "completionId" | "metadata.NAME" | "tags.NAME" |
+                "reportId", "equals": value}`, all of which must hold; values are compared as
+                strings. No filters match every report of the project.
             changes: The new values by name; None removes a label.
             project: The project whose reports change.
 

@@ -41,7 +41,10 @@ class UpdateFilter(TypedDict):
     """A condition on the reports whose labels change; `equals` is compared as a string."""
 
     field: str
-    """`model` (the request's or the answer's), `completionId`, `metadata.NAME` or `tags.NAME`."""
+    """
+    `model` (the request's or the answer's), `completionId`, `metadata.NAME`, `tags.NAME`, or
+    `reportId`, the number of a stored report.
+    """
     equals: str | float | bool
 
 
@@ -155,10 +158,13 @@ def _condition(one: UpdateFilter) -> ColumnElement[bool]:
         return or_(reports.c.request_model == model, reports.c.response_model == model)
     if field == "completionId":
         return reports.c.completion_id == _column_value(one)
+    if field == "reportId":
+        return reports.c.id == int(one["equals"])
     of, _, name = field.partition(".")
     if of not in {"metadata", "tags"} or not name:
         raise ValueError(
-            f"a filter's field must be model, completionId, metadata.NAME or tags.NAME, not {field}"
+            "a filter's field must be model, completionId, metadata.NAME, tags.NAME or reportId, "
+            f"not {field}"
         )
     return reports.c.id.in_(
         select(labels.c.report_id).where(

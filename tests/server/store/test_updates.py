@@ -38,6 +38,8 @@ def filled(store):
         pytest.param([("tags.flag", True)], [1], id="boolean"),
         pytest.param([("tags.flag", "false")], [2, 3, 4], id="boolean as string"),
         pytest.param([("metadata.user", "ada"), ("model", "answered-0")], [2, 4], id="both"),
+        pytest.param([("reportId", 2)], [2], id="report"),
+        pytest.param([("reportId", 9)], [], id="no such report"),
         pytest.param([("metadata.user", "bob")], [], id="none"),
         pytest.param([("metadata.a.b", "c")], [], id="name with a dot"),
     ],
