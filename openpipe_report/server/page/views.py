@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openpipe_report.server.page import charts, export, judging, login, report_list, static_files
+from openpipe_report.server.page import (
+    charts,
+    compare,
+    export,
+    judging,
+    login,
+    report_list,
+    static_files,
+)
 from openpipe_report.server.page.site import Site
 
 if TYPE_CHECKING:
@@ -13,7 +21,7 @@ if TYPE_CHECKING:
     from openpipe_report.server.page.services import Services
     from openpipe_report.server.query_threads import QueryThreads
 
-_VIEWS = (static_files, report_list, charts, judging, export, login)
+_VIEWS = (static_files, report_list, charts, compare, judging, export, login)
 
 
 def add_pages(app: FastAPI, threads: QueryThreads, services: Services) -> None:
