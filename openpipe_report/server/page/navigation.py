@@ -16,6 +16,7 @@ class Entry(NamedTuple):
 ENTRIES: tuple[Entry, ...] = (
     Entry("Reports", "/"),
     Entry("Charts", "/charts"),
+    Entry("Judge", "/judge"),
     Entry("Export", "/export"),
 )
 """The entries, in their order."""

@@ -15,6 +15,7 @@ from openpipe_report.server.page.headers import OF_PAGES
 from openpipe_report.server.page.links import url_with
 from openpipe_report.server.page.navigation import ENTRIES
 from openpipe_report.server.page.static_files import url_of
+from openpipe_report.server.page.turn_text import turn_to_text
 from openpipe_report.server.visitors.visitor import get_visitor
 
 if TYPE_CHECKING:
@@ -67,5 +68,5 @@ def _environment() -> Environment:
         "url_with": url_with,
         "visitor": get_visitor,
     }
-    environment.filters |= formatting.FILTERS
+    environment.filters |= {**formatting.FILTERS, "turn_text": turn_to_text}
     return environment

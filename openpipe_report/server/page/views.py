@@ -9,6 +9,7 @@ from openpipe_report.server.page import (
     compare,
     export,
     judging,
+    judging_view,
     login,
     report_list,
     static_files,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from openpipe_report.server.page.services import Services
     from openpipe_report.server.query_threads import QueryThreads
 
-_VIEWS = (static_files, report_list, charts, compare, judging, export, login)
+_VIEWS = (static_files, report_list, charts, compare, judging, judging_view, export, login)
 
 
 def add_pages(app: FastAPI, threads: QueryThreads, services: Services) -> None:
