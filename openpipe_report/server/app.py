@@ -117,7 +117,7 @@ class Receiver:
         """Answers requests for paths that `_routes` has not, after the same checks."""
         threads = QueryThreads(store)
         with_parameters = reading.add_routes(self.others, threads)
-        add_pages(self.others, threads)
+        self.site = add_pages(self.others, threads)
         routes: Routes = {
             **report.routes(self.intake, self.traffic),
             **anthropic.routes(self.intake, self.traffic),

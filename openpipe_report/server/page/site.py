@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     Endpoint = Callable[[Request], Awaitable[Response]]
 
 
+_STEP = 0.25
+
+
 class Site:
     """
     The pages of one receiver.
@@ -37,6 +41,8 @@ class Site:
     def __init__(self, app: FastAPI, threads: QueryThreads) -> None:
         self._app = app
         self.threads = threads
+        self.is_stopping = False
+        """Whether the server ends."""
 
     def add_view(self, path: str, view: View) -> None:
         """Add a page that reads the store: a path of Starlette's, answered to GET and HEAD."""
@@ -56,3 +62,18 @@ class Site:
             return await endpoint(request)
 
         self._app.add_route(path, answer, methods=list(methods))
+
+    def start(self) -> None:
+        """Let answers go on for as long as a page is open."""
+        self.is_stopping = False
+
+    def stop(self) -> None:
+        """End those answers soon."""
+        self.is_stopping = True
+
+    async def pause(self, seconds: float) -> None:
+        """Return after so many seconds, or soon when the server ends."""
+        # No asyncio.Event: an app may be served again on another event loop.
+        for _ in range(max(round(seconds / _STEP), 1)):
+            if not self.is_stopping:
+                await asyncio.sleep(_STEP)

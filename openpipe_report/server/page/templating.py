@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from openpipe_report.server.page import formatting
 from openpipe_report.server.page.headers import OF_PAGES
-from openpipe_report.server.page.links import url_with
+from openpipe_report.server.page.links import path_of, url_with, with_value
 from openpipe_report.server.page.navigation import ENTRIES
 from openpipe_report.server.page.static_files import url_of
 
@@ -61,7 +61,9 @@ def _environment() -> Environment:
     environment.globals |= {
         "entries": ENTRIES,
         "static": url_of,
+        "path_of": path_of,
         "url_with": url_with,
+        "with_value": with_value,
     }
     environment.filters |= formatting.FILTERS
     return environment

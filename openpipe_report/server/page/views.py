@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openpipe_report.server.page import report_list, static_files
+from openpipe_report.server.page import live, one_report, one_trace, report_list, static_files
 from openpipe_report.server.page.site import Site
 
 if TYPE_CHECKING:
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
     from openpipe_report.server.query_threads import QueryThreads
 
-_VIEWS = (static_files, report_list)
+_VIEWS = (static_files, report_list, live, one_report, one_trace)
 
 
-def add_pages(app: FastAPI, threads: QueryThreads) -> None:
-    """Add all views to an app that answers `ApiError`."""
+def add_pages(app: FastAPI, threads: QueryThreads) -> Site:
+    """Add all views to an app that answers `ApiError`; return their site."""
     site = Site(app, threads)
     for view in _VIEWS:
         view.add_to(site)
+    return site

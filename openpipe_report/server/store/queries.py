@@ -139,6 +139,14 @@ class Queries:
         with self._engine.connect() as connection:
             return connection.execute(query).scalar()
 
+    def get_beginnings(self, report_ids: Sequence[int], length: int) -> dict[int, str]:
+        """Return the first `length` characters of the stored JSON text of reports, by id."""
+        beginning = func.substr(raw_reports.c.report, 1, length)
+        query = select(raw_reports.c.report_id, beginning)
+        with self._engine.connect() as connection:
+            found = connection.execute(query.where(raw_reports.c.report_id.in_(report_ids)))
+            return {row[0]: row[1] for row in found}
+
     def get_trace(self, trace_id: str, *, payloads: bool = False) -> list[StoredReport]:
         """Return the first thousand reports of a trace by the time at which they began."""
         query = select(reports.c.id).where(reports.c.trace_id == trace_id).limit(MAX_LIMIT)
