@@ -120,6 +120,28 @@ class Queries:
                 return
             after_id = ids[-1]
 
+    def iterate_ids(self, wanted: Filter, size: int) -> Iterator[Sequence[int]]:
+        """Yield the ids of all reports that match, `size` at a time, the oldest first."""
+        plan: Plan | None = None
+        after_id = 0
+        while True:
+            with self._engine.connect() as connection:
+                plan = plan or self._plan(connection, wanted)
+                query = _select_ids(plan, newest_first=False, beyond=after_id).limit(size)
+                ids = connection.execute(query).scalars().all()
+            if ids:
+                yield ids
+            if len(ids) < size:
+                return
+            after_id = ids[-1]
+
+    def lengths(self, ids: Sequence[int]) -> Sequence[tuple[int, int]]:
+        """Return id and number of characters of reports."""
+        columns = (raw_reports.c.report_id, func.length(raw_reports.c.report))
+        query = select(*columns).where(raw_reports.c.report_id.in_(ids))
+        with self._engine.connect() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query)]
+
     def tail(
         self,
         after_id: int,
