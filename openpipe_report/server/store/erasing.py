@@ -85,13 +85,12 @@ class Eraser:
 
         """
         erased = 0
-        for ids in self._queries.iterate_ids(wanted, STEP):
-            for some in self._split(ids):
-                if is_stopped is not None and is_stopped():
-                    return erased
-                erased += self._erase_some(some)
-                if progress is not None:
-                    progress(erased)
+        for ids in self._queries.iterate_ids(wanted, STEP, _LARGE_STEP):
+            if is_stopped is not None and is_stopped():
+                return erased
+            erased += self._erase_some(ids)
+            if progress is not None:
+                progress(erased)
         self.step(lambda connection: _forget_pending(connection, wanted))
         return erased
 
@@ -113,19 +112,6 @@ class Eraser:
         doomed = self._load(ids)
         erased: int = self.step(lambda connection: _erase(connection, self._index, doomed))
         return erased
-
-    def _split(self, ids: Sequence[int]) -> Generator[list[int], None, None]:
-        """Yield the ids in parts whose reports are not too large for one transaction."""
-        part: list[int] = []
-        size = 0
-        for report_id, length in self._queries.lengths(ids):
-            if part and size + length > _LARGE_STEP:
-                yield part
-                part, size = [], 0
-            part.append(report_id)
-            size += length
-        if part:
-            yield part
 
     def _load(self, ids: Sequence[int]) -> _Doomed:
         # Derived without a lock: it takes longer than the rest, and a report never changes.
