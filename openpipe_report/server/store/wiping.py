@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy.exc import DatabaseError
 
 from openpipe_report.server.store.errors import StoreUnavailableError
+from openpipe_report.server.store.sqlite import BUSY_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +38,8 @@ _WIPED_PAGES = 256
 _FEW_PAGES = 4
 _TABLE = "wiped_pages"
 _WAIT_FOR_READERS = 10.0
+_WAL_TIMEOUT_MS = 100
+_WAL_PAUSE = 0.1
 
 
 class Wiped(NamedTuple):
@@ -63,7 +66,7 @@ def wipe(
         _vacuum(connect)
     else:
         _wipe_free_pages(step, progress)
-    return Wiped(vacuuming, _empty_wal(connect, path))
+    return Wiped(vacuuming, _empty_wal(connect, path, progress))
 
 
 def find_backups(path: Path) -> Iterator[Path]:
@@ -112,16 +115,21 @@ def _vacuum(connect: Callable[[], Connection]) -> None:
             raise StoreUnavailableError(f"cannot write the file anew: {error.orig}") from error
 
 
-def _empty_wal(connect: Callable[[], Connection], path: Path) -> bool:
+def _empty_wal(connect: Callable[[], Connection], path: Path, progress: Callable[[], None]) -> bool:
     """Empty the `-wal`; False if somebody read or wrote for too long."""
     deadline = time.monotonic() + _WAIT_FOR_READERS
     wal = path.with_name(f"{path.name}-wal")
     while wal.exists() and wal.stat().st_size:
         if time.monotonic() > deadline:
             return False
-        with connect() as connection, contextlib.suppress(DatabaseError):
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
-        time.sleep(0.01)
+        with connect() as connection:
+            # Nothing is stored while it waits for somebody who reads.
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {_WAL_TIMEOUT_MS}")
+            with contextlib.suppress(DatabaseError):
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1_000)}")
+        progress()
+        time.sleep(_WAL_PAUSE)
     return True
 
 
