@@ -66,7 +66,7 @@ def wipe(
         _vacuum(connect)
     else:
         _wipe_free_pages(step, progress)
-    return Wiped(vacuuming, _empty_wal(connect, path, progress))
+    return Wiped(vacuuming, _empty_wal(connect, progress))
 
 
 def find_backups(path: Path) -> Iterator[Path]:
@@ -115,22 +115,23 @@ def _vacuum(connect: Callable[[], Connection]) -> None:
             raise StoreUnavailableError(f"cannot write the file anew: {error.orig}") from error
 
 
-def _empty_wal(connect: Callable[[], Connection], path: Path, progress: Callable[[], None]) -> bool:
+def _empty_wal(connect: Callable[[], Connection], progress: Callable[[], None]) -> bool:
     """Empty the `-wal`; False if somebody read or wrote for too long."""
     deadline = time.monotonic() + _WAIT_FOR_READERS
-    wal = path.with_name(f"{path.name}-wal")
-    while wal.exists() and wal.stat().st_size:
-        if time.monotonic() > deadline:
-            return False
+    while time.monotonic() < deadline:
         with connect() as connection:
             # Nothing is stored while it waits for somebody who reads.
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {_WAL_TIMEOUT_MS}")
+            is_busy = True
             with contextlib.suppress(DatabaseError):
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
+                query = "PRAGMA wal_checkpoint(TRUNCATE)"
+                is_busy = bool(connection.exec_driver_sql(query).one()[0])
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1_000)}")
+        if not is_busy:
+            return True
         progress()
         time.sleep(_WAL_PAUSE)
-    return True
+    return False
 
 
 def _has_table(connection: Connection, name: str) -> bool:
