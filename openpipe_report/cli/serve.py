@@ -75,13 +75,19 @@ def serve(
     from openpipe_report.server.http import base_url, is_loopback  # noqa: PLC0415
     from openpipe_report.server.http import serve as serve_app  # noqa: PLC0415
     from openpipe_report.server.keeping import Keeper  # noqa: PLC0415
+    from openpipe_report.server.store.keys import PREFIX as KEY_PREFIX  # noqa: PLC0415
 
-    key = api_key.strip()
+    key, has_keys = api_key.strip(), _has_keys(db)
+    if key.startswith(KEY_PREFIX):
+        if not has_keys:
+            fail(
+                f"OPENPIPE_API_KEY has a key of `keys create`, and {db} has no keys: unset it, or "
+                "give the --db that the key was made in"
+            )
+        key = ""  # it keeps its own project and scope
     kept = None if keep is None else read_age_option("--keep", keep)
     with (
-        _listen(
-            host, port, with_key=bool(key) or _has_keys(db), local_only=local_testing
-        ) as listener,
+        _listen(host, port, with_key=bool(key) or has_keys, local_only=local_testing) as listener,
         open_to_write(db, prices, create=True) as store,
         Keeper(store, kept) if kept else nullcontext(),
     ):

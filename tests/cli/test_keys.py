@@ -140,3 +140,17 @@ def test_beyond_loopback(run, serve):
     for project, count in (("a", 1), ("b", 0)):
         shown = run("logs", "--json", "--project", project).stdout
         assert len(shown.splitlines()) == count
+
+
+def test_made_key_as_simple_key(run, serve):
+    """A key of `keys create` in OPENPIPE_API_KEY gives `serve` no other key, and no more rights."""
+    ended = run("serve", "--port", 0, OPENPIPE_API_KEY="opr_of-another-database")
+    assert ended.returncode == 1
+    assert "has a key of `keys create`, and openpipe-reports.db has no keys" in ended.stderr
+    key = make(run, "--scope", "write", "--project", "a")
+    _, url = serve(OPENPIPE_API_KEY=key)
+    headers = {"Authorization": f"Bearer {key}"}
+    assert httpx.post(f"{url}/report", json={}, headers=headers).status_code == 200
+    assert httpx.get(f"{url}/reports", headers=headers).status_code == 403
+    shown = run("logs", "--json", "--project", "a", OPENPIPE_API_KEY="").stdout
+    assert len(shown.splitlines()) == 1

@@ -45,6 +45,7 @@ def test_keeps_what_is_young_enough(store):
 
 def test_wipes(store):
     """What was erased is overwritten too."""
+
     def is_left(text):
         return any(text in one.read_bytes() for one in store.path.parent.iterdir())
 
