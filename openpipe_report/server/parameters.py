@@ -126,6 +126,7 @@ _BY = [
 ]
 
 FILTERS = {
+    "project": _name("A project; a key finds reports of its own one only"),
     "since": _time("Not earlier than this"),
     "until": _time("Earlier than this"),
     "model": _name("The model that was asked for, or the one that answered"),
@@ -150,6 +151,11 @@ PAGE = {
     ),
     "after": Parameter(
         _read_cursor, {"type": "string", "pattern": "^[0-9]{1,18}$"}, "`next` of the page before"
+    ),
+    "order": choice(
+        {"newest": False, "oldest": True},
+        {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
+        "Which report is the first",
     ),
     "payloads": choice(_BOOLEANS, {**_BOOLEAN, "default": False}, "Whether to add `report`"),
 }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.responses import StreamingResponse
 
+from openpipe_report.server.access import get_access
 from openpipe_report.server.errors import ApiError, unavailable
 from openpipe_report.server.page.filter_form import read_filter_in_force
 from openpipe_report.server.page.headers import OF_PAGES
@@ -65,37 +66,42 @@ class _Live:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._open = 0
-        self._newest = 0
-        self._asked_at = 0.0
+        self._newest: dict[str, tuple[float, int]] = {}
+        """For each project, when its newest report was asked for, and that report's id."""
 
     async def answer(self, request: Request) -> Response:
+        get_access(request.scope).require("read")
         in_force = read_filter_in_force(request, _PARAMETERS)
         after = request.headers.get("last-event-id") or in_force.others.get("after") or "0"
         if not (after.isascii() and after.isdecimal() and len(after) <= 18):  # noqa: PLR2004
             raise ApiError(400, "Last-Event-ID must be the id of an event before")
         if self._open >= MAX_CONNECTIONS:
             raise unavailable("Too many pages are live: close some, or reload this one by hand")
-        events = self._events(in_force, int(after))
+        events = self._events(request, in_force, int(after))
         return StreamingResponse(events, headers=OF_PAGES, media_type="text/event-stream")
 
-    async def _events(self, in_force: FilterInForce, after: int) -> AsyncIterator[str]:
+    async def _events(
+        self, request: Request, in_force: FilterInForce, after: int
+    ) -> AsyncIterator[str]:
         self._open += 1
         try:
-            async for event in self._events_of(in_force, after):
+            async for event in self._events_of(request, in_force, after):
                 yield event
         finally:
             self._open -= 1
 
-    async def _events_of(self, in_force: FilterInForce, after: int) -> AsyncIterator[str]:
+    async def _events_of(
+        self, request: Request, in_force: FilterInForce, after: int
+    ) -> AsyncIterator[str]:
         looked_to, sent = -1, set[int]()
         yield "retry: 2000\n\n"
         said_at = time.monotonic()
         while not self._site.is_stopping:
             try:
-                newest = await self._get_newest()
+                newest = await self._get_newest(request)
                 if newest != looked_to:
                     look = partial(_find_news, in_force=in_force, after=after, sent=sent)
-                    news = await self._site.threads.run(look)
+                    news = await self._site.run(request, look)
                     sent = news.sent
                     looked_to = newest if news.is_complete else -1
                     if news.event:
@@ -108,12 +114,13 @@ class _Live:
                 said_at = time.monotonic()
             await self._site.pause(INTERVAL)
 
-    async def _get_newest(self) -> int:
-        now = time.monotonic()
-        if now - self._asked_at >= INTERVAL * 0.9:
-            self._asked_at = now
-            self._newest = await self._site.threads.run(lambda queries: queries.newest_id())
-        return self._newest
+    async def _get_newest(self, request: Request) -> int:
+        project, now = get_access(request.scope).project, time.monotonic()
+        asked_at, newest = self._newest.get(project, (-INTERVAL, 0))
+        if now - asked_at >= INTERVAL * 0.9:
+            newest = await self._site.run(request, lambda queries: queries.newest_id())
+            self._newest[project] = now, newest
+        return newest
 
 
 def _find_news(queries: Queries, in_force: FilterInForce, after: int, sent: set[int]) -> _News:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import Response
 
+from openpipe_report.server.access import get_access
 from openpipe_report.server.routes import ROUTE
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     Endpoint = Callable[[Request], Awaitable[Response]]
 
 
+_Result = TypeVar("_Result")
 _STEP = 0.25
 
 
@@ -40,7 +42,7 @@ class Site:
 
     def __init__(self, app: FastAPI, threads: QueryThreads) -> None:
         self._app = app
-        self.threads = threads
+        self._threads = threads
         self.is_stopping = False
         """Whether the server ends."""
 
@@ -49,9 +51,21 @@ class Site:
 
         async def answer(request: Request) -> Response:
             query = view(request)
-            return query if isinstance(query, Response) else await self.threads.run(query)
+            return query if isinstance(query, Response) else await self.run(request, query)
 
         self.add(path, answer)
+
+    async def run(self, request: Request, query: Callable[[Queries], _Result]) -> _Result:
+        """
+        Return the result of a query over the reports that the sender of a request may read.
+
+        Raises:
+            ApiError: 403, the sender may read none; 503, the database cannot be read.
+
+        """
+        access = get_access(request.scope)
+        access.require("read")
+        return await self._threads.run(access.project, query)
 
     def add(self, path: str, endpoint: Endpoint, methods: tuple[str, ...] = ("GET",)) -> None:
         """Add a path with a coroutine function that answers it."""

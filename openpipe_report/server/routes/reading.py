@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from openpipe_report.server.access import get_access
 from openpipe_report.server.errors import ApiError
 from openpipe_report.server.parameters import DEFAULT_LIMIT, GROUPING, PAGE
 from openpipe_report.server.query_string import read_filter, read_parameters
@@ -41,7 +42,9 @@ def add_routes(app: FastAPI, threads: QueryThreads) -> Collection[str]:
     def answering(path: str, prepare: Callable[[Request], Query]) -> Any:
         async def answer(request: Request) -> Response:
             request.scope[ROUTE] = path
-            text = await threads.run(prepare(request))
+            access = get_access(request.scope)
+            access.require("read")
+            text = await threads.run(access.project, prepare(request))
             return Response(text, media_type="application/json")
 
         return answer
@@ -61,9 +64,10 @@ def add_routes(app: FastAPI, threads: QueryThreads) -> Collection[str]:
 def _list_reports(request: Request) -> Query:
     wanted, others = read_filter(request.scope["query_string"], PAGE)
     limit, after = others.get("limit", DEFAULT_LIMIT), others.get("after")
+    oldest_first = others.get("order", False)
 
     def query(queries: Queries) -> str:
-        page = queries.list_reports(wanted, limit=limit, after=after)
+        page = queries.list_reports(wanted, limit=limit, after=after, oldest_first=oldest_first)
         if others.get("payloads"):
             page, rows = _load_payloads(queries, page)
         else:

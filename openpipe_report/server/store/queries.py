@@ -9,10 +9,10 @@ transaction open between two pages: a long export does not let the `-wal` grow.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import func, select, union
+from sqlalchemy import false, func, select, true, union
 
 from openpipe_report.server.store.filters import Filter, Plan, make_plan
 from openpipe_report.server.store.labels import from_columns
@@ -34,6 +34,7 @@ MAX_LIMIT = 1_000
 """Most reports of one page."""
 
 _PAGE = 200
+_PAGE_CHARACTERS = 16 * 2**20
 _MAX_ID = 2**63 - 1
 _EVERYTHING = Filter()
 _SHOWN = [reports.c[one.name] for one in fields(StoredReport) if one.name in reports.c]
@@ -54,11 +55,24 @@ class Page(NamedTuple):
 
 
 class Queries:
-    """The queries of one database. Safe to use from any thread."""
+    """
+    The queries of one database. Safe to use from any thread.
 
-    def __init__(self, engine: Engine, index: SearchIndex) -> None:
+    Args:
+        engine: The engine of the database.
+        index: Its search index.
+        project: The project whose reports are found, and no others; None for all.
+
+    """
+
+    def __init__(self, engine: Engine, index: SearchIndex, project: str | None = None) -> None:
         self._engine = engine
         self._index = index
+        self._project = project
+
+    def of_project(self, project: str) -> Queries:
+        """Return the same queries over the reports of one project."""
+        return Queries(self._engine, self._index, project)
 
     def list_reports(
         self,
@@ -67,6 +81,7 @@ class Queries:
         limit: int = 50,
         after: str | None = None,
         payloads: bool = False,
+        oldest_first: bool = False,
     ) -> Page:
         """
         Return a page of the reports that match, the newest first.
@@ -76,34 +91,83 @@ class Queries:
             limit: Most reports of the page, from 1 to `MAX_LIMIT`.
             after: `next_cursor` of the page before.
             payloads: Whether each row has its `report`.
+            oldest_first: Whether the list begins with the oldest report.
 
         Raises:
             ValueError: `after` is not a cursor.
 
         """
         limit = min(max(limit, 1), MAX_LIMIT)
-        before = None if after is None else _read_cursor(after)
+        beyond = None if after is None else _read_cursor(after)
         with self._engine.connect() as connection:
-            plan = make_plan(connection, self._index, wanted)
-            query = _select_ids(plan, newest_first=True, beyond=before).limit(limit + 1)
-            ids = connection.execute(query).scalars().all()
+            plan = self._plan(connection, wanted)
+            query = _select_ids(plan, newest_first=not oldest_first, beyond=beyond)
+            ids = connection.execute(query.limit(limit + 1)).scalars().all()
             rows = _load(connection, ids[:limit], payloads=payloads)
         more = len(ids) > limit
-        return Page(rows[::-1], str(ids[limit - 1]) if more else None)
+        return Page(rows if oldest_first else rows[::-1], str(ids[limit - 1]) if more else None)
 
     def iterate(
-        self, wanted: Filter = _EVERYTHING, *, payloads: bool = False, after_id: int = 0
+        self,
+        wanted: Filter = _EVERYTHING,
+        *,
+        payloads: bool = False,
+        after_id: int = 0,
+        newest_first: bool = False,
     ) -> Iterator[StoredReport]:
-        """Yield all reports that match, the oldest first; 200 at a time are in memory."""
+        """
+        Yield all reports that match, in constant memory: 200 at a time, fewer with large payloads.
+
+        Args:
+            wanted: The conditions.
+            payloads: Whether each row has its `report`.
+            after_id: Only reports that came after the one with this id.
+            newest_first: Whether the newest one is the first, without `after_id`.
+
+        """
         plan: Plan | None = None
+        beyond = None if newest_first else after_id
         while True:
             with self._engine.connect() as connection:
-                plan = plan or make_plan(connection, self._index, wanted)
-                query = _select_ids(plan, newest_first=False, beyond=after_id).limit(_PAGE)
+                plan = plan or self._plan(connection, wanted)
+                query = _select_ids(plan, newest_first=newest_first, beyond=beyond).limit(_PAGE)
                 ids = connection.execute(query).scalars().all()
-                rows = _load(connection, ids, payloads=payloads)
-            yield from rows
+                parts = _split(connection, ids, _PAGE_CHARACTERS) if payloads else [ids]
+            for part in parts:
+                with self._engine.connect() as connection:
+                    rows = _load(connection, part, payloads=payloads)
+                yield from reversed(rows) if newest_first else rows
             if len(ids) < _PAGE:
+                return
+            beyond = ids[-1]
+
+    def first_of_newest(self, count: int, wanted: Filter = _EVERYTHING) -> int:
+        """Return the id of the oldest of the `count` newest reports that match; 0 with fewer."""
+        with self._engine.connect() as connection:
+            plan = self._plan(connection, wanted)
+            query = _select_ids(plan, newest_first=True, beyond=None).limit(1).offset(count - 1)
+            return connection.execute(query).scalar() or 0
+
+    def iterate_ids(self, wanted: Filter, size: int, characters: int) -> Iterator[Sequence[int]]:
+        """
+        Yield the ids of all reports that match, the oldest first, a few at a time.
+
+        Args:
+            wanted: The conditions.
+            size: Most ids at a time.
+            characters: Most characters of their payloads, unless one report has more.
+
+        """
+        plan: Plan | None = None
+        after_id = 0
+        while True:
+            with self._engine.connect() as connection:
+                plan = plan or self._plan(connection, wanted)
+                query = _select_ids(plan, newest_first=False, beyond=after_id).limit(size)
+                ids = connection.execute(query).scalars().all()
+                parts = _split(connection, ids, characters)
+            yield from parts
+            if len(ids) < size:
                 return
             after_id = ids[-1]
 
@@ -117,48 +181,53 @@ class Queries:
     ) -> list[StoredReport]:
         """Return the first reports that match and came after the one with this id, oldest first."""
         with self._engine.connect() as connection:
-            plan = make_plan(connection, self._index, wanted)
+            plan = self._plan(connection, wanted)
             query = _select_ids(plan, newest_first=False, beyond=max(after_id, 0)).limit(limit)
             return _load(connection, connection.execute(query).scalars().all(), payloads=payloads)
 
     def newest_id(self) -> int:
         """Return the id of the newest report; 0 if there is none."""
         with self._engine.connect() as connection:
-            return connection.execute(select(func.max(reports.c.id))).scalar() or 0
+            newest = select(func.max(reports.c.id)).where(self._of_project(reports.c.project))
+            return connection.execute(newest).scalar() or 0
 
     def get_report(self, report_id: int | str, *, payloads: bool = True) -> StoredReport | None:
         """Return a report by its id, or the newest with this completion id."""
         with self._engine.connect() as connection:
-            found = _find_id(connection, report_id)
+            found = self._find_id(connection, report_id)
             rows = [] if found is None else _load(connection, [found], payloads=payloads)
         return rows[0] if rows else None
 
     def get_json(self, report_id: int) -> str | None:
         """Return a report as the ASCII JSON text that is stored, which may have many megabytes."""
-        query = select(raw_reports.c.report).where(raw_reports.c.report_id == report_id)
+        joined = raw_reports.join(reports, reports.c.id == raw_reports.c.report_id)
+        query = select(raw_reports.c.report).select_from(joined)
+        query = query.where(raw_reports.c.report_id == report_id, self._checked())
         with self._engine.connect() as connection:
             return connection.execute(query).scalar()
 
     def get_beginnings(self, report_ids: Sequence[int], length: int) -> dict[int, str]:
         """Return the first `length` characters of the stored JSON text of reports, by id."""
         beginning = func.substr(raw_reports.c.report, 1, length)
-        query = select(raw_reports.c.report_id, beginning)
+        joined = raw_reports.join(reports, reports.c.id == raw_reports.c.report_id)
+        query = select(raw_reports.c.report_id, beginning).select_from(joined)
+        query = query.where(raw_reports.c.report_id.in_(report_ids), self._checked())
         with self._engine.connect() as connection:
-            found = connection.execute(query.where(raw_reports.c.report_id.in_(report_ids)))
-            return {row[0]: row[1] for row in found}
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def get_trace(self, trace_id: str, *, payloads: bool = False) -> list[StoredReport]:
         """Return the first thousand reports of a trace by the time at which they began."""
-        query = select(reports.c.id).where(reports.c.trace_id == trace_id).limit(MAX_LIMIT)
+        query = select(reports.c.id).where(reports.c.trace_id == trace_id, self._checked())
         with self._engine.connect() as connection:
-            ids = connection.execute(query.order_by(reports.c.id)).scalars().all()
+            query = query.order_by(reports.c.id).limit(MAX_LIMIT)
+            ids = connection.execute(query).scalars().all()
             rows = _load(connection, ids, payloads=payloads)
         return sorted(rows, key=lambda row: (row.at, row.id))
 
     def count(self, wanted: Filter = _EVERYTHING) -> int:
         """Return how many reports match."""
         with self._engine.connect() as connection:
-            plan = make_plan(connection, self._index, wanted, in_order=False)
+            plan = self._plan(connection, wanted, in_order=False)
             query = select(func.count()).select_from(reports).where(plan.clause())
             return connection.execute(query).scalar_one()
 
@@ -183,23 +252,41 @@ class Queries:
 
         """
         with self._engine.connect() as connection:
-            return stats(connection, self._index, wanted, by, bucket)
+            return stats(connection, self._plan(connection, wanted, in_order=False), by, bucket)
+
+    def _plan(self, connection: Connection, wanted: Filter, *, in_order: bool = True) -> Plan:
+        if self._project is None:
+            return make_plan(connection, self._index, wanted, in_order=in_order)
+        own = replace(wanted, project=self._project)
+        plan = make_plan(connection, self._index, own, in_order=in_order)
+        if wanted.project in {None, self._project}:
+            return plan
+        return plan._replace(checks=(*plan.checks, false()))
+
+    def _find_id(self, connection: Connection, report_id: int | str) -> int | None:
+        newest = select(func.max(reports.c.id)).where(self._checked())
+        if isinstance(report_id, str):
+            by_completion = newest.where(reports.c.completion_id == report_id)
+            found = connection.execute(by_completion).scalar()
+            if found is not None or not (report_id.isascii() and report_id.isdecimal()):
+                return found
+            report_id = int(report_id)
+        if not 0 < report_id <= _MAX_ID:
+            return None
+        return connection.execute(newest.where(reports.c.id == report_id)).scalar()
+
+    def _checked(self) -> ColumnElement[bool]:
+        """Return the condition on the project for few rows, which are found by another index."""
+        return self._of_project(without_index(reports.c.project))
+
+    def _of_project(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        return true() if self._project is None else column == self._project
 
 
 def _read_cursor(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdecimal()) or int(cursor) > _MAX_ID:
         raise ValueError("`after` must be the `next` of a page before")
     return int(cursor)
-
-
-def _find_id(connection: Connection, report_id: int | str) -> int | None:
-    if isinstance(report_id, str):
-        newest = select(func.max(reports.c.id)).where(reports.c.completion_id == report_id)
-        found = connection.execute(newest).scalar()
-        if found is not None or not (report_id.isascii() and report_id.isdecimal()):
-            return found
-        report_id = int(report_id)
-    return report_id if 0 < report_id <= _MAX_ID else None
 
 
 def _select_ids(plan: Plan, *, newest_first: bool, beyond: int | None) -> Any:
@@ -235,6 +322,22 @@ def _select_arm(
     if beyond is not None:
         query = query.where(column < beyond if newest_first else column > beyond)
     return query.where(*plan.bounds(column), *plan.checks)
+
+
+def _split(connection: Connection, ids: Sequence[int], characters: int) -> list[list[int]]:
+    """Split ids into lists whose payloads have so many characters at most, or are of one report."""
+    length = func.length(raw_reports.c.report)
+    query = select(raw_reports.c.report_id, length).where(raw_reports.c.report_id.in_(ids))
+    lengths: dict[int, int] = dict(map(tuple, connection.execute(query)))
+    parts: list[list[int]] = []
+    total = characters
+    for one in ids:
+        total += lengths.get(one, 0)
+        if total > characters:
+            parts.append([])
+            total = lengths.get(one, 0)
+        parts[-1].append(one)
+    return parts
 
 
 def _load(connection: Connection, ids: Sequence[int], *, payloads: bool) -> list[StoredReport]:
