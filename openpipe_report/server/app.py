@@ -134,7 +134,7 @@ class Receiver:
         with_parameters = reading.add_routes(self.others, threads)
         forms = FormReader(limits, self.traffic)
         services = Services(self.intake, forms, self._sessions, self._authenticator)
-        add_pages(self.others, threads, services)
+        self.site = add_pages(self.others, threads, services)
         routes: Routes = {
             **requiring("write", report.routes(self.intake, self.traffic)),
             **requiring("write", anthropic.routes(self.intake, self.traffic)),

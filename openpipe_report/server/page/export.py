@@ -15,7 +15,6 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from openpipe_report._export import FORMATS, Export
 from openpipe_report._report.feedback_labels import CORRECTED, FEEDBACK
-from openpipe_report.server.access import get_access
 from openpipe_report.server.errors import ApiError
 from openpipe_report.server.page.filter_form import read_filter_in_force, tidy
 from openpipe_report.server.page.headers import OF_PAGES, OF_RAW_TEXT
@@ -24,7 +23,7 @@ from openpipe_report.server.page.templating import render
 from openpipe_report.server.parameters import PAGE, Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from starlette.requests import Request
 
@@ -109,27 +108,25 @@ async def _download(site: Site, request: Request) -> Response:
     export = Export(name, dedup=in_force.others.get("dedup", False))
     file_name = f"{name}-{time.strftime('%Y-%m-%d', time.gmtime())}.{suffix}"
     headers = {**OF_RAW_TEXT, "Content-Disposition": f'attachment; filename="{file_name}"'}
-    project = get_access(request.scope).project
-    chunks = await site.threads.run(
-        lambda queries: export.stream(_rows(queries, in_force.wanted, export)), project
+    chunks = await site.run(
+        request, lambda queries: export.stream(_rows(queries, in_force.wanted, export))
     )
+
+    async def take() -> bytes | None:
+        return await site.run(request, lambda _queries: next(chunks, None))
+
     # The first chunk comes before the answer begins: an error is answered as one.
-    first = await _next(site, chunks, project)
-    content = _send(site, first, chunks, project)
+    content = _send(await take(), take)
     return StreamingResponse(content, headers=headers, media_type=media_type)
 
 
 async def _send(
-    site: Site, first: bytes | None, chunks: Iterator[bytes], project: str
+    first: bytes | None, take: Callable[[], Awaitable[bytes | None]]
 ) -> AsyncIterator[bytes]:
     chunk = first
     while chunk is not None:
         yield chunk
-        chunk = await _next(site, chunks, project)
-
-
-async def _next(site: Site, chunks: Iterator[bytes], project: str) -> bytes | None:
-    return await site.threads.run(lambda _queries: next(chunks, None), project)
+        chunk = await take()
 
 
 def _rows(queries: Queries, wanted: Filter, export: Export) -> Iterator[dict[str, Any]]:

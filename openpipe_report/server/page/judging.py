@@ -51,9 +51,7 @@ def add_to(site: Site) -> None:
     async def judge(request: Request, form: Form) -> Response:
         project = get_access(request.scope).project
         report_id = _read_id(form)
-        row = await site.threads.run(
-            lambda queries: queries.get_report(report_id, payloads=False), project
-        )
+        row = await site.run(request, lambda queries: queries.get_report(report_id, payloads=False))
         if row is None:
             raise ApiError(404, "There is no report with this id")
         changes = read_changes(form, row)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import Response
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     FormEndpoint = Callable[[Request, Form], Awaitable[Response]]
 
 
+_Result = TypeVar("_Result")
+_STEP = 0.25
+
+
 class Site:
     """
     The pages of one receiver.
@@ -42,19 +47,31 @@ class Site:
 
     def __init__(self, app: FastAPI, threads: QueryThreads, services: Services) -> None:
         self._app = app
-        self.threads = threads
+        self._threads = threads
         self.services = services
+        self.is_stopping = False
+        """Whether the server ends."""
 
     def add_view(self, path: str, view: View) -> None:
         """Add a page that reads the store: a path of Starlette's, answered to GET and HEAD."""
 
         async def answer(request: Request) -> Response:
             query = view(request)
-            if isinstance(query, Response):
-                return query
-            return await self.threads.run(query, get_access(request.scope).project)
+            return query if isinstance(query, Response) else await self.run(request, query)
 
         self.add(path, answer)
+
+    async def run(self, request: Request, query: Callable[[Queries], _Result]) -> _Result:
+        """
+        Return the result of a query over the reports that the sender of a request may read.
+
+        Raises:
+            ApiError: 403, the sender may read none; 503, the database cannot be read.
+
+        """
+        access = get_access(request.scope)
+        access.require("read")
+        return await self._threads.run(access.project, query)
 
     def add(
         self,
@@ -91,3 +108,18 @@ class Site:
             return await endpoint(request, await self.services.forms.read(request))
 
         self.add(path, answer, ("POST",), needs=needs)
+
+    def start(self) -> None:
+        """Let answers go on for as long as a page is open."""
+        self.is_stopping = False
+
+    def stop(self) -> None:
+        """End those answers soon."""
+        self.is_stopping = True
+
+    async def pause(self, seconds: float) -> None:
+        """Return after so many seconds, or soon when the server ends."""
+        # No asyncio.Event: an app may be served again on another event loop.
+        for _ in range(max(round(seconds / _STEP), 1)):
+            if not self.is_stopping:
+                await asyncio.sleep(_STEP)

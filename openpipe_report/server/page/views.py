@@ -10,7 +10,10 @@ from openpipe_report.server.page import (
     export,
     judging,
     judging_view,
+    live,
     login,
+    one_report,
+    one_trace,
     report_list,
     static_files,
 )
@@ -22,11 +25,15 @@ if TYPE_CHECKING:
     from openpipe_report.server.page.services import Services
     from openpipe_report.server.query_threads import QueryThreads
 
-_VIEWS = (static_files, report_list, charts, compare, judging, judging_view, export, login)
+_VIEWS = (
+    *(static_files, report_list, live, one_report, one_trace),
+    *(charts, compare, judging, judging_view, export, login),
+)
 
 
-def add_pages(app: FastAPI, threads: QueryThreads, services: Services) -> None:
-    """Add all views to an app that answers `ApiError`."""
+def add_pages(app: FastAPI, threads: QueryThreads, services: Services) -> Site:
+    """Add all views to an app that answers `ApiError`; return their site."""
     site = Site(app, threads, services)
     for view in _VIEWS:
         view.add_to(site)
+    return site

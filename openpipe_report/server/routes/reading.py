@@ -44,7 +44,7 @@ def add_routes(app: FastAPI, threads: QueryThreads) -> Collection[str]:
             request.scope[ROUTE] = path
             access = get_access(request.scope)
             access.require("read")
-            text = await threads.run(prepare(request), access.project)
+            text = await threads.run(access.project, prepare(request))
             return Response(text, media_type="application/json")
 
         return answer

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DatabaseError
 
+from openpipe_report.server.store.backing_up import back_up
+from openpipe_report.server.store.erasing import Eraser
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
 from openpipe_report.server.store.keys import Keys
 from openpipe_report.server.store.migrating import check, prepare
@@ -24,6 +26,7 @@ from openpipe_report.server.store.search_index import choose_index
 from openpipe_report.server.store.sqlite import FileIdentity, create_file, make_engine, unusable
 from openpipe_report.server.store.tables import DEFAULT_PROJECT
 from openpipe_report.server.store.updates import change_matching, check_filters
+from openpipe_report.server.store.wiping import wipe
 from openpipe_report.server.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -34,9 +37,11 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from openpipe_report.server.store.filters import Filter
     from openpipe_report.server.store.preparing import PreparedReport
     from openpipe_report.server.store.rows import StoredReport
     from openpipe_report.server.store.updates import UpdateFilter
+    from openpipe_report.server.store.wiping import Wiped
 
 
 class Store:
@@ -92,6 +97,7 @@ class Store:
         except StoreError:
             self.close()
             raise
+        self._index = index
         self.queries = Queries(self._engine, index)
         """Lists, single reports, traces and counts."""
         self.keys = Keys(self._engine, self._get_writer)
@@ -189,6 +195,74 @@ class Store:
             lambda connection: reprice_in_steps(connection, self._pricer)
         )
 
+    def erase(
+        self,
+        wanted: Filter,
+        *,
+        progress: Callable[[int], None] | None = None,
+        is_stopped: Callable[[], bool] | None = None,
+    ) -> int:
+        """
+        Erase the reports that match, a few at a time beside other writes; returns how many.
+
+        Their text may still be in free parts of the file until `wipe()`.
+
+        Args:
+            wanted: The conditions.
+            progress: Is told how many are erased, after each step.
+            is_stopped: Is asked before each step whether to leave the rest.
+
+        Raises:
+            StoreError: The database cannot be written for now, or the store is opened to read.
+                What was erased until then is gone.
+
+        """
+        return self._make_eraser().erase(wanted, progress, is_stopped)
+
+    def wipe(
+        self, progress: Callable[[], None] | None = None, *, vacuuming: bool | None = None
+    ) -> Wiped:
+        """
+        Wipe what erased reports have left in the file and in the search index.
+
+        Args:
+            progress: Is called after each step.
+            vacuuming: Whether to write the file anew, which makes it smaller too. It takes the size
+                of the file on the disk, and keeps other programs from writing meanwhile. By default
+                a file of up to `wiping.SMALL` is written anew.
+
+        Returns:
+            What was done.
+
+        Raises:
+            StoreError: As of `erase()`.
+
+        """
+        step = self._make_eraser().step
+        return wipe(step, self._engine.connect, self.path, vacuuming, progress or _ignore)
+
+    def back_up(
+        self,
+        target: Path,
+        *,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """
+        Copy the database to a file, as it is at this moment; other programs may write meanwhile.
+
+        Args:
+            target: The file; only its owner can read it.
+            overwrite: Whether to replace a file of that name.
+            progress: Is told how many pages are copied, and how many there are.
+
+        Raises:
+            StoreError: The file exists, or cannot be written.
+
+        """
+        with self._engine.connect() as connection:
+            back_up(connection, target, overwrite=overwrite, progress=progress)
+
     def start(self) -> None:
         """Load the prices and complete the search index now, not with the first report."""
         self._get_writer().start()
@@ -251,6 +325,9 @@ class Store:
     ) -> None:
         self.close()
 
+    def _make_eraser(self) -> Eraser:
+        return Eraser(self._engine, self._index, self.queries, self._get_writer())
+
     def _get_writer(self) -> Writer:
         if self._writer is None:
             raise StoreError(f"{self.path} is opened to read only")
@@ -275,3 +352,7 @@ class Store:
                 f"cannot create {self.path} ({error.strerror}): check its folder, rights and disk "
                 "space, or give another file with --db"
             ) from error
+
+
+def _ignore() -> None:
+    pass
