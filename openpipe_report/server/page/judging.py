@@ -6,6 +6,7 @@
     comment, corrected    texts; an empty one removes the label
     label_name, label_value    any label to set
     remove                the name of a label to remove
+    judge                 `ID:up`, `ID:down` or `ID:none`: both in one, for the buttons of a list
     next                  the path to go on with
 
 A field that a form has not changes nothing.
@@ -50,6 +51,10 @@ def add_to(site: Site) -> None:
 
     async def judge(request: Request, form: Form) -> Response:
         project = get_access(request.scope).project
+        fragment = ""
+        if "judge" in form:
+            form["id"], _, form[FEEDBACK] = form["judge"].partition(":")
+            fragment = f"#r{form['id']}"
         report_id = _read_id(form)
         row = await site.run(request, lambda queries: queries.get_report(report_id, payloads=False))
         if row is None:
@@ -59,7 +64,7 @@ def add_to(site: Site) -> None:
             this: UpdateFilter = {"field": "reportId", "equals": report_id}
             await site.services.intake.change_labels(project, LabelChange([this], changes))
         path = local_path(form.get("next", ""), path_of("/reports", report_id))
-        return RedirectResponse(path, 303, OF_PAGES)
+        return RedirectResponse(f"{path}{fragment}", 303, OF_PAGES)
 
     site.add_form(PATH, judge)
 

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from openpipe_report._report.feedback_labels import DOWN, FEEDBACK, UP
 from openpipe_report.server.page.conversation.turns import read_conversation
+from openpipe_report.server.page.cutting import Budget
 from openpipe_report.server.page.filter_form import read_filter_in_force, tidy
 from openpipe_report.server.page.headers import OF_PAGES
 from openpipe_report.server.page.links import url_with
@@ -35,6 +36,7 @@ MAX_LOOKED_AT = 5_000
 """Most reports that are looked at for one that was not judged."""
 
 _STEP = 500
+_MAX_ANSWERS = 20
 _PARAMETERS = {
     "after": PAGE["after"],
     "before": PAGE["after"],
@@ -124,10 +126,13 @@ def _show(request: Request) -> Query | Response:
         if found.row is None:
             return render("judge_end.html", values)
         loaded = load(queries, found.row)
+        talk = read_conversation(loaded.report, found.row.endpoint)
         values |= {
             "row": found.row,
             "is_whole": loaded.is_whole,
-            "talk": read_conversation(loaded.report, found.row.endpoint),
+            "asked": talk.asked,
+            "answered": talk.answered[:_MAX_ANSWERS],
+            "budget": Budget(),
             "next": url_with(PATH, pairs, after=found.row.id),
             "previous": url_with(PATH, pairs, before=found.row.id),
             "verdict": found.row.metadata.get(FEEDBACK),

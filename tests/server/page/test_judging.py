@@ -97,6 +97,30 @@ async def test_changed_again(store, judge):
     assert labels_of(store) == {}
 
 
+async def test_buttons_of_the_list(store, http, judge):
+    """A button of the list judges its row, and leads back to it; the same again takes it back."""
+    add(store)
+    text = (await http.get("/?model=m")).text
+    assert 'name="judge" value="1:up"' in text
+    answer = await judge(report_id="", judge="1:up", next="/?model=m")
+    assert answer.headers["location"] == "/?model=m#r1"
+    assert labels_of(store) == {"feedback": "up"}
+    assert 'name="judge" value="1:none"' in (await http.get("/")).text
+    assert (await judge(report_id="", judge="1", next="/")).status_code == 400
+    await judge(report_id="", judge="1:none")
+    assert labels_of(store) == {}
+
+
+async def test_on_the_report(store, http, judge):
+    """A report's page has the forms, and what was said."""
+    add(store, user="ada")
+    await judge(feedback="up", comment="fine </textarea>")
+    text = (await http.get("/reports/1?model=m")).text
+    assert "fine &lt;/textarea&gt;</textarea>" in text
+    assert 'name="next" value="/reports/1?model=m"' in text
+    assert 'name="remove" value="user"' in text
+
+
 async def test_without_completion_id(store, judge):
     """Spans and failed calls can be judged: no completion id is needed, and no other changes."""
     for _ in range(3):

@@ -9,6 +9,10 @@ from openpipe_report.server.app import create_app
 from openpipe_report.server.http import serving
 
 PHONE = {"width": 360, "height": 740}
+VIEWS = (
+    *("/", "/reports/1", "/compare", "/compare?a=1&b=2"),
+    *("/judge", "/judge?model=none", "/judge?after=1", "/export"),
+)
 HOSTILE = (
     '<script>alert(1)</script>"><img src=x onerror=alert(1)> </textarea></del>'
     "\0\x1b[31m\a\N{RIGHT-TO-LEFT OVERRIDE}evil\N{RIGHT-TO-LEFT ISOLATE}\ufeff"
@@ -43,11 +47,7 @@ def fits(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [None, PHONE], ids=["wide", "phone"])
-@pytest.mark.parametrize(
-    "path",
-    ["/compare", "/compare?a=1&b=2", "/judge", "/judge?model=none", "/export", "/judge?after=1"],
-)
-def test_looks(browser, site, store, path, viewport, scheme):
+def test_looks(browser, site, store, viewport, scheme):
     """Each view is read by a screen reader, fits a phone, and has contrast in either scheme."""
     add(store, 1, feedback="up", comment="fine")
     add(store, 2)
@@ -55,9 +55,10 @@ def test_looks(browser, site, store, path, viewport, scheme):
     if viewport:
         options["viewport"] = viewport
     with watched_page(browser, origin=site, **options) as page:
-        assert page.goto(path).status == 200
-        assert not axe_findings(page)
-        assert fits(page)
+        for path in VIEWS:
+            assert page.goto(path).status == 200
+            assert not axe_findings(page), path
+            assert fits(page), path
 
 
 def test_compared_side_by_side(browser, site, store):
@@ -75,6 +76,37 @@ def test_compared_side_by_side(browser, site, store):
             assert marked.evaluate("one => getComputedStyle(one).backgroundColor") != (
                 "rgba(0, 0, 0, 0)"
             )
+
+
+def test_chosen_from_the_list(page, store):
+    """Two reports are chosen in the list, and judged there."""
+    for number in (1, 2, 3):
+        add(store, number)
+    page.goto("/")
+    page.get_by_label("Choose report 3 to compare").check()
+    page.get_by_label("Choose report 1 to compare").check()
+    page.get_by_role("button", name="Compare two chosen").click()
+    page.wait_for_url("**/compare?a=3&b=1")
+    page.goto("/?model=m")
+    page.get_by_label("Good answer: report 2").click()
+    page.wait_for_url("**/?model=m#r2")
+    assert store.queries.get_report(2).metadata == {"feedback": "up"}
+    assert page.get_by_label("Good answer: report 2").get_attribute("aria-pressed") == "true"
+
+
+def test_feedback_on_a_report(page, store):
+    """One report is judged and labelled on its own page."""
+    add(store, 1)
+    page.goto("/reports/1")
+    with page.expect_navigation():
+        page.keyboard.press("d")
+    page.get_by_text("Labels", exact=True).last.click()
+    page.get_by_label("Name").fill("score")
+    page.get_by_label("Value").fill("5")
+    page.get_by_role("button", name="Set the label").click()
+    page.wait_for_load_state()
+    assert store.queries.get_report(1).metadata == {"feedback": "down", "score": "5"}
+    assert page.url.endswith("/reports/1")
 
 
 def test_hostile_compared(page, store):
