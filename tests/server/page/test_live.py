@@ -87,6 +87,12 @@ def test_too_many_connections(site, monkeypatch):
         assert time.monotonic() < deadline
 
 
+def test_head(site):
+    """HEAD is answered at once."""
+    answer = httpx.head(f"{site}/live", timeout=TIMEOUT)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 @pytest.mark.parametrize("wrong", [{"params": {"after": "x"}}, {"headers": {"Last-Event-ID": "x"}}])
 def test_wrong_id(site, wrong):
     """An id that is none is answered 400."""

@@ -273,3 +273,6 @@ def test_raw(store, page):
     assert re.search(r"\bsandbox\b", answer.headers["content-security-policy"])
     assert page.goto("/raw/1?part=request").json() == KINDS["chat"]["reqPayload"]
     assert page.goto("/raw/2").status == 404
+    add(store, report(None, list(range(400_000))))
+    assert page.goto("/raw/2?part=response").status == 413
+    assert len(page.goto("/raw/2").json()["respPayload"]) == 400_000
