@@ -87,9 +87,7 @@ def _of_report(row: StoredReport, raw: str) -> dict[str, Any]:
         "budget": Budget(),
         "usage": get_object(get_object(report.get("respPayload")).get("usage")),
         "error": report.get("errorMessage"),
-        "code": repeat(report.get("reqPayload"), row.endpoint)
-        if len(raw) <= MAX_REPEATED
-        else None,
+        "code": repeat(report.get("reqPayload"), row.endpoint) if is_short else None,
         "timing": _timing(row),
     }
 
