@@ -15,7 +15,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from openpipe_report.server.access import get_access
 from openpipe_report.server.errors import ApiError, unavailable
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from openpipe_report.server.page.filter_form import FilterInForce
     from openpipe_report.server.page.site import Site
@@ -75,6 +74,8 @@ class _Live:
         after = request.headers.get("last-event-id") or in_force.others.get("after") or "0"
         if not (after.isascii() and after.isdecimal() and len(after) <= 18):  # noqa: PLR2004
             raise ApiError(400, "Last-Event-ID must be the id of an event before")
+        if request.method == "HEAD":
+            return Response(headers=OF_PAGES, media_type="text/event-stream")
         if self._open >= MAX_CONNECTIONS:
             raise unavailable("Too many pages are live: close some, or reload this one by hand")
         events = self._events(request, in_force, int(after))

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 MAX_VALUES = 300_000
 """Values of a report that are parsed for a page: a larger one would stop all threads for long."""
 
+MAX_REPEATED = 200_000
+"""Characters of a report up to which the page has code that repeats it."""
+
 _PAYLOADS = {"request": "reqPayload", "response": "respPayload"}
 _PART = choice(_PAYLOADS, {"type": "string", "enum": list(_PAYLOADS)}, "One of both payloads")
 
@@ -72,6 +75,7 @@ def _of_report(row: StoredReport, raw: str) -> dict[str, Any]:
     """Return the variables of the template that a report's payloads are in."""
     report, is_whole = _parse(raw)
     talk = read_conversation(report, row.endpoint)
+    is_short = len(raw) <= MAX_REPEATED
     return {
         "row": row,
         "report": report,
@@ -83,7 +87,7 @@ def _of_report(row: StoredReport, raw: str) -> dict[str, Any]:
         "budget": Budget(),
         "usage": get_object(get_object(report.get("respPayload")).get("usage")),
         "error": report.get("errorMessage"),
-        "code": repeat(report.get("reqPayload"), row.endpoint) if is_whole else None,
+        "code": repeat(report.get("reqPayload"), row.endpoint) if is_short else None,
         "timing": _timing(row),
     }
 
@@ -93,6 +97,16 @@ def _parse(raw: str) -> tuple[dict[str, Any], bool]:
     if len(raw) > MAX_VALUES and has_more_nodes(raw.encode(), MAX_VALUES):
         return parse_beginning(raw[:MAX_BEGINNING]), False
     return get_object(json.loads(raw)), True
+
+
+def _take_part(raw: str, name: str) -> str:
+    """Return one field of a report as indented JSON text."""
+    report, is_whole = _parse(raw)
+    if not is_whole:
+        raise ApiError(
+            413, "The report has too many values to be taken apart: open it without `part`"
+        )
+    return json.dumps(report.get(name), indent=2)
 
 
 def _timing(row: StoredReport) -> float | None:
@@ -118,7 +132,7 @@ def _show_raw(request: Request) -> Query:
         if raw is None:
             raise ApiError(404, "There is no report with this id or completion id")
         if part is not None:
-            raw = json.dumps(json.loads(raw).get(part), indent=2)
+            raw = _take_part(raw, part)
         return Response(raw, headers=OF_RAW_TEXT, media_type="application/json")
 
     return query

@@ -2,13 +2,13 @@
 A stored request as code that makes it again: Python with openai, and curl.
 
 No key is in it: both read it from an environment variable. Payloads are hostile, so the code quotes
-every string: what is pasted runs nothing but the request.
+every string, and is ASCII without control characters: what is pasted runs nothing but the request,
+and reads as it runs.
 """
 
 from __future__ import annotations
 
 import json
-import pprint
 import re
 import shlex
 from keyword import iskeyword
@@ -31,6 +31,8 @@ _METHODS = {
     "moderations": "moderations.create",
 }
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,60}")
+_INDENT = "    "
+_WIDTH = 80
 _OF_CLIENT = {"self", "extra_body", "extra_headers", "extra_query", "timeout", "openpipe"}
 """Arguments that the clients do not put into the body."""
 
@@ -84,40 +86,30 @@ def _arguments(request: dict[str, Any]) -> Iterator[str]:
     others: dict[str, Any] = {}
     for name, value in request.items():
         if _NAME.fullmatch(name) and not iskeyword(name) and name not in _OF_CLIENT:
-            yield _indented(f"{name}=", value)
+            yield f"{_INDENT}{name}={_literal(value, 1)},"
         else:
             others[name] = value
     if others:
-        yield _indented("extra_body=", others)
+        yield f"{_INDENT}extra_body={_literal(others, 1)},"
 
 
-def _indented(start: str, value: object) -> str:
-    # ASCII: quotes, control characters and characters that run from right to left are escapes.
-    if isinstance(value, str):
-        text = ascii(value)
-    else:
-        text = pprint.pformat(_Ascii.of(value), sort_dicts=False, width=92)
-    return "    " + f"{start}{text},".replace("\n", "\n    " + " " * len(start))
+def _literal(value: Any, level: int) -> str:
+    """Return a JSON value as a literal of Python, in ASCII, indented as a block of this level."""
+    if isinstance(value, dict):
+        entries = cast("dict[str, Any]", value).items()
+        pieces = [f"{name!a}: {_literal(one, level + 1)}" for name, one in entries]
+        return _block("{", pieces, "}", level)
+    if isinstance(value, list):
+        return _block("[", [_literal(one, level + 1) for one in value], "]", level)
+    return ascii(value)
 
 
-class _Ascii(str):
-    """A string whose representation is ASCII."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return ascii(str(self))
-
-    @classmethod
-    def of(cls, value: Any) -> Any:
-        """Return a JSON value with strings of this class in it."""
-        if isinstance(value, str):
-            return cls(value)
-        if isinstance(value, list):
-            return [cls.of(one) for one in value]
-        if isinstance(value, dict):
-            return {cls(name): cls.of(one) for name, one in cast("dict[str, Any]", value).items()}
-        return value
+def _block(begin: str, pieces: list[str], end: str, level: int) -> str:
+    line = ", ".join(pieces)
+    if "\n" not in line and len(line) + len(_INDENT) * level <= _WIDTH:
+        return f"{begin}{line}{end}"
+    inner = "".join(f"{_INDENT * (level + 1)}{piece},\n" for piece in pieces)
+    return f"{begin}\n{inner}{_INDENT * level}{end}"
 
 
 def _curl(request: dict[str, Any], endpoint: str) -> str:
