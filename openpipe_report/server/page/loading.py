@@ -29,7 +29,11 @@ class Loaded(NamedTuple):
 
 def load(queries: Queries, row: StoredReport) -> Loaded:
     """Load the report of a row."""
-    raw = queries.get_json(row.id) or "{}"
+    return parse(queries.get_json(row.id) or "{}")
+
+
+def parse(raw: str) -> Loaded:
+    """Parse the text of a report, or as much of it as takes a short time."""
     if len(raw) > MAX_VALUES and has_more_nodes(raw.encode(), MAX_VALUES):
         return Loaded(parse_beginning(raw[:MAX_BEGINNING]), is_whole=False)
     return Loaded(get_object(json.loads(raw)), is_whole=True)

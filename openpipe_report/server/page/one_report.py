@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from starlette.responses import Response
 
 from openpipe_report.server.errors import ApiError
-from openpipe_report.server.nodes import has_more_nodes
 from openpipe_report.server.page.conversation.turns import read_conversation
-from openpipe_report.server.page.conversation.words import MAX_BEGINNING, parse_beginning
 from openpipe_report.server.page.cutting import Budget, choose_turns
 from openpipe_report.server.page.filter_form import read_filter_in_force
 from openpipe_report.server.page.headers import OF_RAW_TEXT
+from openpipe_report.server.page.loading import parse
 from openpipe_report.server.page.repeating import repeat
 from openpipe_report.server.page.templating import render
 from openpipe_report.server.page.trace_tree import make_tree
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from openpipe_report.server.store import StoredReport
     from openpipe_report.server.store.queries import Queries
 
-MAX_VALUES = 300_000
-"""Values of a report that are parsed for a page: a larger one would stop all threads for long."""
 
 MAX_REPEATED = 200_000
 """Characters of a report up to which the page has code that repeats it."""
@@ -73,7 +70,7 @@ def _show(request: Request) -> Query:
 
 def _of_report(row: StoredReport, raw: str) -> dict[str, Any]:
     """Return the variables of the template that a report's payloads are in."""
-    report, is_whole = _parse(raw)
+    report, is_whole = parse(raw)
     talk = read_conversation(report, row.endpoint)
     is_short = len(raw) <= MAX_REPEATED
     return {
@@ -92,16 +89,9 @@ def _of_report(row: StoredReport, raw: str) -> dict[str, Any]:
     }
 
 
-def _parse(raw: str) -> tuple[dict[str, Any], bool]:
-    """Return the parsed report, or its beginning, and whether it is whole."""
-    if len(raw) > MAX_VALUES and has_more_nodes(raw.encode(), MAX_VALUES):
-        return parse_beginning(raw[:MAX_BEGINNING]), False
-    return get_object(json.loads(raw)), True
-
-
 def _take_part(raw: str, name: str) -> str:
     """Return one field of a report as indented JSON text."""
-    report, is_whole = _parse(raw)
+    report, is_whole = parse(raw)
     if not is_whole:
         raise ApiError(
             413, "The report has too many values to be taken apart: open it without `part`"
