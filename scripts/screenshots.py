@@ -49,7 +49,7 @@ ALL = {
     "judge-phone": ("/judge", "dark", PHONE),
     "export": ("/export?format=openai-chat", "light", WIDE),
 }
-COLOURS = 128
+COLOURS = 256
 HOUR = 3_600_000.0
 CALLS = 400
 chance = random.Random(8)  # noqa: S311 - the same pictures each time
@@ -117,7 +117,9 @@ def photograph(browser: Browser, url: str, scheme: Any, viewport: Any) -> bytes:
     picture = Image.open(io.BytesIO(page.screenshot()))
     context.close()
     small = io.BytesIO()
-    picture.convert("RGB").quantize(COLOURS).save(small, "PNG", optimize=True)
+    picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(
+        small, "PNG", optimize=True
+    )
     return small.getvalue()
 
 
