@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import httpx
 import pytest
@@ -10,6 +11,11 @@ import pytest
 from openpipe_report.server.app import create_app
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def wait_for_index(store):
+    while store.queries.unindexed():
+        time.sleep(0.01)
 
 
 async def get(store, path, headers=BROWSER, **options):
@@ -85,8 +91,7 @@ async def test_projects_are_apart(store, path):
         "tags": {"$trace_id": "t1"},
     }
     store.add(made, project="a").result()
-    while store.queries.unindexed():
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(wait_for_index, store)
 
     async def ask(project, scope):
         _, key = store.keys.create(f"{project} {scope}", project=project, scope=scope)
