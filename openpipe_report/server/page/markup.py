@@ -177,7 +177,22 @@ def _heading(
     return f'<p class="heading {token.tag}">' if token.nesting == 1 else "</p>\n"
 
 
+def _table(
+    _renderer: RendererProtocol,
+    tokens: Sequence[Token],
+    index: int,
+    _options: OptionsDict,
+    _environment: MutableMapping[str, Any],
+) -> str:
+    if tokens[index].nesting == 1:
+        # A wide table scrolls by itself, by keyboard too.
+        return '<div class="wide" role="group" aria-label="Table" tabindex="0"><table>\n'
+    return "</table></div>\n"
+
+
 _RULES = {
+    "table_open": _table,
+    "table_close": _table,
     "fence": _code,
     "code_block": _code,
     "image": _image,
