@@ -3,10 +3,14 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types wheel unit browser lowest versions dropin integrations openpipe-sdk faults bench peers
+.PHONY: demo screenshots test lint types wheel unit browser lowest versions dropin integrations openpipe-sdk faults bench peers
 
 demo: $(VENV)/.demo  ## calls of a local model, reported to a local receiver and checked
 	@$(BIN)/python examples/demo.py --db $(VENV)/demo.db
+
+screenshots: $(VENV)/.test browser  ## the pictures of the README; DIR=folder for all main views
+	$(PIP) install --quiet --group screenshots
+	$(BIN)/python scripts/screenshots.py $(DIR)
 
 test: lint types wheel unit  ## lint, types, wheel and unit
 

@@ -2,8 +2,9 @@
 From calls to stored reports, on this machine: `make demo`.
 
 Starts the receiver and, unless OPENAI_API_KEY is set, a small real model. Makes the calls of
-quickstart.py, searches for some by their text, lists the stored reports, and compares each of them
-with the result of its call. Exits with 1 if a report is missing or wrong, and names the call.
+quickstart.py, searches for some by their text, judges an answer, lists the stored reports, and
+compares each of them with the result of its call. Exits with 1 if a report is missing or wrong, and
+names the call. On a terminal the receiver then runs on, so that its pages can be looked at.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Report = dict[str, Any]
 COMMAND = [sys.executable, "-m", "openpipe_report"]
+COMMAND_LINE = Path(sys.executable).parent / "openpipe-report"
 START_TIMEOUT = 30.0
 SEARCHES = {"capital france": 1, "city country": 5}
 """Words of prompts, and how many reports of quickstart.py have them all at least."""
@@ -46,44 +48,68 @@ def main() -> None:
         "--db", type=Path, help="keep the reports in this SQLite file, which is overwritten"
     )
     given = parser.parse_args()
-    began = time.monotonic()
     try:
         with contextlib.ExitStack() as stack:
             db = given.db or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "demo.db"
             wrong = run(db)
             if given.db:
-                print(
-                    f"\nLook at one:  {Path(sys.executable).parent}/openpipe-report show 1 "
-                    f"--db {db}"
-                )
+                print(f"\nThe reports are kept:  {COMMAND_LINE} serve --db {db}")
     except (DemoError, LocalModelError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted")
-    print(f"{'FAILED' if wrong else 'All is well'} after {time.monotonic() - began:.1f} s")
     sys.exit(1 if wrong else 0)
 
 
 def run(db: Path) -> int:
     """Make the calls, show and check the reports; return how many checks failed."""
+    began = time.monotonic()
     set_environment()
     for suffix in ("", "-wal", "-shm"):
         Path(f"{db}{suffix}").unlink(missing_ok=True)
-    with contextlib.ExitStack() as stack:
-        os.environ["OPENPIPE_BASE_URL"] = stack.enter_context(receiver(db))
-        if os.environ.get("OPENAI_API_KEY"):
-            print(f"calling {os.environ.get('OPENAI_BASE_URL') or 'OpenAI'}")
-        else:
-            os.environ["OPENAI_BASE_URL"] = stack.enter_context(local_model())
-            os.environ["OPENAI_API_KEY"] = "none-needed"
-            os.environ["QUICKSTART_MODEL"] = os.environ["QUICKSTART_COMPLETION_MODEL"] = MODEL
-        got = make_calls()
+    with receiver(db) as base_url:
+        os.environ["OPENPIPE_BASE_URL"] = base_url
+        with model():
+            got = make_calls()
         print("\nReports found by their text:\n")
-        wrong = search(os.environ["OPENPIPE_BASE_URL"])
-    print("\nThe stored reports:\n", flush=True)
-    subprocess.run([*COMMAND, "logs", "--limit", "0", "--db", str(db)], check=True)  # noqa: S603
-    print("\nEach report compared with the result of its call:\n")
-    return wrong + check_all(read_reports(db), got)
+        wrong = search(base_url)
+        wrong += judge(base_url, got["plain"])
+        print("\nThe stored reports:\n", flush=True)
+        subprocess.run([*COMMAND, "logs", "--limit", "0", "--db", str(db)], check=True)  # noqa: S603
+        print("\nEach report compared with the result of its call:\n")
+        wrong += check_all(read_reports(db), got)
+        print(f"{'FAILED' if wrong else 'All is well'} after {time.monotonic() - began:.1f} s")
+        print(f"\nLook at one:       {COMMAND_LINE} show 1 --db {db}")
+        print(f"Look at them all:  {base_url.removesuffix('api/v1')}", flush=True)
+        if not wrong and is_watched():
+            wait_for_interrupt()
+    return wrong
+
+
+@contextlib.contextmanager
+def model() -> Iterator[None]:
+    """Run a model on this machine while the block runs, unless the user has an API key."""
+    if os.environ.get("OPENAI_API_KEY"):
+        print(f"calling {os.environ.get('OPENAI_BASE_URL') or 'OpenAI'}")
+        yield
+        return
+    with local_model() as base_url:
+        os.environ["OPENAI_BASE_URL"] = base_url
+        os.environ["OPENAI_API_KEY"] = "none-needed"
+        os.environ["QUICKSTART_MODEL"] = os.environ["QUICKSTART_COMPLETION_MODEL"] = MODEL
+        yield
+
+
+def is_watched() -> bool:
+    """Whether somebody sits at a terminal, who can end the demo."""
+    return not os.environ.get("CI") and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def wait_for_interrupt() -> None:
+    print("\nThe receiver runs until you press Ctrl-C.", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    print()
 
 
 def set_environment() -> None:
@@ -156,6 +182,21 @@ def find(base_url: str, words: str) -> list[dict[str, Any]]:
 
     answer = httpx.get(f"{base_url}/reports", params={"text": words})
     return answer.raise_for_status().json()["data"]
+
+
+def judge(base_url: str, completion: Any) -> int:
+    """Judge an answer as a program does that knows better; return 1 if its report has no label."""
+    import httpx  # noqa: PLC0415 (once the environment is set)
+
+    verdict = "up" if "Paris" in completion.choices[0].message.content else "down"
+    change = {
+        "filters": [{"field": "completionId", "equals": completion.id}],
+        "metadata": {"feedback": verdict, "judged_by": "demo.py"},
+    }
+    answer = httpx.post(f"{base_url}/logs/update-metadata", json=change)
+    matched = answer.raise_for_status().json()["matchedLogs"]
+    print(f"  {'ok    ' if matched == 1 else 'WRONG '} feedback on {completion.id}: {verdict}")
+    return int(matched != 1)
 
 
 def read_reports(db: Path) -> list[Report]:

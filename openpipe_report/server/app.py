@@ -2,9 +2,9 @@
 The receiver's HTTP API, as an ASGI app.
 
 A request is checked in this order: the Host (on loopback), the site that a browser sends it for,
-the API key, then the path and method, and, where there is a body, its type and announced size. A
-body is read only after that. Every error has the API's own shape, and every answer is counted.
-Payloads and keys are never logged.
+the API key, the path and method, the scope of the key, and, where there is a body, its type and
+announced size. A body is read only after that. Every error has the API's own shape, and every
+answer is counted. Payloads and keys are never logged.
 
 A route is a module of `routes/`: functions from a `Call` to a response, by path and method. The
 FastAPI app beside them has the routes whose paths have parameters and the pages of `page/`, and
@@ -14,7 +14,7 @@ answers what none does. A browser gets errors as pages, except those of the API'
 from __future__ import annotations
 
 import asyncio
-import hmac
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -22,6 +22,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from openpipe_report.server.access import set_access
+from openpipe_report.server.authentication import Authenticator
 from openpipe_report.server.browsers import check_host, check_site
 from openpipe_report.server.call import Call
 from openpipe_report.server.errors import ApiError, unavailable
@@ -29,6 +31,10 @@ from openpipe_report.server.intake import Intake
 from openpipe_report.server.limits import Limits
 from openpipe_report.server.openapi.document import make_document
 from openpipe_report.server.page.errors import to_page, wants_page
+from openpipe_report.server.page.forms import FormReader
+from openpipe_report.server.page.login import LOGOUT_PATH, to_login
+from openpipe_report.server.page.login import PATH as LOGIN_PATH
+from openpipe_report.server.page.services import Services
 from openpipe_report.server.page.static_files import PREFIX as STATIC_PREFIX
 from openpipe_report.server.page.views import add_pages
 from openpipe_report.server.query_threads import QueryThreads
@@ -42,9 +48,13 @@ from openpipe_report.server.routes import (
     openapi,
     reading,
     report,
+    requiring,
     testing,
 )
 from openpipe_report.server.traffic import Traffic
+from openpipe_report.server.visitors.cookies import read_cookie
+from openpipe_report.server.visitors.sessions import Sessions
+from openpipe_report.server.visitors.visitor import Visitor, set_visitor
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -59,6 +69,8 @@ if TYPE_CHECKING:
 ANY_HOST = None
 """Value of `allowed_hosts` with which no Host is refused."""
 
+_OPEN_PATHS = {*health.OPEN_PATHS, LOGIN_PATH, LOGOUT_PATH}
+_UNAUTHORIZED = 401
 _FAILED = ApiError(500, "The receiver failed; its log has the reason")
 _NO_PATH = (
     f"There is no such path: this receiver stores reports (POST {BASE_PATH}/report) and runs no "
@@ -79,8 +91,10 @@ def create_app(
 
     Args:
         store: Stores the reports; the caller closes it after the last request.
-        api_key: Key that requests must have as `Authorization: Bearer`, except those for health
-            checks. With None or an empty key every request is accepted.
+        api_key: Key with full access to the project `default`, beside the keys that the store
+            has. Requests must have one as `Authorization: Bearer`, except those for health checks.
+            With None or an empty key, and as long as the store has none, every request is
+            accepted.
         allowed_hosts: Names that the header `Host` may have beside loopback's; `ANY_HOST` for a
             receiver that listens beyond loopback.
         limits: Sizes, counts and times that requests may have.
@@ -111,24 +125,28 @@ class Receiver:
         self.limits = limits
         self.traffic = Traffic()
         self.intake = Intake(store, limits)
-        self._key = api_key.encode("utf-8", "surrogateescape")
+        self._authenticator = Authenticator(store, api_key)
         self._hosts = None if allowed_hosts is None else {name.lower() for name in allowed_hosts}
         self.others = _answering_others()
         """Answers requests for paths that `_routes` has not, after the same checks."""
+        self._sessions = Sessions()
         threads = QueryThreads(store)
         with_parameters = reading.add_routes(self.others, threads)
-        add_pages(self.others, threads)
+        forms = FormReader(limits, self.traffic)
+        services = Services(self.intake, forms, self._sessions, self._authenticator)
+        self.site = add_pages(self.others, threads, services)
         routes: Routes = {
-            **report.routes(self.intake, self.traffic),
-            **anthropic.routes(self.intake, self.traffic),
-            **feedback.routes(self.intake),
+            **requiring("write", report.routes(self.intake, self.traffic)),
+            **requiring("write", anthropic.routes(self.intake, self.traffic)),
+            **requiring("write", feedback.routes(self.intake)),
             **health.routes(store),
-            **metrics.routes(self.traffic),
-            **(testing.routes(store) if local_testing else {}),
+            **requiring("read", metrics.routes(self.traffic)),
+            **(requiring("read", testing.routes(store)) if local_testing else {}),
         }
         document = make_document(
             {*routes, *with_parameters, openapi.PATH},
-            open_paths=health.OPEN_PATHS if self._key else None,
+            open_paths=health.OPEN_PATHS,
+            with_key=bool(api_key),
         )
         self._routes: Routes = {**routes, **openapi.routes(document)}
 
@@ -150,7 +168,10 @@ class Receiver:
 
         try:
             call = Call(scope, receive, self.limits, self.traffic)
-            self._check(call)
+            answer = await self._check(call)
+            if answer is not None:
+                await answer(scope, receive, send_counted)
+                return
             if known is None:
                 await self.others(scope, receive, send_counted)
                 return
@@ -175,23 +196,33 @@ class Receiver:
         """End the process that parses large bodies, if there is one. May be called twice."""
         self.intake.close()
 
-    def _check(self, call: Call) -> None:
+    async def _check(self, call: Call) -> Response | None:
+        """Check a request; return the answer that asks a browser for a key, if it needs one."""
         if self._hosts is not None:
             check_host(call.headers.get(b"host"), self._hosts)
         check_site(call.method, call.headers)
-        if self._key and not _is_open(call.path):
-            given = _bearer(call.headers.get(b"authorization", b""))
-            if not hmac.compare_digest(given, self._key):
-                raise ApiError(
-                    401,
-                    "The API key is wrong or missing: send `Authorization: Bearer <key>`",
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
+        session_id = "" if call.path.startswith(f"{BASE_PATH}/") else read_cookie(call.headers)
+        key = self._sessions.find_key(session_id)
+        visitor = Visitor("" if key is None else session_id)
+        set_visitor(visitor)
+        if _is_open(call.path):
+            return None
+        given = call.headers.get(b"authorization") or (b"" if key is None else b"Bearer " + key)
+        try:
+            access = await self._authenticator.identify(given)
+        except ApiError as error:
+            is_page = call.path not in self._routes and wants_page(call.scope)
+            if error.status == _UNAUTHORIZED and is_page and call.method == "GET":
+                return to_login(call.path, call.scope["query_string"])
+            raise
+        set_access(call.scope, access)
+        set_visitor(replace(visitor, access=access))
+        return None
 
 
 def _is_open(path: str) -> bool:
     """Whether a path is answered without an API key."""
-    return path in health.OPEN_PATHS or path.startswith(STATIC_PREFIX)
+    return path in _OPEN_PATHS or path.startswith(STATIC_PREFIX)
 
 
 def _to_response(error: ApiError, scope: Scope) -> Response:
@@ -202,11 +233,6 @@ def _method_not_allowed(methods: Collection[str]) -> Response:
     allowed = ", ".join(sorted(methods))
     error = ApiError(405, f"This path accepts only {allowed}", headers={"Allow": allowed})
     return error.to_response()
-
-
-def _bearer(authorization: bytes) -> bytes:
-    scheme, _, key = authorization.partition(b" ")
-    return key.strip() if scheme.lower() == b"bearer" else b""
 
 
 def _answering_others() -> FastAPI:

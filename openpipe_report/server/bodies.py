@@ -65,27 +65,31 @@ class Reservation:
 
 
 async def read_body(
-    headers: Mapping[bytes, bytes], receive: Receive, reservation: Reservation
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    reservation: Reservation,
+    media_type: bytes = b"application/json",
 ) -> bytes | bytearray:
     """
-    Read the JSON body of a request.
+    Read the body of a request.
 
     Args:
         headers: The request's headers by their names in lower case.
         receive: ASGI's.
         reservation: Grows to the body's size.
+        media_type: What the body must be.
 
     Raises:
-        ApiError: 415, the body is not said to be JSON, or is compressed; 413 and 503 as in
-            `Reservation.grow_to`. Nothing has been read then, if the length was announced.
+        ApiError: 415, the body is not said to be of the media type, or is compressed; 413 and 503
+            as in `Reservation.grow_to`. Nothing has been read then, if the length was announced.
         ClientDisconnect: The connection ended before the body was complete.
 
     """
     if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
         raise ApiError(415, "Send the body without a Content-Encoding")
     content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if content_type != b"application/json":
-        raise ApiError(415, "Send the body with `Content-Type: application/json`")
+    if content_type != media_type:
+        raise ApiError(415, f"Send the body with `Content-Type: {media_type.decode()}`")
     announced = headers.get(b"content-length", b"")
     if announced.isdigit():
         # Python refuses to read numbers of thousands of digits.

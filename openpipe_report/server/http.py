@@ -171,6 +171,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections on the given sockets; replaces uvicorn's own accept loop."""
         await self.lifespan.startup()
+        self._app.site.start()
 
         def make_protocol() -> asyncio.Protocol:
             return Connection(
@@ -198,6 +199,7 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.site.stop()
         await super().shutdown(sockets)
         if self._sweep is not None:
             self._sweep.cancel()

@@ -73,7 +73,9 @@ def _number(description: str) -> Parameter:
     return Parameter(read, {"type": "number", "minimum": 0}, description)
 
 
-def _choice(values: Mapping[str, Any], schema: dict[str, Any], description: str) -> Parameter:
+def choice(values: Mapping[str, Any], schema: dict[str, Any], description: str) -> Parameter:
+    """Return a parameter that must be one of the names of `values`, and is read as its value."""
+
     def read(text: str) -> Any:
         if text not in values:
             raise ValueError(f"must be one of {', '.join(values)}")
@@ -124,12 +126,13 @@ _BY = [
 ]
 
 FILTERS = {
+    "project": _name("A project; a key finds reports of its own one only"),
     "since": _time("Not earlier than this"),
     "until": _time("Earlier than this"),
     "model": _name("The model that was asked for, or the one that answered"),
     "endpoint": _name("Such as `chat/completions`; `span` for spans"),
     "status": Parameter(_read_status, {"anyOf": _STATUSES}, "A status, or a class such as `5xx`"),
-    "error": _choice(_BOOLEANS, _BOOLEAN, "Whether the call failed"),
+    "error": choice(_BOOLEANS, _BOOLEAN, "Whether the call failed"),
     "trace": _name("A trace id"),
     "text": _text(_MAX_TEXT, "Words in the prompt, answer, tool arguments or error, in any order"),
     "min_cost": _number("US dollars that the call cost at least"),
@@ -149,16 +152,16 @@ PAGE = {
     "after": Parameter(
         _read_cursor, {"type": "string", "pattern": "^[0-9]{1,18}$"}, "`next` of the page before"
     ),
-    "order": _choice(
+    "order": choice(
         {"newest": False, "oldest": True},
         {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
         "Which report is the first",
     ),
-    "payloads": _choice(_BOOLEANS, {**_BOOLEAN, "default": False}, "Whether to add `report`"),
+    "payloads": choice(_BOOLEANS, {**_BOOLEAN, "default": False}, "Whether to add `report`"),
 }
 GROUPING = {
     "by": Parameter(_read_by, {"anyOf": _BY}, "A column or label, one group for each value"),
-    "bucket": _choice(
+    "bucket": choice(
         {name: name for name in BUCKETS},
         {"type": "string", "enum": list(BUCKETS)},
         "Length of the time buckets, which begin in UTC",

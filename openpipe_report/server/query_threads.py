@@ -35,9 +35,9 @@ class QueryThreads:
         self._store = store
         self._log = SeldomLog()
 
-    async def run(self, query: Callable[[Queries], _Result]) -> _Result:
+    async def run(self, project: str, query: Callable[[Queries], _Result]) -> _Result:
         """
-        Return `query(queries)`, called on a thread.
+        Return `query(queries)`, called on a thread with the queries of a project.
 
         Raises:
             ApiError: 503, the database cannot be read.
@@ -46,7 +46,10 @@ class QueryThreads:
         try:
             # Abandoned when the server stops, as a query cannot be interrupted.
             return await to_thread.run_sync(
-                query, self._store.queries, abandon_on_cancel=True, limiter=_get_limiter()
+                query,
+                self._store.queries.of_project(project),
+                abandon_on_cancel=True,
+                limiter=_get_limiter(),
             )
         except DatabaseError as error:
             self._log.write("the database could not be read", error)

@@ -21,6 +21,8 @@ HANG_GUARD = 30.0
 @pytest.fixture
 def store(tmp_path):
     with Store(tmp_path / "reports.db") as opened:
+        # One object for all projects, so that a test can put something in the place of a query.
+        opened.queries.of_project = lambda _project: opened.queries
         yield opened
 
 

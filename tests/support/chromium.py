@@ -15,6 +15,7 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", event =>
     window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
 """
+_TIMEOUT = 10_000  # milliseconds
 _WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -40,6 +41,7 @@ def watched_page(browser, *, origin=None, **context_options):
     """
     context = browser.new_context(**context_options)
     context.add_init_script(_NOTE_VIOLATIONS)
+    context.set_default_timeout(_TIMEOUT)
     page = context.new_page()
     faults = []
     page.on("pageerror", lambda error: faults.append(str(error)))

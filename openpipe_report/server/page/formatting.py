@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+from openpipe_report.server.store.labels import to_string
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_SYMBOLS = {code: 0x2400 + code for code in range(32)}
 _NONE = "\N{EN DASH}"
 _SECOND = 1_000
 _MINUTE = 60_000
 _KIB = 1_024
+_LEAST_COST = 0.0001
 
 
 def to_iso(milliseconds: float) -> str:
@@ -41,12 +46,12 @@ def to_count(number: float | None) -> str:
 
 
 def to_cost(dollars: float | None) -> str:
-    """Return US dollars with three digits that count, at least cents."""
+    """Return US dollars: cents, or four digits below a dollar."""
     if dollars is None:
         return _NONE
     if dollars == 0 or abs(dollars) >= 1:
         return f"${dollars:,.2f}"
-    return f"${dollars:.3g}" if abs(dollars) < 1e-4 else f"${dollars:.4f}"  # noqa: PLR2004
+    return "<$0.0001" if 0 < dollars < _LEAST_COST else f"${dollars:.4f}"
 
 
 def to_size(count: int) -> str:
@@ -65,6 +70,23 @@ def _to_datetime(milliseconds: float) -> datetime:
         return datetime.fromtimestamp(0, timezone.utc)
 
 
+def to_value(value: object) -> str:
+    """Return a value on one line: a string as it is, another as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def to_short(text: object, longest: int) -> str:
+    """Return the first characters of a text; control characters are shown as symbols."""
+    found = str(text)
+    kept = found if len(found) <= longest else f"{found[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return kept.translate(_SYMBOLS)
+
+
+def is_web(url: str) -> bool:
+    """Whether a URL is one of the web."""
+    return url.lower().startswith(("http://", "https://"))
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "iso": to_iso,
     "utc": to_utc,
@@ -72,5 +94,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "count": to_count,
     "cost": to_cost,
     "size": to_size,
+    "value": to_value,
+    "label": to_string,
+    "short": to_short,
+    "is_web": is_web,
 }
 """The filters of the templates, by name."""

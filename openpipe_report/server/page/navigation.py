@@ -13,5 +13,10 @@ class Entry(NamedTuple):
     """The view's path; the filter in force is added as its query."""
 
 
-ENTRIES: tuple[Entry, ...] = (Entry("Reports", "/"),)
+ENTRIES: tuple[Entry, ...] = (
+    Entry("Reports", "/"),
+    Entry("Charts", "/charts"),
+    Entry("Judge", "/judge"),
+    Entry("Export", "/export"),
+)
 """The entries, in their order."""

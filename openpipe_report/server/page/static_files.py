@@ -38,7 +38,7 @@ class _File(NamedTuple):
 
 def add_to(site: Site) -> None:
     """Add the path of the files."""
-    site.add(f"{PREFIX}{{name}}", _answer)
+    site.add(f"{PREFIX}{{name}}", _answer, needs=None)
 
 
 def url_of(name: str) -> str:

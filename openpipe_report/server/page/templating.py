@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from openpipe_report.server.charts.palette import color_number
 from openpipe_report.server.page import formatting
 from openpipe_report.server.page.headers import OF_PAGES
-from openpipe_report.server.page.links import url_with
+from openpipe_report.server.page.links import path_of, url_with, with_value
 from openpipe_report.server.page.navigation import ENTRIES
 from openpipe_report.server.page.static_files import url_of
+from openpipe_report.server.page.turn_text import turn_to_text
+from openpipe_report.server.visitors.visitor import get_visitor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,9 +62,13 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.globals |= {
+        "color_number": color_number,
         "entries": ENTRIES,
         "static": url_of,
+        "path_of": path_of,
         "url_with": url_with,
+        "visitor": get_visitor,
+        "with_value": with_value,
     }
-    environment.filters |= formatting.FILTERS
+    environment.filters |= {**formatting.FILTERS, "turn_text": turn_to_text}
     return environment

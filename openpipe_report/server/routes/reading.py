@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from openpipe_report.server.access import get_access
 from openpipe_report.server.errors import ApiError
 from openpipe_report.server.parameters import DEFAULT_LIMIT, GROUPING, PAGE
 from openpipe_report.server.query_string import read_filter, read_parameters
@@ -41,7 +42,9 @@ def add_routes(app: FastAPI, threads: QueryThreads) -> Collection[str]:
     def answering(path: str, prepare: Callable[[Request], Query]) -> Any:
         async def answer(request: Request) -> Response:
             request.scope[ROUTE] = path
-            text = await threads.run(prepare(request))
+            access = get_access(request.scope)
+            access.require("read")
+            text = await threads.run(access.project, prepare(request))
             return Response(text, media_type="application/json")
 
         return answer

@@ -12,6 +12,9 @@ The store of the receiver: all SQL is in this package.
     pricing         what a call cost
     writer          the thread that writes, with inserting, updates, repricing
     search_index    the search index, with search_tokens
+    keys            API keys: made, listed, revoked
+    erasing         erases reports, with wiping of what they leave
+    backing_up      copies a database that is in use
     tables          the tables
     migrating       creates and upgrades a file, with migrations/ and refilling
     sqlite          what is SQLite's own: the file, its engine, transactions

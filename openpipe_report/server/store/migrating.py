@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from openpipe_report.server.store.search_index import SearchIndex
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 

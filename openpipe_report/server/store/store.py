@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DatabaseError
 
+from openpipe_report.server.store.backing_up import back_up
+from openpipe_report.server.store.erasing import Eraser
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
+from openpipe_report.server.store.keys import Keys
 from openpipe_report.server.store.migrating import check, prepare
 from openpipe_report.server.store.preparing import prepare_report
 from openpipe_report.server.store.pricing import Pricer
@@ -21,7 +24,9 @@ from openpipe_report.server.store.queries import MAX_LIMIT, Queries
 from openpipe_report.server.store.repricing import reprice_in_steps
 from openpipe_report.server.store.search_index import choose_index
 from openpipe_report.server.store.sqlite import FileIdentity, create_file, make_engine, unusable
+from openpipe_report.server.store.tables import DEFAULT_PROJECT
 from openpipe_report.server.store.updates import change_matching, check_filters
+from openpipe_report.server.store.wiping import wipe
 from openpipe_report.server.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -32,9 +37,11 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from openpipe_report.server.store.filters import Filter
     from openpipe_report.server.store.preparing import PreparedReport
     from openpipe_report.server.store.rows import StoredReport
     from openpipe_report.server.store.updates import UpdateFilter
+    from openpipe_report.server.store.wiping import Wiped
 
 
 class Store:
@@ -90,10 +97,19 @@ class Store:
         except StoreError:
             self.close()
             raise
+        self._index = index
         self.queries = Queries(self._engine, index)
         """Lists, single reports, traces and counts."""
+        self.keys = Keys(self._engine, self._get_writer)
+        """The API keys."""
 
-    def add(self, report: dict[str, Any], *, idempotency_key: str | None = None) -> Future[None]:
+    def add(
+        self,
+        report: dict[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        project: str = DEFAULT_PROJECT,
+    ) -> Future[None]:
         """
         Store one valid report.
 
@@ -102,8 +118,9 @@ class Store:
 
         Args:
             report: The report as parsed JSON, with the API's names.
-            idempotency_key: If the same report was stored before with this key, nothing is stored
-                and the future succeeds.
+            idempotency_key: If the same report of the project was stored before with this key,
+                nothing is stored and the future succeeds.
+            project: The project that it belongs to.
 
         Returns:
             A future that succeeds once the report is committed. It fails with
@@ -115,25 +132,36 @@ class Store:
             StoreError: The store is closed, or opened to read.
 
         """
-        return self.add_prepared(prepare_report(report), idempotency_key=idempotency_key)
+        return self.add_prepared(
+            prepare_report(report), idempotency_key=idempotency_key, project=project
+        )
 
     def add_prepared(
-        self, prepared: PreparedReport, *, idempotency_key: str | None = None
+        self,
+        prepared: PreparedReport,
+        *,
+        idempotency_key: str | None = None,
+        project: str = DEFAULT_PROJECT,
     ) -> Future[None]:
         """Store one report of `prepare_report()`, as `add()` does."""
-        return self._get_writer().add(prepared, idempotency_key or None)
+        return self._get_writer().add(prepared, idempotency_key or None, project)
 
     def update_metadata(
-        self, filters: Sequence[UpdateFilter], changes: Mapping[str, str | None]
+        self,
+        filters: Sequence[UpdateFilter],
+        changes: Mapping[str, str | None],
+        *,
+        project: str = DEFAULT_PROJECT,
     ) -> Future[int]:
         """
-        Change labels of all reports that match.
+        Change labels of all reports of a project that match.
 
         Args:
-            filters: `{"field": "model" | "completionId" | "metadata.NAME" | "tags.NAME",
-                "equals": value}`, all of which must hold; values are compared as strings. No
-                filters match every report.
+            filters: `{"field": "model" | "completionId" | "metadata.NAME" | "tags.NAME" |
+                "reportId", "equals": value}`, all of which must hold; values are compared as
+                strings. No filters match every report of the project.
             changes: The new values by name; None removes a label.
+            project: The project whose reports change.
 
         Returns:
             A future of the number of reports that match. If there is none and a filter has the
@@ -147,7 +175,9 @@ class Store:
         """
         check_filters(filters)
         return self._get_writer().change(
-            lambda connection: change_matching(connection, filters, changes, time.time() * 1_000)
+            lambda connection: change_matching(
+                connection, project, filters, changes, time.time() * 1_000
+            )
         )
 
     def reprice(self) -> Future[int]:
@@ -164,6 +194,74 @@ class Store:
         return self._get_writer().change(
             lambda connection: reprice_in_steps(connection, self._pricer)
         )
+
+    def erase(
+        self,
+        wanted: Filter,
+        *,
+        progress: Callable[[int], None] | None = None,
+        is_stopped: Callable[[], bool] | None = None,
+    ) -> int:
+        """
+        Erase the reports that match, a few at a time beside other writes; returns how many.
+
+        Their text may still be in free parts of the file until `wipe()`.
+
+        Args:
+            wanted: The conditions.
+            progress: Is told how many are erased, after each step.
+            is_stopped: Is asked before each step whether to leave the rest.
+
+        Raises:
+            StoreError: The database cannot be written for now, or the store is opened to read.
+                What was erased until then is gone.
+
+        """
+        return self._make_eraser().erase(wanted, progress, is_stopped)
+
+    def wipe(
+        self, progress: Callable[[], None] | None = None, *, vacuuming: bool | None = None
+    ) -> Wiped:
+        """
+        Wipe what erased reports have left in the file and in the search index.
+
+        Args:
+            progress: Is called after each step.
+            vacuuming: Whether to write the file anew, which makes it smaller too. It takes the size
+                of the file on the disk, and keeps other programs from writing meanwhile. By default
+                a file of up to `wiping.SMALL` is written anew.
+
+        Returns:
+            What was done.
+
+        Raises:
+            StoreError: As of `erase()`.
+
+        """
+        step = self._make_eraser().step
+        return wipe(step, self._engine.connect, self.path, vacuuming, progress or _ignore)
+
+    def back_up(
+        self,
+        target: Path,
+        *,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """
+        Copy the database to a file, as it is at this moment; other programs may write meanwhile.
+
+        Args:
+            target: The file; only its owner can read it.
+            overwrite: Whether to replace a file of that name.
+            progress: Is told how many pages are copied, and how many there are.
+
+        Raises:
+            StoreError: The file exists, or cannot be written.
+
+        """
+        with self._engine.connect() as connection:
+            back_up(connection, target, overwrite=overwrite, progress=progress)
 
     def start(self) -> None:
         """Load the prices and complete the search index now, not with the first report."""
@@ -227,6 +325,9 @@ class Store:
     ) -> None:
         self.close()
 
+    def _make_eraser(self) -> Eraser:
+        return Eraser(self._engine, self._index, self.queries, self._get_writer())
+
     def _get_writer(self) -> Writer:
         if self._writer is None:
             raise StoreError(f"{self.path} is opened to read only")
@@ -251,3 +352,7 @@ class Store:
                 f"cannot create {self.path} ({error.strerror}): check its folder, rights and disk "
                 "space, or give another file with --db"
             ) from error
+
+
+def _ignore() -> None:
+    pass

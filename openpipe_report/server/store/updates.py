@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select,
 
 from openpipe_report.server.store.inserting import change_labels, to_json
 from openpipe_report.server.store.labels import storable_name, to_string
+from openpipe_report.server.store.sqlite import without_index
 from openpipe_report.server.store.tables import labels, pending_updates, reports
 from openpipe_report.server.store.values import get_text
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 KEPT_FOR = 3_600.0
 """Seconds that a change waits for its report."""
 MAX_PENDING = 10_000
-"""Most changes that wait; the oldest are dropped."""
+"""Most changes of a project that wait; the oldest are dropped."""
 
 _STEP = 2_000
 """Labels that a step changes; it takes about 40 ms, in which no report is committed."""
@@ -40,7 +41,10 @@ class UpdateFilter(TypedDict):
     """A condition on the reports whose labels change; `equals` is compared as a string."""
 
     field: str
-    """`model` (the request's or the answer's), `completionId`, `metadata.NAME` or `tags.NAME`."""
+    """
+    `model` (the request's or the answer's), `completionId`, `metadata.NAME`, `tags.NAME`, or
+    `reportId`, the number of a stored report.
+    """
     equals: str | float | bool
 
 
@@ -52,16 +56,18 @@ def check_filters(filters: Iterable[UpdateFilter]) -> None:
 
 def change_matching(
     connection: Connection,
+    project: str,
     filters: Sequence[UpdateFilter],
     changes: Mapping[str, str | None],
     now: float,
 ) -> Generator[None, None, int]:
     """
-    Change the labels of the reports that match all filters; the caller runs each step.
+    Change the labels of a project's reports that match all filters; the caller runs each step.
 
     Args:
         connection: A connection; the caller puts a transaction around each step.
-        filters: The conditions; none match every report.
+        project: The project.
+        filters: The conditions; none match every report of the project.
         changes: The new values by name; None removes a label.
         now: Unix time in milliseconds.
 
@@ -69,10 +75,13 @@ def change_matching(
         How many reports match. If there is none, the change may wait for its report.
 
     """
-    query = select(reports.c.id).where(_conditions(filters)).order_by(reports.c.id)
+    of_project = reports.c.project == project
+    if filters:
+        of_project = without_index(reports.c.project) == project
+    query = select(reports.c.id).where(of_project, _conditions(filters)).order_by(reports.c.id)
     found = list(connection.execute(query).scalars())
     if not found:
-        keep_pending(connection, filters, changes, now)
+        keep_pending(connection, project, filters, changes, now)
     step = _reports_of_step(changes)
     for start in range(0, len(found), step):
         change_labels(connection, found[start : start + step], changes)
@@ -88,6 +97,7 @@ def _reports_of_step(changes: Mapping[str, str | None]) -> int:
 
 def keep_pending(
     connection: Connection,
+    project: str,
     filters: Sequence[UpdateFilter],
     changes: Mapping[str, str | None],
     now: float,
@@ -97,11 +107,14 @@ def keep_pending(
     if not wanted:
         return
     connection.execute(delete(pending_updates).where(pending_updates.c.expires_at <= now))
-    newest = select(pending_updates.c.id).order_by(pending_updates.c.id.desc())
+    of_project = pending_updates.c.project == project
+    newest = select(pending_updates.c.id).where(of_project).order_by(pending_updates.c.id.desc())
     oldest_kept = connection.execute(newest.offset(MAX_PENDING - 2).limit(1)).scalar()
     if oldest_kept is not None:
-        connection.execute(delete(pending_updates).where(pending_updates.c.id < oldest_kept))
+        older = delete(pending_updates).where(of_project, pending_updates.c.id < oldest_kept)
+        connection.execute(older)
     row = {
+        "project": project,
         "completion_id": wanted[0],
         "filters": to_json(filters),
         "changes": to_json(changes),
@@ -114,17 +127,20 @@ def apply_pending(connection: Connection, inserted: Sequence[NewReport]) -> None
     """Apply the changes that have waited for these reports, in the order in which they came."""
     if not connection.execute(select(exists().where(true()).select_from(pending_updates))).scalar():
         return
-    by_completion: dict[str, list[int]] = {}
+    by_completion: dict[tuple[str, str], list[int]] = {}
     for one in inserted:
         completion_id = one.prepared.columns["completion_id"]
         if completion_id is not None and one.report_id is not None:
-            by_completion.setdefault(completion_id, []).append(one.report_id)
-    waiting = pending_updates.c.completion_id.in_(by_completion)
+            by_completion.setdefault((one.project, completion_id), []).append(one.report_id)
+    waiting = pending_updates.c.completion_id.in_({one for _, one in by_completion})
     current = pending_updates.c.expires_at > time.time() * 1_000
     query = select(pending_updates).where(waiting, current).order_by(pending_updates.c.id)
     for row in connection.execute(query).all():
+        of_project = by_completion.get((row.project, row.completion_id))
+        if of_project is None:
+            continue
         conditions = _conditions(json.loads(row.filters))
-        among = reports.c.id.in_(by_completion[row.completion_id])
+        among = reports.c.id.in_(of_project)
         found = connection.execute(select(reports.c.id).where(among, conditions)).scalars().all()
         if found:
             change_labels(connection, found, json.loads(row.changes))
@@ -142,10 +158,13 @@ def _condition(one: UpdateFilter) -> ColumnElement[bool]:
         return or_(reports.c.request_model == model, reports.c.response_model == model)
     if field == "completionId":
         return reports.c.completion_id == _column_value(one)
+    if field == "reportId":
+        return reports.c.id == int(one["equals"])
     of, _, name = field.partition(".")
     if of not in {"metadata", "tags"} or not name:
         raise ValueError(
-            f"a filter's field must be model, completionId, metadata.NAME or tags.NAME, not {field}"
+            "a filter's field must be model, completionId, metadata.NAME, tags.NAME or reportId, "
+            f"not {field}"
         )
     return reports.c.id.in_(
         select(labels.c.report_id).where(

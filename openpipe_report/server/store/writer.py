@@ -49,6 +49,7 @@ _Result = TypeVar("_Result")
 class _Insert:
     prepared: PreparedReport
     key: str | None
+    project: str
     done: Future[None] = field(default_factory=Future[None])
 
 
@@ -95,20 +96,20 @@ class Writer:
         self._wal_checked = 0.0
         self._log = SeldomLog()
 
-    def add(self, prepared: PreparedReport, key: str | None) -> Future[None]:
+    def add(self, prepared: PreparedReport, key: str | None, project: str) -> Future[None]:
         """
-        Queue a report to be committed.
+        Queue a report of a project to be committed.
 
         Returns:
             A future that succeeds when the report is committed, or when the same report was stored
-            before with the same key. It fails with IdempotencyConflictError,
+            before with the same key in this project. It fails with IdempotencyConflictError,
             StoreUnavailableError, or SQLAlchemy's error.
 
         Raises:
             StoreError: The writer is closed.
 
         """
-        one = _Insert(prepared, key)
+        one = _Insert(prepared, key, project)
         self._put(one)
         return one.done
 
@@ -232,7 +233,9 @@ class Writer:
             return
         try:
             new = [
-                NewReport(one.prepared, self._pricer.price(one.prepared.columns), one.key)
+                NewReport(
+                    one.prepared, self._pricer.price(one.prepared.columns), one.key, one.project
+                )
                 for one in batch
             ]
             connection = self._connect()

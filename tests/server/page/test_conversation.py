@@ -220,48 +220,17 @@ def test_beginning():
     assert parse_beginning("nonsense") == {}
 
 
+NAMES = (
+    *("role", "content", "type", "messages", "input", "text", "choices", "message", "name"),
+    *("tool_calls", "function", "arguments", "output", "data", "results", "audio", "file", "id"),
+    *("image_url", "source", "summary", "call_id", "embedding", "flagged", "prompt"),
+)
+VALUES = ("user", "tool", "text", "image", "reasoning", "function_call", "image_generation_call")
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "role",
-                    "content",
-                    "type",
-                    "messages",
-                    "input",
-                    "text",
-                    "choices",
-                    "message",
-                    "name",
-                ]
-                + [
-                    "tool_calls",
-                    "function",
-                    "arguments",
-                    "output",
-                    "data",
-                    "results",
-                    "audio",
-                    "file",
-                ]
-                + [
-                    "image_url",
-                    "source",
-                    "summary",
-                    "id",
-                    "call_id",
-                    "embedding",
-                    "flagged",
-                    "prompt",
-                ]
-            ),
-            inner
-            | st.sampled_from(["user", "tool", "text", "image", "reasoning", "function_call"]),
-            max_size=5,
-        )
+        | st.dictionaries(st.sampled_from(NAMES), inner | st.sampled_from(VALUES), max_size=5)
     ),
     max_leaves=25,
 )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import httpx
 import pytest
 
 from openpipe_report.server.app import create_app
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def wait_for_index(store):
+    while store.queries.unindexed():
+        time.sleep(0.01)
 
 
 async def get(store, path, headers=BROWSER, **options):
@@ -27,7 +35,7 @@ async def test_headers(store, path):
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert headers["cache-control"] == ("no-cache" if "static" in path else "no-store")
 
 
@@ -68,5 +76,32 @@ async def test_wrong_query(store):
 
 async def test_key(store):
     """Where a key is set, no page is shown without it; the style sheet is."""
-    assert (await get(store, "/", api_key="k")).status_code == 401
+    assert (await get(store, "/", api_key="k")).headers["location"] == "/login"
+    assert (await get(store, "/", {}, api_key="k")).status_code == 401
     assert (await get(store, "/static/page.css", api_key="k")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/reports/1", "/raw/1", "/traces/t1", "/reports/answer-1", "/?text=secret"]
+)
+async def test_projects_are_apart(store, path):
+    """A page has the reports of the key's project alone, and of none if the key may not read."""
+    made = {
+        "reqPayload": {"messages": [{"role": "user", "content": "a secret question"}]},
+        "respPayload": {"id": "answer-1"},
+        "tags": {"$trace_id": "t1"},
+    }
+    store.add(made, project="a").result()
+    await asyncio.to_thread(wait_for_index, store)
+
+    async def ask(project, scope):
+        _, key = store.keys.create(f"{project} {scope}", project=project, scope=scope)
+        return await get(store, path, {**BROWSER, "Authorization": f"Bearer {key}"})
+
+    own, other, writing = await ask("a", "read"), await ask("b", "read"), await ask("a", "write")
+    assert own.status_code == 200
+    assert "answer-1" in own.text or "secret" in own.text or "/reports/1" in own.text
+    assert other.status_code == (200 if path.startswith("/?") or path == "/" else 404)
+    assert "secret question" not in other.text
+    assert "/reports/1" not in other.text
+    assert writing.status_code == 403

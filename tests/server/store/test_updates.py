@@ -38,6 +38,8 @@ def filled(store):
         pytest.param([("tags.flag", True)], [1], id="boolean"),
         pytest.param([("tags.flag", "false")], [2, 3, 4], id="boolean as string"),
         pytest.param([("metadata.user", "ada"), ("model", "answered-0")], [2, 4], id="both"),
+        pytest.param([("reportId", 2)], [2], id="report"),
+        pytest.param([("reportId", 9)], [], id="no such report"),
         pytest.param([("metadata.user", "bob")], [], id="none"),
         pytest.param([("metadata.a.b", "c")], [], id="name with a dot"),
     ],
@@ -133,7 +135,7 @@ def test_size_of_a_step(path, names, steps):
     engine = make_engine(path, read_only=False)
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
-        assert len(list(change_matching(connection, [], changes, 0.0))) == steps
+        assert len(list(change_matching(connection, "default", [], changes, 0.0))) == steps
     engine.dispose()
 
 
