@@ -11,7 +11,7 @@ The store of the receiver: all SQL is in this package.
                     columns, endpoints, labels, search_text, values
     pricing         what a call cost
     writer          the thread that writes, with inserting, updates, repricing
-    search_index    the search index, with search_tokens
+    search_index    the search index, with search_tokens; index_keeper fills it
     tables          the tables
     migrating       creates and upgrades a file, with migrations/ and refilling
     sqlite          what is SQLite's own: the file, its engine, transactions
