@@ -60,6 +60,8 @@ class IndexKeeper:
 
     def remember(self, inserted: Sequence[NewReport]) -> None:
         """Note reports that were committed, to be indexed soon."""
+        if not self._index.follows:
+            return
         if inserted and self._missing_since is None:
             self._missing_since = time.monotonic()
         for one in inserted:

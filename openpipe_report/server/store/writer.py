@@ -20,24 +20,21 @@ from openpipe_report.server.seldom_log import SeldomLog
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
 from openpipe_report.server.store.index_keeper import IndexKeeper
 from openpipe_report.server.store.inserting import NewReport, insert_reports
-from openpipe_report.server.store.sqlite import empty_wal, prepare_to_write, transaction
 from openpipe_report.server.store.updates import apply_pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from pathlib import Path
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
+    from openpipe_report.server.store.database import Database
     from openpipe_report.server.store.preparing import PreparedReport
     from openpipe_report.server.store.pricing import Pricer
-    from openpipe_report.server.store.search_index import SearchIndex
-    from openpipe_report.server.store.sqlite import FileIdentity
 
 MAX_BATCH = 500
 """Maximum number of reports in one commit."""
 
-_WAL_CHECK = 10.0
+_MAINTENANCE = 10.0
 
 _Result = TypeVar("_Result")
 
@@ -64,17 +61,8 @@ class Writer:
     loses the reports whose future is not done, and no others.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        path: Path,
-        identity: FileIdentity,
-        index: SearchIndex,
-        pricer: Pricer,
-    ) -> None:
-        self._engine = engine
-        self._path = path
-        self._identity = identity
+    def __init__(self, database: Database, pricer: Pricer) -> None:
+        self._database = database
         self._pricer = pricer
         self._queue: SimpleQueue[_Insert | _Change | None] = SimpleQueue()
         """What is to be written; None tells the thread to end, and nothing comes after it."""
@@ -86,9 +74,9 @@ class Writer:
         self._loads_prices = False
         # Below: used by the thread alone.
         self._connection: Connection | None = None
-        self._wal_checked = 0.0
+        self._maintained_at = 0.0
         self._log = SeldomLog()
-        self._index = IndexKeeper(index, self._transaction, self._log)
+        self._index = IndexKeeper(database.index, self._transaction, self._log)
 
     def add(self, prepared: PreparedReport, key: str | None) -> Future[None]:
         """
@@ -179,15 +167,19 @@ class Writer:
             self._log.write("nothing can be stored", error)
 
     def _connect(self) -> Connection:
+        if self._connection is not None and self._connection.invalidated:
+            self._connection.close()
+            self._connection = None
         if self._connection is None:
-            self._connection = self._engine.connect()
-            prepare_to_write(self._connection)
+            connection = self._database.engine.connect()
+            self._database.prepare_to_write(connection)
+            self._connection = connection
         return self._connection
 
     @contextlib.contextmanager
     def _transaction(self) -> Generator[Connection, None, None]:
         connection = self._connect()
-        with transaction(connection, self._identity):
+        with self._database.transaction(connection):
             yield connection
 
     def _loop(self) -> None:
@@ -197,7 +189,7 @@ class Writer:
                 first = self._queue.get(timeout=self._index.until_due())
             except Empty:
                 self._index.complete(self._queue.empty)
-                self._check_wal()
+                self._maintain()
                 continue
             if first is None:
                 break
@@ -210,7 +202,7 @@ class Writer:
             if change is not None:
                 self._step(change)
             self._index.keep_up(len(batch))
-            self._check_wal()
+            self._maintain()
         self._index.finish()
 
     def _collect_batch(self, first: _Insert) -> tuple[list[_Insert], bool, _Change | None]:
@@ -232,12 +224,9 @@ class Writer:
         if not batch:
             return
         try:
-            new = [
-                NewReport(one.prepared, self._pricer.price(one.prepared.columns), one.key)
-                for one in batch
-            ]
+            new = [self._make_new(one) for one in batch]
             with self._transaction() as connection:
-                inserted = insert_reports(connection, new)
+                inserted = insert_reports(self._database, connection, new)
                 apply_pending(connection, inserted)
         except Exception as error:  # noqa: BLE001 - the thread's loop must go on
             # A full disk or a locked file fails every report; any other error may be of one only.
@@ -255,6 +244,12 @@ class Writer:
             else:
                 one.done.set_result(None)
         self._index.remember(inserted)
+
+    def _make_new(self, one: _Insert) -> NewReport:
+        new = NewReport(one.prepared, self._pricer.price(one.prepared.columns), one.key)
+        if not self._database.index.follows:
+            new.entry = self._database.index.entry(one.prepared.text)
+        return new
 
     def _step(self, change: _Change) -> None:
         """Run the next step of a change, and queue the rest behind what has come meanwhile."""
@@ -278,12 +273,12 @@ class Writer:
                 self._queue.put(change)
                 return
 
-    def _check_wal(self) -> None:
+    def _maintain(self) -> None:
         now = time.monotonic()
-        if now - self._wal_checked >= _WAL_CHECK:
-            self._wal_checked = now
+        if now - self._maintained_at >= _MAINTENANCE:
+            self._maintained_at = now
             if self._connection is not None:
-                empty_wal(self._connection, self._path)
+                self._database.maintain(self._connection)
 
 
 def _on_connection(

@@ -1,0 +1,103 @@
+"""PostgreSQLDatabase: a database of a PostgreSQL server as the store's."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import psycopg
+from sqlalchemy import update
+from sqlalchemy.exc import DatabaseError
+
+from openpipe_report.server.store.errors import StoreError
+from openpipe_report.server.store.postgresql.engine import make_engine
+from openpipe_report.server.store.postgresql.failures import (
+    as_store_error,
+    driver_error,
+    reason_of,
+)
+from openpipe_report.server.store.postgresql.schema import check, last_ids, prepare
+from openpipe_report.server.store.postgresql.search import VectorIndex
+from openpipe_report.server.store.postgresql.url import read_url, show_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from sqlalchemy import Connection
+
+_BEGIN = "BEGIN; SELECT last_id FROM last_ids FOR UPDATE"
+
+
+class PostgreSQLDatabase:
+    """
+    One database, which any number of receivers may write to.
+
+    Only one transaction writes at a time, as in SQLite: it holds the lock of the row in `last_ids`.
+
+    Raises:
+        StoreError: The URL cannot be used.
+
+    """
+
+    def __init__(self, url: str, *, read_only: bool) -> None:
+        found = read_url(url)
+        self.name = show_url(found)
+        self.index = VectorIndex()
+        self.engine = make_engine(found, read_only=read_only)
+
+    def open_to_read(self) -> None:
+        with self.engine.connect() as connection:
+            check(connection, self.name)
+
+    def open_to_write(self, progress: Callable[[int, int], None] | None) -> None:
+        with self.engine.connect() as connection, self._transaction(connection, "BEGIN"):
+            prepare(connection, self.name, self.index, progress)
+
+    def prepare_to_write(self, connection: Connection) -> None:
+        """Do nothing: all connections have the same settings."""
+
+    @contextlib.contextmanager
+    def transaction(self, connection: Connection) -> Generator[None, None, None]:
+        with self._transaction(connection, _BEGIN):
+            yield
+
+    def take_ids(self, connection: Connection, count: int) -> int:
+        taken = update(last_ids).values(last_id=last_ids.c.last_id + count)
+        highest: int = connection.execute(taken.returning(last_ids.c.last_id)).scalar_one()
+        return highest - count + 1
+
+    def maintain(self, connection: Connection) -> None:
+        """Do nothing: the server does."""
+
+    def check(self) -> None:
+        """Do nothing: a connection belongs to its database."""
+
+    def unusable(self, error: DatabaseError) -> StoreError:
+        cause = driver_error(error)
+        reason = "an unknown error" if cause is None else reason_of(cause)
+        return StoreError(
+            f"cannot use {self.name} ({reason}): check that the server runs, the URL, and the "
+            "rights of the user"
+        )
+
+    @contextlib.contextmanager
+    def _transaction(self, connection: Connection, begin: str) -> Generator[None, None, None]:
+        try:
+            connection.exec_driver_sql(begin)
+            yield
+            connection.exec_driver_sql("COMMIT")
+        except BaseException as error:
+            _roll_back(connection)
+            cause = driver_error(error)
+            if cause is None:
+                raise
+            raise as_store_error(cause) from None
+
+
+def _roll_back(connection: Connection) -> None:
+    """Roll back; a connection that cannot is given up, and its server does."""
+    try:
+        connection.exec_driver_sql("ROLLBACK")
+    except (DatabaseError, psycopg.Error):
+        if not connection.invalidated:
+            connection.invalidate()
