@@ -2,9 +2,9 @@
 The receiver's HTTP API, as an ASGI app.
 
 A request is checked in this order: the Host (on loopback), the site that a browser sends it for,
-the API key, then the path and method, and, where there is a body, its type and announced size. A
-body is read only after that. Every error has the API's own shape, and every answer is counted.
-Payloads and keys are never logged.
+the API key, the path and method, the scope of the key, and, where there is a body, its type and
+announced size. A body is read only after that. Every error has the API's own shape, and every
+answer is counted. Payloads and keys are never logged.
 
 A route is a module of `routes/`: functions from a `Call` to a response, by path and method. The
 FastAPI app beside them has the routes whose paths have parameters, and answers what none does.
@@ -13,7 +13,6 @@ FastAPI app beside them has the routes whose paths have parameters, and answers 
 from __future__ import annotations
 
 import asyncio
-import hmac
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -21,6 +20,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from openpipe_report.server.access import set_access
+from openpipe_report.server.authentication import Authenticator
 from openpipe_report.server.browsers import check_host, check_site
 from openpipe_report.server.call import Call
 from openpipe_report.server.errors import ApiError, unavailable
@@ -37,6 +38,7 @@ from openpipe_report.server.routes import (
     openapi,
     reading,
     report,
+    requiring,
     testing,
 )
 from openpipe_report.server.traffic import Traffic
@@ -74,8 +76,10 @@ def create_app(
 
     Args:
         store: Stores the reports; the caller closes it after the last request.
-        api_key: Key that requests must have as `Authorization: Bearer`, except those for health
-            checks. With None or an empty key every request is accepted.
+        api_key: Key with full access to the project `default`, beside the keys that the store
+            has. Requests must have one as `Authorization: Bearer`, except those for health checks.
+            With None or an empty key, and as long as the store has none, every request is
+            accepted.
         allowed_hosts: Names that the header `Host` may have beside loopback's; `ANY_HOST` for a
             receiver that listens beyond loopback.
         limits: Sizes, counts and times that requests may have.
@@ -106,22 +110,23 @@ class Receiver:
         self.limits = limits
         self.traffic = Traffic()
         self.intake = Intake(store, limits)
-        self._key = api_key.encode("utf-8", "surrogateescape")
+        self._authenticator = Authenticator(store, api_key)
         self._hosts = None if allowed_hosts is None else {name.lower() for name in allowed_hosts}
         self.others = _answering_others()
         """Answers requests for paths that `_routes` has not, after the same checks."""
         with_parameters = reading.add_routes(self.others, store)
         routes: Routes = {
-            **report.routes(self.intake, self.traffic),
-            **anthropic.routes(self.intake, self.traffic),
-            **feedback.routes(self.intake),
+            **requiring("write", report.routes(self.intake, self.traffic)),
+            **requiring("write", anthropic.routes(self.intake, self.traffic)),
+            **requiring("write", feedback.routes(self.intake)),
             **health.routes(store),
-            **metrics.routes(self.traffic),
-            **(testing.routes(store) if local_testing else {}),
+            **requiring("read", metrics.routes(self.traffic)),
+            **(requiring("read", testing.routes(store)) if local_testing else {}),
         }
         document = make_document(
             {*routes, *with_parameters, openapi.PATH},
-            open_paths=health.OPEN_PATHS if self._key else None,
+            open_paths=health.OPEN_PATHS,
+            with_key=bool(api_key),
         )
         self._routes: Routes = {**routes, **openapi.routes(document)}
 
@@ -143,7 +148,7 @@ class Receiver:
 
         try:
             call = Call(scope, receive, self.limits, self.traffic)
-            self._check(call)
+            await self._check(call)
             if known is None:
                 await self.others(scope, receive, send_counted)
                 return
@@ -168,29 +173,19 @@ class Receiver:
         """End the process that parses large bodies, if there is one. May be called twice."""
         self.intake.close()
 
-    def _check(self, call: Call) -> None:
+    async def _check(self, call: Call) -> None:
         if self._hosts is not None:
             check_host(call.headers.get(b"host"), self._hosts)
         check_site(call.method, call.headers)
-        if self._key and call.path not in health.OPEN_PATHS:
-            given = _bearer(call.headers.get(b"authorization", b""))
-            if not hmac.compare_digest(given, self._key):
-                raise ApiError(
-                    401,
-                    "The API key is wrong or missing: send `Authorization: Bearer <key>`",
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
+        if call.path not in health.OPEN_PATHS:
+            given = call.headers.get(b"authorization", b"")
+            set_access(call.scope, await self._authenticator.identify(given))
 
 
 def _method_not_allowed(methods: Collection[str]) -> Response:
     allowed = ", ".join(sorted(methods))
     error = ApiError(405, f"This path accepts only {allowed}", headers={"Allow": allowed})
     return error.to_response()
-
-
-def _bearer(authorization: bytes) -> bytes:
-    scheme, _, key = authorization.partition(b" ")
-    return key.strip() if scheme.lower() == b"bearer" else b""
 
 
 def _answering_others() -> FastAPI:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from openpipe_report.server.access import get_access
 from openpipe_report.server.bodies import Reservation, read_body
 from openpipe_report.server.errors import ApiError
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
 
+    from openpipe_report.server.access import Access
     from openpipe_report.server.limits import Limits
     from openpipe_report.server.traffic import Traffic
 
@@ -35,6 +37,11 @@ class Call:
         repeated = len(self.headers) != len(scope["headers"])
         if repeated and sum(name == b"host" for name, _ in scope["headers"]) > 1:
             raise ApiError(400, "The request has more than one Host")
+
+    @property
+    def access(self) -> Access:
+        """What the sender may do, and in which project."""
+        return get_access(self.scope)
 
     def reserve(self) -> Reservation:
         """Return a share of the bytes in flight, to hold while the body is in use."""

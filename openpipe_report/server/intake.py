@@ -56,6 +56,7 @@ class Intake:
     async def store(
         self,
         body: bytes | bytearray,
+        project: str,
         idempotency_key: str | None,
         parse: Callable[[bytes | bytearray, int], PreparedReport] | None = None,
     ) -> None:
@@ -64,7 +65,9 @@ class Intake:
 
         Args:
             body: The body of a request.
-            idempotency_key: A report with the key of a stored one is not stored again.
+            project: The project that it belongs to.
+            idempotency_key: A report with the key of a stored one of the project is not stored
+                again.
             parse: A function of a module, of a body and `Limits.max_nodes`, that returns what is
                 stored; by default `prepare_body`.
 
@@ -75,17 +78,24 @@ class Intake:
         """
         prepared = await self._parse(parse or prepare_body, body)
         await self._write(
-            lambda: self._store.add_prepared(prepared, idempotency_key=idempotency_key), "report"
+            lambda: self._store.add_prepared(
+                prepared, idempotency_key=idempotency_key, project=project
+            ),
+            "report",
         )
 
     async def change(
-        self, body: bytes | bytearray, parse: Callable[[bytes | bytearray, int], LabelChange]
+        self,
+        body: bytes | bytearray,
+        project: str,
+        parse: Callable[[bytes | bytearray, int], LabelChange],
     ) -> int:
         """
         Change the labels of reports as a body says; returns how many match, once it is committed.
 
         Args:
             body: The body of a request.
+            project: The project whose reports change.
             parse: A function of a module, of a body and `Limits.max_nodes`.
 
         Raises:
@@ -94,7 +104,8 @@ class Intake:
         """
         wanted = await self._parse(parse, body)
         return await self._write(
-            lambda: self._store.update_metadata(wanted.filters, wanted.changes), "change"
+            lambda: self._store.update_metadata(wanted.filters, wanted.changes, project=project),
+            "change",
         )
 
     def close(self) -> None:

@@ -134,12 +134,12 @@ class FailingStore(Store):
 
     error: Exception
 
-    def add_prepared(self, prepared, *, idempotency_key=None):
+    def add_prepared(self, prepared, *, idempotency_key=None, project=None):
         failed = Future()
         failed.set_exception(self.error)
         return failed
 
-    def update_metadata(self, filters, changes):
+    def update_metadata(self, filters, changes, *, project):
         return self.add_prepared(None)
 
 

@@ -14,35 +14,36 @@ if TYPE_CHECKING:
 _KEY = "key"
 
 
-def make_document(paths: Collection[str], *, open_paths: Collection[str] | None) -> dict[str, Any]:
+def make_document(
+    paths: Collection[str], *, open_paths: Collection[str], with_key: bool
+) -> dict[str, Any]:
     """
     Return the document.
 
     Args:
         paths: The paths that the receiver answers.
-        open_paths: Those that need no API key; None if there is no key.
+        open_paths: Those that never need an API key.
+        with_key: Whether the others need one; without, they do once the store has a key.
 
     """
     found = {path: operations for path, operations in PATHS.items() if path in paths}
-    components: dict[str, Any] = {"schemas": SCHEMAS}
-    document: dict[str, Any] = {
+    return {
         "openapi": "3.1.0",
         "info": {
             "title": "openpipe-report receiver",
             "version": VERSION,
             "description": "Stores reports of calls to language models, and finds them.",
         },
-        "paths": found,
-        "components": components,
-    }
-    if open_paths is not None:
-        document["security"] = [{_KEY: []}]
-        components["securitySchemes"] = {_KEY: {"type": "http", "scheme": "bearer"}}
-        document["paths"] = {
+        "paths": {
             path: _without_key(operations) if path in open_paths else operations
             for path, operations in found.items()
-        }
-    return document
+        },
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {_KEY: {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{_KEY: []}] if with_key else [{_KEY: []}, {}],
+    }
 
 
 def _without_key(operations: dict[str, Any]) -> dict[str, Any]:

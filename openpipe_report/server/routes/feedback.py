@@ -104,7 +104,8 @@ def routes(intake: Intake) -> Routes:
     def make(parse: Callable[[bytes | bytearray, int], LabelChange]) -> Any:
         async def update(call: Call) -> Response:
             with call.reserve() as reservation:
-                matched = await intake.change(await call.read(reservation), parse)
+                body = await call.read(reservation)
+                matched = await intake.change(body, call.access.project, parse)
             return Response(json.dumps({"matchedLogs": matched}), media_type="application/json")
 
         return update

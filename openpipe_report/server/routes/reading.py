@@ -15,6 +15,7 @@ from anyio.lowlevel import RunVar
 from sqlalchemy.exc import DatabaseError
 from starlette.responses import Response
 
+from openpipe_report.server.access import get_access
 from openpipe_report.server.errors import ApiError, unavailable
 from openpipe_report.server.parameters import DEFAULT_LIMIT, GROUPING, PAGE
 from openpipe_report.server.query_string import read_filter, read_parameters
@@ -49,9 +50,12 @@ def add_routes(app: FastAPI, store: Store) -> Collection[str]:
     def answering(path: str, prepare: Callable[[Request], Query]) -> Any:
         async def answer(request: Request) -> Response:
             request.scope[ROUTE] = path
+            access = get_access(request.scope)
+            access.require("read")
             query = prepare(request)
+            queries = store.queries.of_project(access.project)
             try:
-                text = await _run(lambda: query(store.queries))
+                text = await _run(lambda: query(queries))
             except DatabaseError as error:
                 log.write("the database could not be read", error)
                 raise unavailable(

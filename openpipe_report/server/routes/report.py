@@ -37,7 +37,7 @@ def answering_reports(
         with call.reserve() as reservation:
             body = await call.read(reservation)
             key = call.headers.get(b"idempotency-key", b"").decode("latin-1")
-            await intake.store(body, key or None, parse)
+            await intake.store(body, call.access.project, key or None, parse)
         traffic.received += 1
         return _OK
 

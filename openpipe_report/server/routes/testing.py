@@ -37,7 +37,7 @@ def routes(store: Store) -> Routes:
         if not _is_local(call):
             raise ApiError(403, "This path is for tests on the receiver's own machine")
         # On a thread: it reads the database.
-        found = await asyncio.to_thread(_find_newest, store)
+        found = await asyncio.to_thread(_find_newest, store, call.access.project)
         answer = None if found is None else _to_logged_call(found)
         return Response(json.dumps(answer), media_type="application/json")
 
@@ -55,8 +55,8 @@ def _is_local(call: Call) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def _find_newest(store: Store) -> StoredReport | None:
-    rows = store.queries.list_reports(limit=1, payloads=True).rows
+def _find_newest(store: Store, project: str) -> StoredReport | None:
+    rows = store.queries.of_project(project).list_reports(limit=1, payloads=True).rows
     return rows[0] if rows else None
 
 

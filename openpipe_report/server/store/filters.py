@@ -19,7 +19,7 @@ from openpipe_report.server.store.tables import labels, reports
 from openpipe_report.server.store.values import get_class
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
@@ -40,6 +40,8 @@ class Filter:
 
     """
 
+    project: str | None = None
+    """The project that they belong to; None for all."""
     since: float | None = None
     """Unix time in milliseconds: `at` is not earlier."""
     until: float | None = None
@@ -131,7 +133,7 @@ def make_plan(
         # The words of a report are not looked up report by report for more than a few.
         first = next((one for one in conditions if one.is_text), first)
     if first is None:
-        first = next((one for one in conditions if one.is_ordered), None)
+        first = _choose_common(connection, [one for one in conditions if one.is_ordered])
     checks = tuple(one.check for one in conditions if one is not first or not one.is_exact)
     plan = Plan((), is_ordered=True, checks=checks)
     if first is not None:
@@ -142,6 +144,21 @@ def make_plan(
         first_id, last_id = connection.execute(bounds).one()
         plan = plan._replace(first_id=first_id or 0, last_id=last_id or 0)
     return plan
+
+
+def _choose_common(connection: Connection, conditions: Sequence[Condition]) -> Condition | None:
+    """Return the condition that the fewest of the newest reports match; None if there is none."""
+    if len(conditions) <= 1:
+        return next(iter(conditions), None)
+    # The further back so many of its reports reach, the fewer there are among the newest. It shows
+    # too that a project, a model or a label is no longer in use.
+    return min(conditions, key=lambda one: max(_reach(connection, start) for start in one.starts))
+
+
+def _reach(connection: Connection, start: Start) -> int:
+    """Return the id of the last of the newest reports of a condition, up to a limit of them."""
+    newest = start.select().order_by(start.report_id.desc()).limit(_COUNTED).subquery()
+    return connection.execute(select(func.min(newest.c[0]))).scalar() or 0
 
 
 def _in_time(wanted: Filter) -> ColumnElement[bool]:
@@ -162,20 +179,23 @@ def _conditions(index: SearchIndex, wanted: Filter) -> Iterator[Condition]:
         yield _text(index, wanted.text)
     for name, value in wanted.metadata:
         yield _label(name, to_string(value))
-    if wanted.trace is not None:
-        yield _equal(reports.c.trace_id, wanted.trace)
+    equal = {
+        reports.c.trace_id: wanted.trace,
+        reports.c.failed: wanted.error,
+        reports.c.endpoint: wanted.endpoint,
+        reports.c.project: wanted.project,
+    }
+    for column, wanted_value in equal.items():
+        if wanted_value is not None:
+            yield _equal(column, wanted_value)
     if wanted.model is not None:
         yield _model(wanted.model)
-    if wanted.error is not None:
-        yield _equal(reports.c.failed, wanted.error)
     if wanted.status is not None:
         first, end = _status_range(wanted.status)
         if end - first == 1:
             yield _equal(reports.c.status, first)
         else:
             yield _range(reports.c.status, first, end)
-    if wanted.endpoint is not None:
-        yield _equal(reports.c.endpoint, wanted.endpoint)
     if wanted.since is not None or wanted.until is not None:
         yield _range(reports.c.at, wanted.since, wanted.until)
     if wanted.min_cost is not None:

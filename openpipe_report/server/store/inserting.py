@@ -13,7 +13,7 @@ from openpipe_report.server.store.dialects import upsert
 from openpipe_report.server.store.errors import IdempotencyConflictError
 from openpipe_report.server.store.labels import storable_name, to_columns
 from openpipe_report.server.store.pricing import UNKNOWN
-from openpipe_report.server.store.tables import labels, raw_reports, reports
+from openpipe_report.server.store.tables import DEFAULT_PROJECT, labels, raw_reports, reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,12 +33,20 @@ _KEYS_AT_ONCE = 500
 class NewReport:
     """A prepared report with its price, and what its insert has led to."""
 
-    __slots__ = ("conflict", "entry", "key", "prepared", "price", "report_id")
+    __slots__ = ("conflict", "entry", "key", "prepared", "price", "project", "report_id")
 
-    def __init__(self, prepared: PreparedReport, price: Price, key: str | None) -> None:
+    def __init__(
+        self,
+        prepared: PreparedReport,
+        price: Price,
+        key: str | None,
+        project: str = DEFAULT_PROJECT,
+    ) -> None:
         self.prepared = prepared
         self.price = price
-        self.key = key
+        self.key = None if key is None else (project, key)
+        """The project and its key, which is unique in the project."""
+        self.project = project
         self.entry: Any = None
         """Its entry in a search index that is filled in the same transaction."""
         self.report_id: int | None = None
@@ -80,16 +88,21 @@ def insert_reports(
     return inserted
 
 
-def insert_rows(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def insert_rows(
+    connection: Connection,
+    rows: Sequence[Mapping[str, Any]],
+    into_reports: BulkInsert = _INSERT_REPORTS,
+) -> None:
     """
     Insert reports whose ids are known, such as those of an older file.
 
     Args:
         connection: A connection inside a transaction.
         rows: For each report `columns` (of the table `reports`), `raw` and `labels`.
+        into_reports: The insert of `columns`; another one than the default for an older table.
 
     """
-    _INSERT_REPORTS.execute(connection, [row["columns"] for row in rows])
+    into_reports.execute(connection, [row["columns"] for row in rows])
     raw = [{"report_id": row["columns"]["id"], "report": row["raw"]} for row in rows]
     _INSERT_RAW.execute(connection, raw)
     found = [
@@ -138,14 +151,16 @@ def to_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _find_keys(connection: Connection, new: Sequence[NewReport]) -> dict[str, str]:
-    keys = [one.key for one in new if one.key is not None]
-    found: dict[str, str] = {}
+def _find_keys(connection: Connection, new: Sequence[NewReport]) -> dict[tuple[str, str], str]:
+    """Return the reports of those keys that are stored, by project and key."""
+    keys = [one.key[1] for one in new if one.key is not None]
+    found: dict[tuple[str, str], str] = {}
     joined = reports.join(raw_reports, raw_reports.c.report_id == reports.c.id)
     for start in range(0, len(keys), _KEYS_AT_ONCE):
         some = reports.c.idempotency_key.in_(keys[start : start + _KEYS_AT_ONCE])
-        query = select(reports.c.idempotency_key, raw_reports.c.report).select_from(joined)
-        found.update(map(tuple, connection.execute(query.where(some))))
+        query = select(reports.c.project, reports.c.idempotency_key, raw_reports.c.report)
+        for project, key, report in connection.execute(query.select_from(joined).where(some)):
+            found[project, key] = report
     return found
 
 
@@ -154,7 +169,8 @@ def _insert_rows(connection: Connection, new: Sequence[NewReport]) -> None:
     for one in new:
         columns = {
             "id": one.report_id,
-            "idempotency_key": one.key,
+            "project": one.project,
+            "idempotency_key": None if one.key is None else one.key[1],
             **one.prepared.columns,
             **one.price.columns(),
         }

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from openpipe_report.server.store.search_index import SearchIndex
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _log = logging.getLogger("openpipe_report.server")
 

@@ -9,10 +9,10 @@ transaction open between two pages: a long export does not let the `-wal` grow.
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import func, select, union
+from sqlalchemy import func, select, true, union
 
 from openpipe_report.server.store.dialects import without_index
 from openpipe_report.server.store.filters import Filter, Plan, make_plan
@@ -54,11 +54,24 @@ class Page(NamedTuple):
 
 
 class Queries:
-    """The queries of one database. Safe to use from any thread."""
+    """
+    The queries of one database. Safe to use from any thread.
 
-    def __init__(self, engine: Engine, index: SearchIndex) -> None:
+    Args:
+        engine: The engine of the database.
+        index: Its search index.
+        project: The project whose reports are found, and no others; None for all.
+
+    """
+
+    def __init__(self, engine: Engine, index: SearchIndex, project: str | None = None) -> None:
         self._engine = engine
         self._index = index
+        self._project = project
+
+    def of_project(self, project: str) -> Queries:
+        """Return the same queries over the reports of one project."""
+        return Queries(self._engine, self._index, project)
 
     def list_reports(
         self,
@@ -84,7 +97,7 @@ class Queries:
         limit = min(max(limit, 1), MAX_LIMIT)
         before = None if after is None else _read_cursor(after)
         with self._engine.connect() as connection:
-            plan = make_plan(connection, self._index, wanted)
+            plan = self._plan(connection, wanted)
             query = _select_ids(plan, newest_first=True, beyond=before).limit(limit + 1)
             ids = connection.execute(query).scalars().all()
             rows = _load(connection, ids[:limit], payloads=payloads)
@@ -98,7 +111,7 @@ class Queries:
         plan: Plan | None = None
         while True:
             with self._engine.connect() as connection:
-                plan = plan or make_plan(connection, self._index, wanted)
+                plan = plan or self._plan(connection, wanted)
                 query = _select_ids(plan, newest_first=False, beyond=after_id).limit(_PAGE)
                 ids = connection.execute(query).scalars().all()
                 rows = _load(connection, ids, payloads=payloads)
@@ -117,40 +130,44 @@ class Queries:
     ) -> list[StoredReport]:
         """Return the first reports that match and came after the one with this id, oldest first."""
         with self._engine.connect() as connection:
-            plan = make_plan(connection, self._index, wanted)
+            plan = self._plan(connection, wanted)
             query = _select_ids(plan, newest_first=False, beyond=max(after_id, 0)).limit(limit)
             return _load(connection, connection.execute(query).scalars().all(), payloads=payloads)
 
     def newest_id(self) -> int:
         """Return the id of the newest report; 0 if there is none."""
         with self._engine.connect() as connection:
-            return connection.execute(select(func.max(reports.c.id))).scalar() or 0
+            newest = select(func.max(reports.c.id)).where(self._of_project(reports.c.project))
+            return connection.execute(newest).scalar() or 0
 
     def get_report(self, report_id: int | str, *, payloads: bool = True) -> StoredReport | None:
         """Return a report by its id, or the newest with this completion id."""
         with self._engine.connect() as connection:
-            found = _find_id(connection, report_id)
+            found = self._find_id(connection, report_id)
             rows = [] if found is None else _load(connection, [found], payloads=payloads)
         return rows[0] if rows else None
 
     def get_json(self, report_id: int) -> str | None:
         """Return a report as the ASCII JSON text that is stored, which may have many megabytes."""
-        query = select(raw_reports.c.report).where(raw_reports.c.report_id == report_id)
+        joined = raw_reports.join(reports, reports.c.id == raw_reports.c.report_id)
+        query = select(raw_reports.c.report).select_from(joined)
+        query = query.where(raw_reports.c.report_id == report_id, self._checked())
         with self._engine.connect() as connection:
             return connection.execute(query).scalar()
 
     def get_trace(self, trace_id: str, *, payloads: bool = False) -> list[StoredReport]:
         """Return the first thousand reports of a trace by the time at which they began."""
-        query = select(reports.c.id).where(reports.c.trace_id == trace_id).limit(MAX_LIMIT)
+        query = select(reports.c.id).where(reports.c.trace_id == trace_id, self._checked())
         with self._engine.connect() as connection:
-            ids = connection.execute(query.order_by(reports.c.id)).scalars().all()
+            query = query.order_by(reports.c.id).limit(MAX_LIMIT)
+            ids = connection.execute(query).scalars().all()
             rows = _load(connection, ids, payloads=payloads)
         return sorted(rows, key=lambda row: (row.at, row.id))
 
     def count(self, wanted: Filter = _EVERYTHING) -> int:
         """Return how many reports match."""
         with self._engine.connect() as connection:
-            plan = make_plan(connection, self._index, wanted, in_order=False)
+            plan = self._plan(connection, wanted, in_order=False)
             query = select(func.count()).select_from(reports).where(plan.clause())
             return connection.execute(query).scalar_one()
 
@@ -175,23 +192,39 @@ class Queries:
 
         """
         with self._engine.connect() as connection:
-            return stats(connection, self._index, wanted, by, bucket)
+            return stats(connection, self._plan(connection, wanted, in_order=False), by, bucket)
+
+    def _plan(self, connection: Connection, wanted: Filter, *, in_order: bool = True) -> Plan:
+        if self._project is not None:
+            if wanted.project not in {None, self._project}:
+                raise ValueError(f"these are the reports of the project {self._project} alone")
+            wanted = replace(wanted, project=self._project)
+        return make_plan(connection, self._index, wanted, in_order=in_order)
+
+    def _find_id(self, connection: Connection, report_id: int | str) -> int | None:
+        newest = select(func.max(reports.c.id)).where(self._checked())
+        if isinstance(report_id, str):
+            by_completion = newest.where(reports.c.completion_id == report_id)
+            found = connection.execute(by_completion).scalar()
+            if found is not None or not (report_id.isascii() and report_id.isdecimal()):
+                return found
+            report_id = int(report_id)
+        if not 0 < report_id <= _MAX_ID:
+            return None
+        return connection.execute(newest.where(reports.c.id == report_id)).scalar()
+
+    def _checked(self) -> ColumnElement[bool]:
+        """Return the condition on the project for few rows, which are found by another index."""
+        return self._of_project(without_index(reports.c.project))
+
+    def _of_project(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        return true() if self._project is None else column == self._project
 
 
 def _read_cursor(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdecimal()) or int(cursor) > _MAX_ID:
         raise ValueError("`after` must be the `next` of a page before")
     return int(cursor)
-
-
-def _find_id(connection: Connection, report_id: int | str) -> int | None:
-    if isinstance(report_id, str):
-        newest = select(func.max(reports.c.id)).where(reports.c.completion_id == report_id)
-        found = connection.execute(newest).scalar()
-        if found is not None or not (report_id.isascii() and report_id.isdecimal()):
-            return found
-        report_id = int(report_id)
-    return report_id if 0 < report_id <= _MAX_ID else None
 
 
 def _select_ids(plan: Plan, *, newest_first: bool, beyond: int | None) -> Any:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import MetaData, Table
+
+from openpipe_report.server.store.bulk import BulkInsert
 from openpipe_report.server.store.inserting import insert_rows
 from openpipe_report.server.store.preparing import derive_all
 from openpipe_report.server.store.pricing import Pricer
@@ -19,7 +22,7 @@ _BATCH = 500
 
 def refill(connection: Connection, progress: Callable[[int, int], None] | None) -> None:
     """
-    Insert every report of the table `old_reports` into the new tables, with its id.
+    Insert every report of the table `old_reports` into the tables of schema 2, with its id.
 
     Args:
         connection: A connection inside a transaction.
@@ -28,13 +31,15 @@ def refill(connection: Connection, progress: Callable[[int, int], None] | None) 
     """
     pricer = Pricer()
     total = connection.exec_driver_sql("SELECT count(*) FROM old_reports").scalar_one()
+    table = Table("reports", MetaData(), autoload_with=connection)
+    into_reports = BulkInsert(table)
     last, done = 0, 0
     query = (
         "SELECT id, stored_at, idempotency_key, report FROM old_reports "
         "WHERE id > ? ORDER BY id LIMIT ?"
     )
     while rows := connection.exec_driver_sql(query, (last, _BATCH)).all():
-        insert_rows(connection, [_derive(pricer, *row) for row in rows])
+        insert_rows(connection, [_derive(pricer, *row) for row in rows], into_reports)
         last, done = rows[-1].id, done + len(rows)
         if progress is not None:
             progress(done, total)

@@ -12,6 +12,8 @@ class StoredReport:
 
     id: int
     """Number in order of arrival, from 1; it is never reused."""
+    project: str
+    """The project that it belongs to."""
     stored_at: float
     """When the receiver got the report: Unix time in milliseconds, by the receiver's clock."""
     at: int

@@ -25,7 +25,6 @@ from sqlalchemy import (
 )
 
 from openpipe_report.server.store.dialects import is_postgresql
-from openpipe_report.server.store.filters import Filter, make_plan
 from openpipe_report.server.store.tables import labels, reports
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Dialect
 
-    from openpipe_report.server.store.search_index import SearchIndex
+    from openpipe_report.server.store.filters import Plan
 
 BUCKETS = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 """Lengths of the time buckets in milliseconds; they begin at multiples of it, in UTC."""
@@ -104,18 +103,16 @@ class Statistics:
 
 def stats(
     connection: Connection,
-    index: SearchIndex,
-    wanted: Filter,
+    plan: Plan,
     by: str | None = None,
     bucket: str | None = None,
 ) -> list[Statistics]:
     """
-    Return the statistics of the reports that match, by time bucket, then by group.
+    Return the statistics of the reports of a plan, by time bucket, then by group.
 
     Args:
         connection: A connection to read.
-        index: The search index.
-        wanted: The conditions.
+        plan: The conditions.
         by: One of `GROUPS`, or `metadata.NAME`; None for one group.
         bucket: One of `BUCKETS`; None for one bucket.
 
@@ -128,7 +125,7 @@ def stats(
     """
     if bucket is not None and bucket not in BUCKETS:
         raise ValueError(f"the time bucket must be {', '.join(BUCKETS)}, not {bucket}")
-    condition = make_plan(connection, index, wanted, in_order=False).clause()
+    condition = plan.clause()
     keys: tuple[ColumnElement[Any], ColumnElement[Any]] = (_bucket(bucket), _group(by))
     sums = _sum(connection, keys, condition)
     if not sums and by is None and bucket is None:

@@ -15,10 +15,12 @@ from sqlalchemy.exc import DatabaseError
 
 from openpipe_report.server.store.databases import make_database
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
+from openpipe_report.server.store.keys import Keys
 from openpipe_report.server.store.preparing import prepare_report
 from openpipe_report.server.store.pricing import Pricer
 from openpipe_report.server.store.queries import MAX_LIMIT, Queries
 from openpipe_report.server.store.repricing import reprice_in_steps
+from openpipe_report.server.store.tables import DEFAULT_PROJECT
 from openpipe_report.server.store.updates import change_matching, check_filters
 from openpipe_report.server.store.values import get_key
 from openpipe_report.server.store.writer import Writer
@@ -87,8 +89,16 @@ class Store:
         except StoreError:
             self.close()
             raise
+        self.keys = Keys(self._database.engine, self._get_writer)
+        """The API keys."""
 
-    def add(self, report: dict[str, Any], *, idempotency_key: str | None = None) -> Future[None]:
+    def add(
+        self,
+        report: dict[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        project: str = DEFAULT_PROJECT,
+    ) -> Future[None]:
         """
         Store one valid report.
 
@@ -97,8 +107,9 @@ class Store:
 
         Args:
             report: The report as parsed JSON, with the API's names.
-            idempotency_key: If the same report was stored before with this key, nothing is stored
-                and the future succeeds.
+            idempotency_key: If the same report of the project was stored before with this key,
+                nothing is stored and the future succeeds.
+            project: The project that it belongs to.
 
         Returns:
             A future that succeeds once the report is committed. It fails with
@@ -110,26 +121,37 @@ class Store:
             StoreError: The store is closed, or opened to read.
 
         """
-        return self.add_prepared(prepare_report(report), idempotency_key=idempotency_key)
+        return self.add_prepared(
+            prepare_report(report), idempotency_key=idempotency_key, project=project
+        )
 
     def add_prepared(
-        self, prepared: PreparedReport, *, idempotency_key: str | None = None
+        self,
+        prepared: PreparedReport,
+        *,
+        idempotency_key: str | None = None,
+        project: str = DEFAULT_PROJECT,
     ) -> Future[None]:
         """Store one report of `prepare_report()`, as `add()` does."""
         key = get_key(idempotency_key) if idempotency_key else None
-        return self._get_writer().add(prepared, key)
+        return self._get_writer().add(prepared, key, project)
 
     def update_metadata(
-        self, filters: Sequence[UpdateFilter], changes: Mapping[str, str | None]
+        self,
+        filters: Sequence[UpdateFilter],
+        changes: Mapping[str, str | None],
+        *,
+        project: str = DEFAULT_PROJECT,
     ) -> Future[int]:
         """
-        Change labels of all reports that match.
+        Change labels of all reports of a project that match.
 
         Args:
             filters: `{"field": "model" | "completionId" | "metadata.NAME" | "tags.NAME",
                 "equals": value}`, all of which must hold; values are compared as strings. No
-                filters match every report.
+                filters match every report of the project.
             changes: The new values by name; None removes a label.
+            project: The project whose reports change.
 
         Returns:
             A future of the number of reports that match. If there is none and a filter has the
@@ -143,7 +165,9 @@ class Store:
         """
         check_filters(filters)
         return self._get_writer().change(
-            lambda connection: change_matching(connection, filters, changes, time.time() * 1_000)
+            lambda connection: change_matching(
+                connection, project, filters, changes, time.time() * 1_000
+            )
         )
 
     def reprice(self) -> Future[int]:

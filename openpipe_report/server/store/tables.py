@@ -19,9 +19,13 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
+
+DEFAULT_PROJECT = "default"
+"""The project of reports that came without an API key, or with one that names no other."""
 
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
@@ -29,9 +33,10 @@ reports = Table(
     "reports",
     metadata,
     Column("id", _Id, primary_key=True),
+    Column("project", Text, nullable=False, index=True),
     Column("stored_at", Double, nullable=False),
     Column("at", BigInteger, nullable=False, index=True),
-    Column("idempotency_key", Text, unique=True),
+    Column("idempotency_key", Text),
     Column("requested_at", Double),
     Column("duration_ms", Double),
     Column("duration_class", BigInteger, index=True),
@@ -60,6 +65,8 @@ reports = Table(
     Column("cost_class", BigInteger, index=True),
     Column("price_date", Text),
     Column("price_source", Text),
+    # The key first: nothing but the look-up of a key is to use its index.
+    UniqueConstraint("idempotency_key", "project", name="uq_reports_idempotency_key"),
     sqlite_autoincrement=True,
 )
 """
@@ -100,12 +107,29 @@ pending_updates = Table(
     "pending_updates",
     metadata,
     Column("id", _Id, primary_key=True),
+    Column("project", Text, nullable=False),
     Column("completion_id", Text, nullable=False, index=True),
     Column("filters", Text, nullable=False),
     Column("changes", Text, nullable=False),
     Column("expires_at", Double, nullable=False, index=True),
 )
 """Changes of labels that came before their report; JSON texts, and Unix time in milliseconds."""
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("key_hash", Text, nullable=False, unique=True),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("last_used_at", Double),
+    sqlite_autoincrement=True,
+)
+"""The API keys, as `keys.ApiKey` describes them. A key itself is nowhere, only its hash."""
 
 search_state = Table(
     "search_state",

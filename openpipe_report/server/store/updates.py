@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, true
 
-from openpipe_report.server.store.dialects import equals
+from openpipe_report.server.store.dialects import equals, without_index
 from openpipe_report.server.store.inserting import change_labels, to_json
 from openpipe_report.server.store.labels import storable_name, to_string
 from openpipe_report.server.store.tables import labels, pending_updates, reports
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 KEPT_FOR = 3_600.0
 """Seconds that a change waits for its report."""
 MAX_PENDING = 10_000
-"""Most changes that wait; the oldest are dropped."""
+"""Most changes of a project that wait; the oldest are dropped."""
 
 _STEP = 2_000
 """Labels that a step changes; it takes about 40 ms, in which no report is committed."""
@@ -51,16 +51,18 @@ def check_filters(filters: Iterable[UpdateFilter]) -> None:
 
 def change_matching(
     connection: Connection,
+    project: str,
     filters: Sequence[UpdateFilter],
     changes: Mapping[str, str | None],
     now: float,
 ) -> Generator[None, None, int]:
     """
-    Change the labels of the reports that match all filters; the caller runs each step.
+    Change the labels of a project's reports that match all filters; the caller runs each step.
 
     Args:
         connection: A connection; the caller puts a transaction around each step.
-        filters: The conditions; none match every report.
+        project: The project.
+        filters: The conditions; none match every report of the project.
         changes: The new values by name; None removes a label.
         now: Unix time in milliseconds.
 
@@ -68,10 +70,13 @@ def change_matching(
         How many reports match. If there is none, the change may wait for its report.
 
     """
-    query = select(reports.c.id).where(_conditions(filters)).order_by(reports.c.id)
+    of_project = reports.c.project == project
+    if filters:
+        of_project = without_index(reports.c.project) == project
+    query = select(reports.c.id).where(of_project, _conditions(filters)).order_by(reports.c.id)
     found = list(connection.execute(query).scalars())
     if not found:
-        keep_pending(connection, filters, changes, now)
+        keep_pending(connection, project, filters, changes, now)
     step = max(_STEP // max(len(changes), 1), 1)
     for start in range(0, len(found), step):
         change_labels(connection, found[start : start + step], changes)
@@ -81,6 +86,7 @@ def change_matching(
 
 def keep_pending(
     connection: Connection,
+    project: str,
     filters: Sequence[UpdateFilter],
     changes: Mapping[str, str | None],
     now: float,
@@ -90,11 +96,14 @@ def keep_pending(
     if not wanted:
         return
     connection.execute(delete(pending_updates).where(pending_updates.c.expires_at <= now))
-    newest = select(pending_updates.c.id).order_by(pending_updates.c.id.desc())
+    of_project = pending_updates.c.project == project
+    newest = select(pending_updates.c.id).where(of_project).order_by(pending_updates.c.id.desc())
     oldest_kept = connection.execute(newest.offset(MAX_PENDING - 2).limit(1)).scalar()
     if oldest_kept is not None:
-        connection.execute(delete(pending_updates).where(pending_updates.c.id < oldest_kept))
+        older = delete(pending_updates).where(of_project, pending_updates.c.id < oldest_kept)
+        connection.execute(older)
     row = {
+        "project": project,
         "completion_id": wanted[0],
         "filters": to_json(filters),
         "changes": to_json(changes),
@@ -107,17 +116,20 @@ def apply_pending(connection: Connection, inserted: Sequence[NewReport]) -> None
     """Apply the changes that have waited for these reports, in the order in which they came."""
     if not connection.execute(select(exists().where(true()).select_from(pending_updates))).scalar():
         return
-    by_completion: dict[str, list[int]] = {}
+    by_completion: dict[tuple[str, str], list[int]] = {}
     for one in inserted:
         completion_id = one.prepared.columns["completion_id"]
         if completion_id is not None and one.report_id is not None:
-            by_completion.setdefault(completion_id, []).append(one.report_id)
-    waiting = pending_updates.c.completion_id.in_(by_completion)
+            by_completion.setdefault((one.project, completion_id), []).append(one.report_id)
+    waiting = pending_updates.c.completion_id.in_({one for _, one in by_completion})
     current = pending_updates.c.expires_at > time.time() * 1_000
     query = select(pending_updates).where(waiting, current).order_by(pending_updates.c.id)
     for row in connection.execute(query).all():
+        of_project = by_completion.get((row.project, row.completion_id))
+        if of_project is None:
+            continue
         conditions = _conditions(json.loads(row.filters))
-        among = reports.c.id.in_(by_completion[row.completion_id])
+        among = reports.c.id.in_(of_project)
         found = connection.execute(select(reports.c.id).where(among, conditions)).scalars().all()
         if found:
             change_labels(connection, found, json.loads(row.changes))

@@ -43,6 +43,7 @@ _Result = TypeVar("_Result")
 class _Insert:
     prepared: PreparedReport
     key: str | None
+    project: str
     done: Future[None] = field(default_factory=Future[None])
 
 
@@ -78,20 +79,20 @@ class Writer:
         self._log = SeldomLog()
         self._index = IndexKeeper(database.index, self._transaction, self._log)
 
-    def add(self, prepared: PreparedReport, key: str | None) -> Future[None]:
+    def add(self, prepared: PreparedReport, key: str | None, project: str) -> Future[None]:
         """
-        Queue a report to be committed.
+        Queue a report of a project to be committed.
 
         Returns:
             A future that succeeds when the report is committed, or when the same report was stored
-            before with the same key. It fails with IdempotencyConflictError,
+            before with the same key in this project. It fails with IdempotencyConflictError,
             StoreUnavailableError, or SQLAlchemy's error.
 
         Raises:
             StoreError: The writer is closed.
 
         """
-        one = _Insert(prepared, key)
+        one = _Insert(prepared, key, project)
         self._put(one)
         return one.done
 
@@ -246,7 +247,9 @@ class Writer:
         self._index.remember(inserted)
 
     def _make_new(self, one: _Insert) -> NewReport:
-        new = NewReport(one.prepared, self._pricer.price(one.prepared.columns), one.key)
+        new = NewReport(
+            one.prepared, self._pricer.price(one.prepared.columns), one.key, one.project
+        )
         if not self._database.index.follows:
             new.entry = self._database.index.entry(one.prepared.text)
         return new

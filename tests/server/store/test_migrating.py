@@ -1,16 +1,17 @@
-"""The upgrade of files of the first edition, and what the tables of a new file are."""
+"""The upgrade of older files, and what the tables of a new file are."""
 
 from __future__ import annotations
 
 import sqlite3
 import stat
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 
-from openpipe_report.server.store import Filter, Store, StoreError
+from openpipe_report.server.store import Filter, IdempotencyConflictError, Store, StoreError
 from openpipe_report.server.store.tables import metadata
 
 FIRST_EDITION = """
@@ -35,6 +36,7 @@ CREATE TABLE reports (
 );
 PRAGMA journal_mode = WAL;
 """
+SCHEMA_2 = Path(__file__).parent / "data" / "schema_2.sql"
 CHAT = (
     '{"requestedAt":1700000000000,"statusCode":200,"reqPayload":{"model":"gpt-4o-mini",'
     '"messages":[{"role":"user","content":"a caf\\u00e9 needle"}],"metadata":{"user":"ada"}},'
@@ -51,6 +53,13 @@ def make_first_edition(path, rows):
             "INSERT INTO reports(id, stored_at, idempotency_key, report) VALUES (?, 5.5, ?, ?)",
             rows,
         )
+    other.close()
+
+
+def make_schema_2(path):
+    """Write a file of schema 2, with the reports 1 to 3, one changed label and one that waits."""
+    with sqlite3.connect(path) as other:
+        other.executescript(SCHEMA_2.read_text())
     other.close()
 
 
@@ -117,6 +126,30 @@ def test_key_of_older_report(path):
         assert store.count() == 1
 
 
+def test_upgrade_of_schema_2(path):
+    """All reports, keys, labels and waiting changes are kept, in the project `default`."""
+    make_schema_2(path)
+    columns = content(path, "SELECT * FROM reports")
+    with Store(path) as store:
+        one, two, three = store.recent()
+        assert {row.project for row in (one, two, three)} == {"default"}
+        assert [row.idempotency_key for row in (one, two, three)] == ["k1", "k2", None]
+        assert (one.metadata, two.metadata) == ({"user": "u1", "score": "5"}, {"user": "u2"})
+        store.add({}, idempotency_key="k1", project="other").result()
+        with pytest.raises(IdempotencyConflictError):
+            store.add({}, idempotency_key="k1").result()
+        store.add({"respPayload": {"id": "id-9"}}, project="other").result()
+        store.add({"respPayload": {"id": "id-9"}}).result()
+        assert [row.metadata for row in store.recent(2)] == [{}, {"score": "9"}]
+        store.start()
+        while store.queries.unindexed():
+            pass
+        assert store.queries.count(Filter(text="needle2")) == 1
+    assert content(path.with_name("reports.db.schema-2.backup"), "SELECT * FROM reports") == columns
+    upgraded = content(path, "SELECT * FROM reports WHERE id <= 3")
+    assert [(row[0], *row[2:]) for row in upgraded] == columns
+
+
 def test_failed_upgrade(path):
     """An upgrade that fails leaves the file as it was."""
     make_first_edition(path, [(1, None, CHAT), (2, None, "not JSON")])
@@ -134,11 +167,13 @@ def test_reading_older_file(path):
     assert content(path) == [(1, None, "{}")]
 
 
-@pytest.mark.parametrize("upgraded", [False, True], ids=["new file", "upgraded file"])
-def test_tables(path, upgraded):
+@pytest.mark.parametrize("schema", [None, 1, 2])
+def test_tables(path, schema):
     """The tables of a new file and of an upgraded one are those of the code."""
-    if upgraded:
+    if schema == 1:
         make_first_edition(path, [])
+    elif schema == 2:
+        make_schema_2(path)
     Store(path).close()
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
@@ -149,6 +184,6 @@ def test_tables(path, upgraded):
         }
         context = MigrationContext.configure(connection, opts={"compare_type": True, **ours})
         assert compare_metadata(context, metadata) == []
-        assert context.get_current_revision() == "0002"
+        assert context.get_current_revision() == "0003"
     engine.dispose()
-    assert content(path, "PRAGMA user_version") == [(2,)]
+    assert content(path, "PRAGMA user_version") == [(3,)]

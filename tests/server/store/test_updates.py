@@ -126,7 +126,7 @@ def test_size_of_a_step(path, names, steps):
     engine = make_engine(path, read_only=False)
     with engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
-        assert len(list(change_matching(connection, [], changes, 0.0))) == steps
+        assert len(list(change_matching(connection, "default", [], changes, 0.0))) == steps
     engine.dispose()
 
 
