@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import count
-
-import psycopg
 import pytest
 from support.postgresql import QUICK, running_server
 
 from openpipe_report.server.store import Store
-
-_numbers = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +18,7 @@ def postgresql_server():
 @pytest.fixture(scope="session")
 def postgresql_template(postgresql_server):
     """The name of a database that has the tables."""
-    name = create_database(postgresql_server, "template1")
+    name = postgresql_server.create_database()
     Store(postgresql_server.url(name)).close()
     return name
 
@@ -31,7 +26,7 @@ def postgresql_template(postgresql_server):
 @pytest.fixture
 def empty_postgresql(postgresql_server):
     """The URL of a new database without tables."""
-    return postgresql_server.url(create_database(postgresql_server, "template1"))
+    return postgresql_server.url(postgresql_server.create_database())
 
 
 @pytest.fixture
@@ -48,22 +43,9 @@ def make_postgresql(request):
         # Not fixtures of this one: a test on SQLite alone starts no server.
         server = request.getfixturevalue("postgresql_server")
         template = request.getfixturevalue("postgresql_template")
-        return server.url(create_database(server, template))
+        return server.url(server.create_database(template))
 
     return make
-
-
-def create_database(server, template):
-    """Create a database as a copy of another one, and return its name."""
-    name = f"reports_{next(_numbers)}"
-    with psycopg.connect(to_libpq(server.url("postgres")), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-    return name
-
-
-def to_libpq(url):
-    """The URL as psycopg itself takes it."""
-    return url.replace("+psycopg", "")
 
 
 @pytest.fixture(params=["SQLite", "PostgreSQL"])

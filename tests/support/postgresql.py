@@ -10,7 +10,10 @@ import socket
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
+
+import psycopg
 
 MISSING = "no PostgreSQL server is installed: `make postgresql` installs it for the tests"
 QUICK = ("-c", "fsync=off", "-c", "full_page_writes=off")
@@ -41,6 +44,7 @@ class Server:
     def __init__(self, *options: str) -> None:
         self._programs = find_programs()
         self._options = options
+        self._numbers = count(1)
         self._folder = Path(tempfile.mkdtemp(prefix="openpipe-postgresql-"))
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -61,6 +65,13 @@ class Server:
     def url(self, database: str, password: str = "secret-word") -> str:
         """Return the URL of a database, by TCP."""
         return f"postgresql+psycopg://tests:{password}@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, template: str = "template1") -> str:
+        """Create a database as a copy of another one; return its name."""
+        name = f"reports_{next(self._numbers)}"
+        with psycopg.connect(to_libpq(self.url("postgres")), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        return name
 
     def start(self) -> None:
         """Start the server; returns once it accepts connections."""
@@ -110,6 +121,11 @@ class Server:
             if not retry or self._process is None or self._process.poll() is not None:
                 log = self._folder / "log"
                 raise RuntimeError(done.stderr + (log.read_text() if log.exists() else ""))
+
+
+def to_libpq(url: str) -> str:
+    """Return a URL as psycopg itself takes it."""
+    return url.replace("+psycopg", "")
 
 
 @contextmanager

@@ -95,7 +95,9 @@ class PostgreSQLDatabase:
 
 
 def _roll_back(connection: Connection) -> None:
-    """Roll back; a connection that cannot is given up, and its server does."""
+    """Roll back; a connection that cannot is given up, and the server rolls back itself."""
+    if connection.invalidated:
+        return
     try:
         connection.exec_driver_sql("ROLLBACK")
     except (DatabaseError, psycopg.Error):

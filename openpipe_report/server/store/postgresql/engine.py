@@ -12,19 +12,21 @@ if TYPE_CHECKING:
 
 LOCK_TIMEOUT = 5.0
 """Seconds to wait while another receiver writes."""
+IDLE_TIMEOUT = 15.0
+"""
+Seconds that a transaction may do nothing; the server ends it then.
+
+A receiver that hangs, or whose machine is gone, must not keep the others from writing.
+"""
 CONNECT_TIMEOUT = 5
 """Seconds to wait for a connection, unless the URL or `PGCONNECT_TIMEOUT` says otherwise."""
 
 _POOLED = 8
-_SETTINGS = (
-    # A receiver that hangs, or whose machine is gone, must not keep the others from writing.
-    "SET idle_in_transaction_session_timeout = '15s'",
-    # A report is acknowledged once it is on disk, whatever the default of the server is.
-    """
-    SELECT set_config('synchronous_commit', 'on', false)
-    WHERE current_setting('synchronous_commit') = 'off'
-    """,
-)
+# A report is acknowledged once it is on disk, whatever the default of the server is.
+_DURABLE = """
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'
+"""
 _READ_ONLY = "SET default_transaction_read_only = on"
 
 
@@ -41,7 +43,11 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
         hide_parameters=True,
         isolation_level="AUTOCOMMIT",
     )
-    settings = [f"SET lock_timeout = {int(LOCK_TIMEOUT * 1_000)}", *_SETTINGS]
+    settings = [
+        f"SET lock_timeout = {int(LOCK_TIMEOUT * 1_000)}",
+        f"SET idle_in_transaction_session_timeout = {int(IDLE_TIMEOUT * 1_000)}",
+        _DURABLE,
+    ]
     statements = "; ".join([*settings, _READ_ONLY] if read_only else settings)
 
     @event.listens_for(engine, "connect")

@@ -30,7 +30,8 @@ def read_url(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         url = None
-    if url is None:
+    # A password with an unescaped @ or / goes on in the host or in the name of the database.
+    if url is None or "@" in f"{url.host}{url.database}":
         raise StoreError(
             "the URL of the database cannot be read: give "
             "postgresql+psycopg://USER@HOST:PORT/DATABASE, with special characters of the password "
