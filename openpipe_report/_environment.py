@@ -25,6 +25,11 @@ from openpipe_report._settings import Settings
 
 ARGUMENT_ONLY = frozenset({"on_drop", "http_client"})
 
+OF_THE_COMMANDS = frozenset(
+    {"OPENPIPE_REPORT_DB", "OPENPIPE_REPORT_READ_KEY", "OPENPIPE_REPORT_READ_URL"}
+)
+"""Variables of the command line: where it reads, which has no effect on a program's reports."""
+
 _OPENPIPES_OWN = {"api_key": "OPENPIPE_API_KEY", "base_url": "OPENPIPE_BASE_URL"}
 _DECISIVE = frozenset(
     {"api_key", "base_url", "before_report", "enabled", "endpoints", "sample_rate", "spool"}
@@ -182,7 +187,7 @@ def _wrong_hook(error: Exception) -> Problem:
 
 
 def _unknown_variables(environ: Mapping[str, str], arguments: Mapping[str, Any]) -> list[Problem]:
-    known = {variable_of(name) for name in Settings.model_fields}
+    known = {*OF_THE_COMMANDS, *(variable_of(name) for name in Settings.model_fields)}
     return [
         _unknown(variable, arguments)
         for variable in sorted(environ)

@@ -86,6 +86,13 @@ def test_unknown_and_harmless(variable, text):
     assert not problems[0].turns_off
 
 
+def test_variables_of_the_commands():
+    """The variables of the command line have no effect on a program, and are not named."""
+    names = ("DB", "READ_KEY", "READ_URL")
+    settings, problems = read_settings({**SET, **{f"OPENPIPE_REPORT_{one}": "x" for one in names}})
+    assert (settings.active, problems) == (True, [])
+
+
 @pytest.mark.parametrize("service", ["OPENPIPE", "OPENPIPE_REPORT", "OPENPIPE_RECEIVER"])
 def test_services_of_kubernetes(service):
     """The variables that Kubernetes makes of a service's name are no settings, and not named."""

@@ -1,15 +1,25 @@
 """
 The entry point of the command `openpipe-report`, which names the extra that is missing.
 
-The commands are in `openpipe_report.cli.commands`. `doctor` and `resend` need the extra `cli`;
-`serve`, `logs`, `show` and `reprice` need the extra `server`, which includes `cli`.
+    commands        the list of the commands, each a module of its name
+    command_group   how each ends where nobody reads its output any more
+    options         options of one kind, and how a command fails
+    sharing         options of several commands, as those of
+    sources         what is read: --db, --url, --key
+    filtering       which reports: --since, --where, ...
+    stores          opens the store of a command that changes it
+    formatting      reports as tables, blocks and JSON
+
+All need the extra `cli`. What opens a database needs the extra `server`, which includes `cli`;
+`doctor`, `resend` and what reads from a receiver by `--url` do not.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import sys
+
+from openpipe_report.cli.output import discard_output
 
 _NEEDS = {
     "cli": ("the command line", {"rich", "typer"}),
@@ -21,7 +31,7 @@ _NEEDS = {
 """By extra: what needs it, and the packages that it adds."""
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""Errors of a write to stdout; typer ends in silence where a pipe has no reader any more."""
+"""Errors of a write to stdout; a pipe that nobody reads any more is none."""
 
 
 def main() -> None:
@@ -44,8 +54,12 @@ def main() -> None:
             if missing in packages:
                 sys.exit(f"{what} needs an extra: pip install 'openpipe-report[{extra}]'")
         raise
+    except BrokenPipeError as error:
+        discard_output()
+        ended = error.__context__  # what the flush has replaced
+        sys.exit(ended.code if isinstance(ended, SystemExit) else 0)
     except OSError as error:
         if error.errno not in _CANNOT_WRITE or error.filename is not None:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        discard_output()
         sys.exit(f"Error: cannot write the output: {error.strerror}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,12 @@ from rich.console import Console
 from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
+from openpipe_report.cli.output import discard_output
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from openpipe_report.server.store import StoredReport
+    from openpipe_report._reading import Row
 
 NARROWEST_TABLE = 76
 """Width of the terminal, in columns, below which reports are printed as blocks."""
@@ -36,15 +39,22 @@ _LARGEST_COLOURED = 1_000_000
 _SPAN_LABELS = ("trace_id", "span_id", "parent_span_id")
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Exit with 0 if nobody reads stdout any more, as of `| head`."""
+        discard_output()
+        sys.exit(0)
+
+
 def make_console() -> Console:
     """Return a console on stdout; in a pipe it cuts no line, unless COLUMNS is set."""
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         console.width = _UNLIMITED
     return console
 
 
-def print_reports(reports: Sequence[StoredReport], console: Console) -> None:
+def print_reports(reports: Sequence[Row], console: Console) -> None:
     """Print one row per report, or one block per report on a narrow console."""
     rows = [_cells(report, console.encoding) for report in reports]
     if console.width < NARROWEST_TABLE:
@@ -68,21 +78,21 @@ def print_reports(reports: Sequence[StoredReport], console: Console) -> None:
             console.print(Text("    " + _cut(labels, console.width - 4)), soft_wrap=True)
 
 
-def to_json_line(report: StoredReport) -> str:
+def to_json_line(report: Row) -> str:
     """Return the columns of a report as one line of ASCII JSON."""
     return json.dumps(
         {
-            "id": report.id,
+            "id": report["id"],
             "time": _format_time(report, "utc"),
-            "endpoint": report.endpoint,
-            "model": report.model,
-            "status": report.status,
-            "duration_ms": report.duration_ms,
-            "prompt_tokens": report.prompt_tokens,
-            "completion_tokens": report.completion_tokens,
-            "total_tokens": report.total_tokens,
-            "error": report.error,
-            "metadata": report.metadata,
+            "endpoint": report["endpoint"],
+            "model": get_model(report),
+            "status": report["status"],
+            "duration_ms": report["duration_ms"],
+            "prompt_tokens": report["prompt_tokens"],
+            "completion_tokens": report["completion_tokens"],
+            "total_tokens": report["total_tokens"],
+            "error": report["error"],
+            "metadata": report["metadata"],
         }
     )
 
@@ -104,9 +114,7 @@ def escape(text: str, encoding: str = "utf-8") -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _print_blocks(
-    rows: Sequence[Sequence[str]], reports: Sequence[StoredReport], console: Console
-) -> None:
+def _print_blocks(rows: Sequence[Sequence[str]], reports: Sequence[Row], console: Console) -> None:
     for (number, *cells, tokens), report in zip(rows, reports, strict=True):
         known = [f"#{number}", *(cell for cell in cells if cell != "-")]
         if tokens != "-":
@@ -128,14 +136,14 @@ def _fill(cells: Sequence[str], width: int) -> list[str]:
     return lines
 
 
-def _cells(report: StoredReport, encoding: str) -> list[str]:
+def _cells(report: Row, encoding: str) -> list[str]:
     return [
-        str(report.id),
+        str(report["id"]),
         _format_time(report, "local"),
-        _cut(escape((report.endpoint or "-").removeprefix("/"), encoding), _WIDEST_COLUMN),
-        _cut(escape(report.model or "-", encoding), _WIDEST_COLUMN),
-        "-" if report.status is None else str(report.status),
-        _duration(report.duration_ms),
+        _cut(escape((report["endpoint"] or "-").removeprefix("/"), encoding), _WIDEST_COLUMN),
+        _cut(escape(get_model(report) or "-", encoding), _WIDEST_COLUMN),
+        "-" if report["status"] is None else str(report["status"]),
+        _duration(report["duration_ms"]),
         _tokens(report),
     ]
 
@@ -156,12 +164,18 @@ def _cut(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, max(width - 2, 1)) + ".."
 
 
-def _style(report: StoredReport) -> str:
-    return "red" if report.failed else ""
+def get_model(report: Row) -> str | None:
+    """Return the model that answered, or else the one that was asked for."""
+    model: str | None = report["response_model"] or report["request_model"]
+    return model
 
 
-def _format_time(report: StoredReport, zone: str) -> str:
-    milliseconds = report.stored_at if report.requested_at is None else report.requested_at
+def _style(report: Row) -> str:
+    return "red" if report["failed"] else ""
+
+
+def _format_time(report: Row, zone: str) -> str:
+    milliseconds = report["stored_at"] if report["requested_at"] is None else report["requested_at"]
     try:
         moment = datetime.fromtimestamp(milliseconds / 1_000, timezone.utc)
         if zone == "utc":
@@ -181,20 +195,20 @@ def _duration(milliseconds: float | None) -> str:
     return f"{milliseconds / 1_000:.5g} s"
 
 
-def _tokens(report: StoredReport) -> str:
-    counts = (report.prompt_tokens, report.completion_tokens)
+def _tokens(report: Row) -> str:
+    counts = (report["prompt_tokens"], report["completion_tokens"])
     known = [str(count) for count in counts if count is not None]
-    if not known and report.total_tokens is not None:
-        return str(report.total_tokens)
+    if not known and report["total_tokens"] is not None:
+        return str(report["total_tokens"])
     return "+".join(known) or "-"
 
 
-def _labels(report: StoredReport, encoding: str) -> str:
-    labels = report.metadata
+def _labels(report: Row, encoding: str) -> str:
+    labels = report["metadata"]
     names = sorted(labels, key=lambda name: name in _SPAN_LABELS)
     shown = [f"{name}={_label(labels[name])}" for name in names]
-    if report.error is not None:
-        shown.insert(0, f"! {report.error}")
+    if report["error"] is not None:
+        shown.insert(0, f"! {report['error']}")
     return escape(_GAP.join(shown), encoding)
 
 

@@ -12,9 +12,27 @@ if TYPE_CHECKING:
     from openpipe_report._environment import Problem
     from openpipe_report._settings import Settings
 
-DEFAULT_DB = Path("openpipe-reports.db")
+DEFAULT_DB = "openpipe-reports.db"
+USAGE = 2
+"""Exit status after a wrong option."""
 
-Db = Annotated[Path, typer.Option("--db", help="The SQLite file that holds the reports.")]
+Db = Annotated[
+    str,
+    typer.Option(
+        "--db",
+        metavar="FILE",
+        envvar="OPENPIPE_REPORT_DB",
+        help="The SQLite file that holds the reports, or the URL of another database.",
+    ),
+]
+Prices = Annotated[
+    Path | None,
+    typer.Option(
+        "--prices",
+        show_default=False,
+        help="A JSON file of your own prices by model, which win over those of genai-prices.",
+    ),
+]
 BaseUrl = Annotated[
     str | None, typer.Option("--base-url", help="Overrides OPENPIPE_BASE_URL.", show_default=False)
 ]
@@ -50,7 +68,8 @@ def load_settings_with(*, base_url: str | None, api_key: str | None) -> Settings
     return settings
 
 
-def fail(message: str) -> NoReturn:
-    """Print an error message on stderr and exit with 1."""
-    typer.echo(f"Error: {message}", err=True)
-    raise typer.Exit(1)
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Print an error message in one line on stderr and exit with a status."""
+    shown = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in message)
+    typer.echo(f"Error: {shown}", err=True)
+    raise typer.Exit(status)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from openpipe_report.cli.resending import FoundFiles
 
 
-def resend(  # noqa: PLR0913 - the command's options
+def resend(
     *,
     spool: Annotated[
         Path | None,

@@ -15,7 +15,8 @@ The receiver: stores the reports of `POST /api/v1/report` in SQLite. Needs the e
     intake.py        the way of a body into the store
     times.py         reads a time, or an age
     parameters.py    the query parameters
-    query_string.py  reads a query string into a filter
+    conditions.py    reads parameters into a filter
+    query_string.py  reads the query string of a request
     call.py          Call: one request, as a route gets it
     openapi/         the description of the API
     routes/          the routes, one concern a module

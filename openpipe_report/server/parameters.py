@@ -149,6 +149,11 @@ PAGE = {
     "after": Parameter(
         _read_cursor, {"type": "string", "pattern": "^[0-9]{1,18}$"}, "`next` of the page before"
     ),
+    "order": _choice(
+        {"newest": False, "oldest": True},
+        {"type": "string", "enum": ["newest", "oldest"], "default": "newest"},
+        "Which report is the first",
+    ),
     "payloads": _choice(_BOOLEANS, {**_BOOLEAN, "default": False}, "Whether to add `report`"),
 }
 GROUPING = {

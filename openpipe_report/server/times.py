@@ -2,7 +2,7 @@
 Reads a point in time as a person or a program writes it in a query.
 
     1700000000000                    Unix time in milliseconds
-    2026-11-30, 2026-11-30T08:00Z    ISO 8601; UTC where no offset is given
+    2026-11-30, 2026-11-30T08:00Z    ISO 8601; in the API UTC where no offset is given
     90s, 30m, 1h, 7d, 2w             so long ago
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,9 +24,13 @@ _LOST_PLUS = re.compile(r"(.*[0-9]:[0-9]{2}\S*) ([0-9]{2}:?[0-9]{2})")
 _READER = TypeAdapter(datetime)
 
 
-def read_time(text: str) -> float:
+def read_time(text: str, zone: tzinfo | None = timezone.utc) -> float:
     """
     Return Unix time in milliseconds.
+
+    Args:
+        text: The time as it is written.
+        zone: Of a time without an offset; None for local time.
 
     Raises:
         ValueError: The text has none of the forms.
@@ -45,5 +49,8 @@ def read_time(text: str) -> float:
     except ValidationError:
         raise ValueError(f"must be {FORMS}") from None
     if found.tzinfo is None:
-        found = found.replace(tzinfo=timezone.utc)
-    return found.timestamp() * 1_000
+        found = found.replace(tzinfo=zone)
+    try:
+        return found.timestamp() * 1_000
+    except (OverflowError, OSError):  # a local time that this machine cannot compute
+        raise ValueError(f"must be {FORMS}") from None

@@ -106,17 +106,25 @@ async def test_filters(full, params, ids):
     assert [row["id"] for row in answer.json()["data"]] == ids
 
 
-async def test_pages(full):
-    """`next` leads through all reports, and is null on the last page."""
+@pytest.mark.parametrize(
+    "order, pages",
+    [
+        ({}, [[6, 5, 4, 3], [2, 1]]),
+        ({"order": "newest"}, [[6, 5, 4, 3], [2, 1]]),
+        ({"order": "oldest"}, [[1, 2, 3, 4], [5, 6]]),
+    ],
+)
+async def test_pages(full, order, pages):
+    """`next` leads through all reports in either order, and is null on the last page."""
     found, after = [], None
     while True:
-        params = {"limit": 4} if after is None else {"limit": 4, "after": after}
+        params = {"limit": 4, **order, **({} if after is None else {"after": after})}
         page = (await get(full, "/reports", params)).json()
         found.append([row["id"] for row in page["data"]])
         after = page["next"]
         if after is None:
             break
-    assert found == [[6, 5, 4, 3], [2, 1]]
+    assert found == pages
 
 
 async def test_payloads(full):

@@ -106,7 +106,7 @@ PATHS: dict[str, Any] = {
     ),
     f"{BASE_PATH}/local-testing-only-get-latest-logged-call": {"get": _LATEST},
     f"{BASE_PATH}/reports": _reads(
-        "List reports, the newest first", "ReportPage", [*_FILTERS, *_describe_parameters(PAGE)]
+        "List reports", "ReportPage", [*_FILTERS, *_describe_parameters(PAGE)]
     ),
     f"{BASE_PATH}/reports/{{id}}": _reads(
         "Get a report by its id or its completion id", "StoredReport", [_ID]

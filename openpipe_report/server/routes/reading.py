@@ -90,9 +90,10 @@ async def _run(query: Callable[[], str]) -> str:
 def _list_reports(request: Request) -> Query:
     wanted, others = read_filter(request.scope["query_string"], PAGE)
     limit, after = others.get("limit", DEFAULT_LIMIT), others.get("after")
+    oldest_first = others.get("order", False)
 
     def query(queries: Queries) -> str:
-        page = queries.list_reports(wanted, limit=limit, after=after)
+        page = queries.list_reports(wanted, limit=limit, after=after, oldest_first=oldest_first)
         if others.get("payloads"):
             page, rows = _load_payloads(queries, page)
         else:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from openpipe_report.server.store.database import Database
 
-_URL = re.compile(r"postgres(ql)?(\+\w*)?:/", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://|postgres(ql)?(\+\w*)?:/", re.IGNORECASE)
 
 
 def make_database(

@@ -34,6 +34,7 @@ MAX_LIMIT = 1_000
 """Most reports of one page."""
 
 _PAGE = 200
+_PAGE_CHARACTERS = 16 * 2**20
 _MAX_ID = 2**63 - 1
 _EVERYTHING = Filter()
 _SHOWN = [reports.c[one.name] for one in fields(StoredReport) if one.name in reports.c]
@@ -80,6 +81,7 @@ class Queries:
         limit: int = 50,
         after: str | None = None,
         payloads: bool = False,
+        oldest_first: bool = False,
     ) -> Page:
         """
         Return a page of the reports that match, the newest first.
@@ -89,36 +91,62 @@ class Queries:
             limit: Most reports of the page, from 1 to `MAX_LIMIT`.
             after: `next_cursor` of the page before.
             payloads: Whether each row has its `report`.
+            oldest_first: Whether the list begins with the oldest report.
 
         Raises:
             ValueError: `after` is not a cursor.
 
         """
         limit = min(max(limit, 1), MAX_LIMIT)
-        before = None if after is None else _read_cursor(after)
+        beyond = None if after is None else _read_cursor(after)
         with self._engine.connect() as connection:
             plan = self._plan(connection, wanted)
-            query = _select_ids(plan, newest_first=True, beyond=before).limit(limit + 1)
-            ids = connection.execute(query).scalars().all()
+            query = _select_ids(plan, newest_first=not oldest_first, beyond=beyond)
+            ids = connection.execute(query.limit(limit + 1)).scalars().all()
             rows = _load(connection, ids[:limit], payloads=payloads)
         more = len(ids) > limit
-        return Page(rows[::-1], str(ids[limit - 1]) if more else None)
+        return Page(rows if oldest_first else rows[::-1], str(ids[limit - 1]) if more else None)
 
     def iterate(
-        self, wanted: Filter = _EVERYTHING, *, payloads: bool = False, after_id: int = 0
+        self,
+        wanted: Filter = _EVERYTHING,
+        *,
+        payloads: bool = False,
+        after_id: int = 0,
+        newest_first: bool = False,
     ) -> Iterator[StoredReport]:
-        """Yield all reports that match, the oldest first; 200 at a time are in memory."""
+        """
+        Yield all reports that match, in constant memory: 200 at a time, fewer with large payloads.
+
+        Args:
+            wanted: The conditions.
+            payloads: Whether each row has its `report`.
+            after_id: Only reports that came after the one with this id.
+            newest_first: Whether the newest one is the first, without `after_id`.
+
+        """
         plan: Plan | None = None
+        beyond = None if newest_first else after_id
         while True:
             with self._engine.connect() as connection:
                 plan = plan or self._plan(connection, wanted)
-                query = _select_ids(plan, newest_first=False, beyond=after_id).limit(_PAGE)
+                query = _select_ids(plan, newest_first=newest_first, beyond=beyond).limit(_PAGE)
                 ids = connection.execute(query).scalars().all()
-                rows = _load(connection, ids, payloads=payloads)
-            yield from rows
+                parts = _split(connection, ids) if payloads else [ids]
+            for part in parts:
+                with self._engine.connect() as connection:
+                    rows = _load(connection, part, payloads=payloads)
+                yield from reversed(rows) if newest_first else rows
             if len(ids) < _PAGE:
                 return
-            after_id = ids[-1]
+            beyond = ids[-1]
+
+    def first_of_newest(self, count: int, wanted: Filter = _EVERYTHING) -> int:
+        """Return the id of the oldest of the `count` newest reports that match; 0 with fewer."""
+        with self._engine.connect() as connection:
+            plan = self._plan(connection, wanted)
+            query = _select_ids(plan, newest_first=True, beyond=None).limit(1).offset(count - 1)
+            return connection.execute(query).scalar() or 0
 
     def tail(
         self,
@@ -260,6 +288,22 @@ def _select_arm(
     if beyond is not None:
         query = query.where(column < beyond if newest_first else column > beyond)
     return query.where(*plan.bounds(column), *plan.checks)
+
+
+def _split(connection: Connection, ids: Sequence[int]) -> list[list[int]]:
+    """Split ids into lists whose payloads have 16 MiB at most, or that are of one report."""
+    length = func.length(raw_reports.c.report)
+    query = select(raw_reports.c.report_id, length).where(raw_reports.c.report_id.in_(ids))
+    lengths: dict[int, int] = dict(map(tuple, connection.execute(query)))
+    parts: list[list[int]] = []
+    total = _PAGE_CHARACTERS
+    for one in ids:
+        total += lengths.get(one, 0)
+        if total > _PAGE_CHARACTERS:
+            parts.append([])
+            total = lengths.get(one, 0)
+        parts[-1].append(one)
+    return parts
 
 
 def _load(connection: Connection, ids: Sequence[int], *, payloads: bool) -> list[StoredReport]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -79,7 +79,8 @@ class StoredReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all columns and labels by name; `report` only if payloads were asked for."""
-        columns = asdict(self)
-        if self.report is None:
-            del columns["report"]
-        return columns
+        names = _NAMES if self.report is None else (*_NAMES, "report")
+        return {name: getattr(self, name) for name in names}
+
+
+_NAMES = tuple(one.name for one in fields(StoredReport) if one.name != "report")

@@ -39,7 +39,8 @@ def read_url(text: str) -> URL:
         )
     if url.drivername.lower() not in _NAMES:
         raise StoreError(
-            f"the driver {url.drivername} is not supported: begin the URL with postgresql+psycopg:"
+            f"the driver {url.drivername} is not supported: begin the URL with postgresql+psycopg:,"
+            " or give a file with --db"
         )
     return url.set(drivername="postgresql+psycopg")
 
