@@ -8,6 +8,7 @@ import typer
 
 from openpipe_report._version import VERSION
 from openpipe_report.cli.command_group import CommandGroup
+from openpipe_report.cli.copy import copy
 from openpipe_report.cli.doctor import doctor
 from openpipe_report.cli.logs import logs
 from openpipe_report.cli.reprice import reprice
@@ -50,6 +51,7 @@ for command in (
     logs,
     show,
     reprice,
+    copy,
     resend,
     doctor,
 ):

@@ -22,13 +22,13 @@ def open_to_write(db: str, prices: Path | None = None, *, create: bool = False) 
         create: Whether to create a file that is missing.
 
     """
-    from openpipe_report.cli.upgrading import upgrade_bar  # noqa: PLC0415 - slow to import
+    from openpipe_report.cli.progress import progress_bar  # noqa: PLC0415 - slow to import
     from openpipe_report.server.store import Store, StoreError  # noqa: PLC0415
 
     if not create and not is_url(db) and not Path(db).exists():
         fail(f"there is no database at {db}: give another file with --db")
     try:
-        with upgrade_bar() as progress:
+        with progress_bar("Upgrading the database") as progress:
             return Store(db, prices=prices, progress=progress)
     except StoreError as error:
         fail(str(error))

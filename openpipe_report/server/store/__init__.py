@@ -10,6 +10,7 @@ The store of the receiver: all SQL is in this package.
     preparing       a report to the rows that are stored of it, by
                     columns, endpoints, labels, search_text, values
     pricing         what a call cost
+    copying         copies one store into another
     writer          the thread that writes, with inserting, updates, repricing
     search_index    the search index, with search_tokens; index_keeper fills it
     tables          the tables

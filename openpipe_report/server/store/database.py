@@ -64,6 +64,14 @@ class Database(Protocol):
         """
         ...
 
+    def highest_id(self, connection: Connection) -> int:
+        """Return the highest id that was ever given to a report; 0 if none was."""
+        ...
+
+    def note_id(self, connection: Connection, report_id: int) -> None:
+        """Give no id up to this one to a new report, inside a transaction."""
+        ...
+
     def maintain(self, connection: Connection) -> None:
         """Do what is due every ten seconds or so, between two transactions."""
         ...

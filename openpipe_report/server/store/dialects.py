@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Text, and_, literal
+from sqlalchemy import Text, and_, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -45,6 +45,14 @@ def _leave(element: _WithoutIndex, compiler: Any, **options: Any) -> str:
 @compiles(_WithoutIndex, "sqlite")
 def _sign(element: _WithoutIndex, compiler: Any, **options: Any) -> str:
     return f"+{_leave(element, compiler, **options)}"
+
+
+def restart_ids(connection: Connection, table: Table) -> None:
+    """Let PostgreSQL count the ids of a table from the highest on, after rows were given theirs."""
+    if is_postgresql(connection):
+        sequence = func.pg_get_serial_sequence(table.name, "id")
+        highest = select(func.max(table.c.id)).scalar_subquery()
+        connection.execute(select(func.setval(sequence, highest)))
 
 
 class _Start(FunctionElement[str]):

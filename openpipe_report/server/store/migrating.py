@@ -21,6 +21,8 @@ from openpipe_report.server.store.search_index import prepare_index
 from openpipe_report.server.store.sqlite import (
     APPLICATION_ID,
     create_file,
+    highest_id,
+    note_id,
     transaction,
     unusable,
 )
@@ -121,22 +123,12 @@ def _create(connection: Connection) -> None:
 
 def _upgrade(connection: Connection, progress: Callable[[int, int], None] | None) -> None:
     if _integer(connection, "PRAGMA user_version") < SCHEMA_VERSION:
-        last = "SELECT seq FROM sqlite_sequence WHERE name = 'reports'"
-        given = connection.exec_driver_sql(last).scalar()
+        given = highest_id(connection)
         if current_revision(connection) is None:
             stamp(connection, "0001")  # the first edition did not use Alembic
         upgrade(connection, progress)
-        _keep_ids(connection, given)
+        note_id(connection, given)
         connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _keep_ids(connection: Connection, given: int | None) -> None:
-    # An id that was once given to a report is not given to another one.
-    if given:
-        query = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'reports'"
-        if connection.exec_driver_sql(query, (given,)).rowcount == 0:
-            query = "INSERT INTO sqlite_sequence(name, seq) VALUES ('reports', ?)"
-            connection.exec_driver_sql(query, (given,))
 
 
 def _back_up(path: Path, version: int) -> None:

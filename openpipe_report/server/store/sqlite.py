@@ -171,10 +171,19 @@ def prepare_to_write(connection: Connection) -> None:
     connection.exec_driver_sql(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
 
-def next_id(connection: Connection) -> int:
-    """Return the id of the next report, one more than any before; inside a transaction."""
+def highest_id(connection: Connection) -> int:
+    """Return the highest id that was ever given to a report; 0 if none was."""
     query = "SELECT seq FROM sqlite_sequence WHERE name = 'reports'"
-    return (connection.exec_driver_sql(query).scalar() or 0) + 1
+    return connection.exec_driver_sql(query).scalar() or 0
+
+
+def note_id(connection: Connection, report_id: int) -> None:
+    """Give no id up to this one to a new report, inside a transaction."""
+    if report_id:
+        query = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'reports'"
+        if connection.exec_driver_sql(query, (report_id,)).rowcount == 0:
+            query = "INSERT INTO sqlite_sequence(name, seq) VALUES ('reports', ?)"
+            connection.exec_driver_sql(query, (report_id,))
 
 
 def empty_wal(connection: Connection, path: Path) -> None:

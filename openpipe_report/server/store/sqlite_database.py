@@ -67,7 +67,13 @@ class SQLiteDatabase:
 
     def take_ids(self, connection: Connection, count: int) -> int:
         del count  # SQLite notes the highest id of the inserted rows itself
-        return sqlite.next_id(connection)
+        return self.highest_id(connection) + 1
+
+    def highest_id(self, connection: Connection) -> int:
+        return sqlite.highest_id(connection)
+
+    def note_id(self, connection: Connection, report_id: int) -> None:
+        sqlite.note_id(connection, report_id)
 
     def maintain(self, connection: Connection) -> None:
         sqlite.empty_wal(connection, self._path)

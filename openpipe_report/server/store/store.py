@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DatabaseError
 
+from openpipe_report.server.store.copying import Copy
 from openpipe_report.server.store.databases import make_database
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
 from openpipe_report.server.store.keys import Keys
@@ -184,6 +185,26 @@ class Store:
         return self._get_writer().change(
             lambda connection: reprice_in_steps(connection, self._pricer)
         )
+
+    def copy_from(
+        self, source: Store, *, progress: Callable[[int, int], None] | None = None
+    ) -> int:
+        """
+        Copy all of another store that is missing here, in the calling thread; see `copying`.
+
+        Args:
+            source: The other store, whatever its database is.
+            progress: Is told how many reports are here, and how many there will be.
+
+        Returns:
+            How many reports were copied. A run that was interrupted is continued by the next one.
+
+        Raises:
+            StoreError: This store holds something else, cannot be written, or is opened to read.
+
+        """
+        self._get_writer()
+        return Copy(source._database, self._database, progress).run()
 
     def start(self) -> None:
         """Load the prices and complete the search index now, not with the first report."""

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import psycopg
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import DatabaseError
 
 from openpipe_report.server.store.errors import StoreError
@@ -65,6 +65,14 @@ class PostgreSQLDatabase:
         taken = update(last_ids).values(last_id=last_ids.c.last_id + count)
         highest: int = connection.execute(taken.returning(last_ids.c.last_id)).scalar_one()
         return highest - count + 1
+
+    def highest_id(self, connection: Connection) -> int:
+        highest: int = connection.execute(select(last_ids.c.last_id)).scalar_one()
+        return highest
+
+    def note_id(self, connection: Connection, report_id: int) -> None:
+        higher = last_ids.c.last_id < report_id
+        connection.execute(update(last_ids).where(higher).values(last_id=report_id))
 
     def maintain(self, connection: Connection) -> None:
         """Do nothing: the server does."""

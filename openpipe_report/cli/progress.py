@@ -1,4 +1,4 @@
-"""Shows how far the upgrade of a database is."""
+"""Shows how far the upgrade or the copy of a database is."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def upgrade_bar() -> Generator[Callable[[int, int], None] | None, None, None]:
+def progress_bar(title: str) -> Generator[Callable[[int, int], None] | None, None, None]:
     """Yield what shows the progress on a terminal, in one line on stderr; elsewhere None."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield None
         return
-    columns = ("Upgrading the database", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (title, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
 
         def show(done: int, total: int) -> None:
