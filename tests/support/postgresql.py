@@ -75,7 +75,7 @@ class Server:
 
     def start(self) -> None:
         """Start the server; returns once it accepts connections."""
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         command = [
             *(self._programs / "postgres", "-D", self._data, "-p", str(self.port)),
             *("-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self._folder}"),
@@ -139,7 +139,8 @@ def running_server(*options: str):
         server.remove()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.exc import DatabaseError
 
 from openpipe_report.server.store.errors import StoreError
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_BEGIN = "BEGIN; SELECT last_id FROM last_ids FOR UPDATE"
+_LAST_ID = "openpipe_report_last_id"
+"""Name in `Connection.info` of the highest id, while a transaction holds the lock."""
 
 
 class PostgreSQLDatabase:
@@ -50,7 +51,10 @@ class PostgreSQLDatabase:
             check(connection, self.name)
 
     def open_to_write(self, progress: Callable[[int, int], None] | None) -> None:
-        with self.engine.connect() as connection, self._transaction(connection, "BEGIN"):
+        with (
+            self.engine.connect() as connection,
+            self._transaction(connection, _execute("BEGIN"), _execute("COMMIT")),
+        ):
             prepare(connection, self.name, self.index, progress)
 
     def prepare_to_write(self, connection: Connection) -> None:
@@ -58,21 +62,20 @@ class PostgreSQLDatabase:
 
     @contextlib.contextmanager
     def transaction(self, connection: Connection) -> Generator[None, None, None]:
-        with self._transaction(connection, _BEGIN):
+        with self._transaction(connection, _begin, _commit):
             yield
 
     def take_ids(self, connection: Connection, count: int) -> int:
-        taken = update(last_ids).values(last_id=last_ids.c.last_id + count)
-        highest: int = connection.execute(taken.returning(last_ids.c.last_id)).scalar_one()
-        return highest - count + 1
+        first: int = connection.info[_LAST_ID] + 1
+        connection.info[_LAST_ID] += count
+        return first
 
     def highest_id(self, connection: Connection) -> int:
         highest: int = connection.execute(select(last_ids.c.last_id)).scalar_one()
         return highest
 
     def note_id(self, connection: Connection, report_id: int) -> None:
-        higher = last_ids.c.last_id < report_id
-        connection.execute(update(last_ids).where(higher).values(last_id=report_id))
+        connection.info[_LAST_ID] = max(connection.info[_LAST_ID], report_id)
 
     def maintain(self, connection: Connection) -> None:
         """Do nothing: the server does."""
@@ -89,17 +92,41 @@ class PostgreSQLDatabase:
         )
 
     @contextlib.contextmanager
-    def _transaction(self, connection: Connection, begin: str) -> Generator[None, None, None]:
+    def _transaction(
+        self,
+        connection: Connection,
+        begin: Callable[[Connection], object],
+        commit: Callable[[Connection], object],
+    ) -> Generator[None, None, None]:
         try:
-            connection.exec_driver_sql(begin)
+            begin(connection)
             yield
-            connection.exec_driver_sql("COMMIT")
+            commit(connection)
         except BaseException as error:
             _roll_back(connection)
             cause = driver_error(error)
             if cause is None:
                 raise
             raise as_store_error(cause) from None
+
+
+def _execute(statement: str) -> Callable[[Connection], object]:
+    return lambda connection: connection.exec_driver_sql(statement)
+
+
+def _begin(connection: Connection) -> None:
+    """Begin, take the lock and read the highest id, with one message to the server."""
+    raw: Any = connection.connection.dbapi_connection
+    with raw.cursor() as cursor:
+        cursor.execute("BEGIN; SELECT last_id FROM last_ids FOR UPDATE")
+        cursor.nextset()
+        [connection.info[_LAST_ID]] = cursor.fetchone()
+
+
+def _commit(connection: Connection) -> None:
+    """Note the highest id and commit, with one message to the server."""
+    highest = int(connection.info.pop(_LAST_ID))
+    connection.exec_driver_sql(f"UPDATE last_ids SET last_id = {highest}; COMMIT")  # noqa: S608
 
 
 def _roll_back(connection: Connection) -> None:

@@ -4,14 +4,15 @@ The search index in PostgreSQL: the words of each report as a tsvector, in its t
 The words are ours, not those of a text search configuration: what is found must not depend on the
 database, nor on a language. They are folded and split as FTS5 does on the SQLite side.
 
-A word with a hyphen, and a run of a script without spaces, are phrases: their parts must be
-neighbours. A tsvector keeps 16,383 positions, 255 of a word; a text with more has none, and is
-marked, and there the parts of a phrase may be anywhere.
+Positions are left out: a tsvector keeps 16,383 of them, 255 of a word, and they take most of the
+time. Neighbours are words of their own instead: the parts of `gpt-4o` are `gpt`, `4o` and `gpt~4o`,
+and a run of a script without spaces is each two and each three neighbours.
 """
 
 from __future__ import annotations
 
 import unicodedata
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -38,31 +39,30 @@ from openpipe_report.server.store.search_tokens import (
 from openpipe_report.server.store.tables import reports
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
 
-MAX_POSITION = 16_383
-MAX_OCCURRENCES = 255
 MAX_BYTES = 900_000
 """Bytes of all different words of a report; those that come after them are not found."""
 MAX_WORD = 500
 """Characters that are compared of a word. PostgreSQL takes 2,046 bytes."""
-MAX_PHRASE = 150
-"""Parts of a phrase that count; the others are left out."""
+MAX_NEIGHBOURS = 150
+"""Neighbours of one term that a search compares."""
 
-_UNPLACED = "~"
-"""Marks a text without positions. It is no word: a word has letters, digits and marks."""
+_JOINT = "~"
+"""Stands for what is between two parts of a word. Words have letters, digits and marks only."""
 _KEPT = ("L", "N", "M", "Co")
+_PAIR = 2
 
 
 class _Separated(dict[int, str]):
-    """A table for `str.translate()` that makes all that is no part of a word a space."""
+    """A table for `str.translate()`: what is no part of a word is a joint, or stays a space."""
 
     def __missing__(self, code: int) -> str:
-        character = chr(code)
-        kept = unicodedata.category(character).startswith(_KEPT)
-        self[code] = character if kept else " "
+        one = chr(code)
+        kept = one.isspace() or unicodedata.category(one).startswith(_KEPT)
+        self[code] = one if kept else _JOINT
         return self[code]
 
 
@@ -108,19 +108,14 @@ class VectorIndex:
 
 
 def to_vector(text: str) -> str:
-    """Return a text's words, and the pairs of its unspaced runs, as the text of a tsvector."""
+    """Return a text's words, and the neighbours of its unspaced runs, as a tsvector's text."""
     spaced, pairs = split_text(text)
-    words = [*_split(spaced), *pairs.lower().split()]
-    places: dict[str, list[int]] = {}
-    for position, word in enumerate(words, 1):
-        places.setdefault(word, []).append(position)
-    if (
-        len(words) > MAX_POSITION
-        or max(map(len, places.values()), default=0) > MAX_OCCURRENCES
-        or sum(map(len, places)) > MAX_BYTES // 4
-    ):
-        return " ".join(map(_quote, [_UNPLACED, *_within(places)]))
-    return " ".join(f"{_quote(word)}:{','.join(map(str, at))}" for word, at in places.items())
+    words = _split(spaced)
+    if pairs:
+        of_runs = pairs.lower().split()
+        words += [*of_runs, *_triples(of_runs)]
+    found = dict.fromkeys(words)
+    return " ".join(found if sum(map(len, found)) <= MAX_BYTES // 4 else _within(found))
 
 
 def to_query(searched: str) -> str:
@@ -128,31 +123,38 @@ def to_query(searched: str) -> str:
     terms: list[str] = []
     for term in split_search(searched):
         if not term.is_unspaced:
-            terms += _phrase(_split(term.text))
+            terms += map(_quote, _split(term.text)[:MAX_NEIGHBOURS])
         elif len(term.text) == 1:
             terms.append(f"{_quote(term.text.lower())}:*")
         else:
-            terms += _phrase(pairs_of(term.text.lower())[:-1])
+            pairs = pairs_of(term.text.lower())[:-1]
+            terms += map(_quote, (_triples(pairs) or pairs)[:MAX_NEIGHBOURS])
     return " & ".join(terms)
 
 
-def _phrase(words: Sequence[str]) -> list[str]:
-    quoted = [_quote(word) for word in words[:MAX_PHRASE]]
-    if len(quoted) < 2:  # noqa: PLR2004
-        return quoted
-    anywhere = " & ".join([_quote(_UNPLACED), *quoted])
-    return [f"({' <-> '.join(quoted)} | {anywhere})"]
-
-
 def _split(text: str) -> list[str]:
-    return [word[:MAX_WORD] for word in fold(text).translate(_separated).split()]
+    """Return the words of a text, and those neighbours that no space sets apart."""
+    joined = fold(text).translate(_separated)
+    words: list[str] = []
+    for chunk in dict.fromkeys(joined.split()):
+        if _JOINT in chunk:
+            parts = [part[:MAX_WORD] for part in chunk.split(_JOINT) if part]
+            words += [*parts, *(f"{one}{_JOINT}{other}" for one, other in pairwise(parts))]
+        else:
+            words.append(chunk)
+    return [word[:MAX_WORD] for word in words]
 
 
-def _within(places: dict[str, list[int]]) -> list[str]:
+def _triples(pairs: Sequence[str]) -> list[str]:
+    # The last pair of a run is a single character.
+    return [one + other[1] for one, other in pairwise(pairs) if len(one) == len(other) == _PAIR]
+
+
+def _within(words: Iterable[str]) -> list[str]:
     """Return the first words that fit into a tsvector."""
     room = MAX_BYTES
     found: list[str] = []
-    for word in places:
+    for word in words:
         room -= len(word.encode())
         if room < 0:
             break
