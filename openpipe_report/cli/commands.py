@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 from openpipe_report._version import VERSION
+from openpipe_report.cli.backup import backup
 from openpipe_report.cli.command_group import CommandGroup
 from openpipe_report.cli.copy import copy
 from openpipe_report.cli.doctor import doctor
+from openpipe_report.cli.erase import erase, prune
+from openpipe_report.cli.keys import keys
 from openpipe_report.cli.logs import logs
 from openpipe_report.cli.reprice import reprice
 from openpipe_report.cli.resend import resend
@@ -52,7 +55,11 @@ for command in (
     show,
     reprice,
     copy,
+    backup,
+    prune,
+    erase,
     resend,
     doctor,
 ):
     commands.command()(command)
+commands.add_typer(keys)

@@ -72,6 +72,9 @@ def read_conditions(
     trace: Annotated[
         str | None, typer.Option(metavar="ID", show_default=False, help="A trace id.")
     ] = None,
+    project: Annotated[
+        str | None, typer.Option(metavar="NAME", show_default=False, help="A project.")
+    ] = None,
     min_cost: Annotated[
         float | None,
         typer.Option(min=0, metavar="USD", show_default=False, help="At least this cost."),
@@ -91,6 +94,7 @@ def read_conditions(
         "error": None if error is None else str(error).lower(),
         "text": grep,
         "trace": trace,
+        "project": project,
         "min_cost": None if min_cost is None else str(min_cost),
         "min_ms": None if min_ms is None else str(min_ms),
     }

@@ -1,4 +1,4 @@
-"""Shows how far the upgrade or the copy of a database is."""
+"""Shows how far something is that takes long."""
 
 from __future__ import annotations
 

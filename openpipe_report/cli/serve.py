@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from openpipe_report._reading import display_name, is_url
+from openpipe_report.cli.ages import read_age_option
 from openpipe_report.cli.options import DEFAULT_DB, Db, Prices, fail
 from openpipe_report.cli.stores import open_to_write
 
@@ -31,8 +33,8 @@ def serve(
         typer.Option(
             envvar="OPENPIPE_API_KEY",
             show_default=False,
-            help="Key that clients must send; empty for none. Prefer the environment variable: "
-            "other users of this machine can read a command line.",
+            help="A key with full access to the project default, beside those of `keys create`. "
+            "Prefer the environment variable: other users of this machine can read a command line.",
         ),
     ] = "",
     prices: Prices = None,
@@ -42,6 +44,14 @@ def serve(
             metavar="NAME",
             help="Name that clients may give as Host beside loopback's, as behind a proxy; may be "
             "repeated.",
+        ),
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AGE",
+            show_default=False,
+            help="Erase reports of calls that are older than this, such as 30d, all the time.",
         ),
     ] = None,
     local_testing: Annotated[
@@ -64,20 +74,32 @@ def serve(
     from openpipe_report.server.app import ANY_HOST, create_app  # noqa: PLC0415
     from openpipe_report.server.http import base_url, is_loopback  # noqa: PLC0415
     from openpipe_report.server.http import serve as serve_app  # noqa: PLC0415
+    from openpipe_report.server.keeping import Keeper  # noqa: PLC0415
+    from openpipe_report.server.store.keys import PREFIX as KEY_PREFIX  # noqa: PLC0415
 
-    key = api_key.strip()
+    key, has_keys = api_key.strip(), _has_keys(db)
+    if key.startswith(KEY_PREFIX):
+        if not has_keys:
+            fail(
+                f"OPENPIPE_API_KEY has a key of `keys create`, and {db} has no keys: unset it, or "
+                "give the --db that the key was made in"
+            )
+        key = ""  # it keeps its own project and scope
+    kept = None if keep is None else read_age_option("--keep", keep)
     with (
-        _listen(host, port, with_key=bool(key), local_only=local_testing) as listener,
+        _listen(host, port, with_key=bool(key) or has_keys, local_only=local_testing) as listener,
         open_to_write(db, prices, create=True) as store,
+        Keeper(store, kept) if kept else nullcontext(),
     ):
         store.start()
+        with_key = bool(key) or store.keys.exist()
         hosts = [host, *(allow_host or [])] if is_loopback(host) else ANY_HOST
         app = create_app(store, api_key=key, allowed_hosts=hosts, local_testing=local_testing)
         with LiveLine(make_console(), app.traffic) as line:
             serve_app(
                 app,
                 listener,
-                on_ready=lambda: _announce(base_url(listener, host), db, with_key=bool(key)),
+                on_ready=lambda: _announce(base_url(listener, host), db, with_key=with_key),
                 on_second=line.update,
             )
     typer.echo("Stopped. Every acknowledged report is stored.")
@@ -92,7 +114,7 @@ def _listen(host: str, port: int, *, with_key: bool, local_only: bool) -> socket
         if not with_key and not is_loopback(host):
             fail(
                 f"other machines can reach {host}: set OPENPIPE_API_KEY to a key that clients "
-                "must send, or listen on 127.0.0.1"
+                "must send, make keys with `openpipe-report keys create`, or listen on 127.0.0.1"
             )
         return listen(host, port)
     except (OSError, UnicodeError) as error:
@@ -100,6 +122,18 @@ def _listen(host: str, port: int, *, with_key: bool, local_only: bool) -> socket
         fail(
             f"cannot listen on {host}, port {port} ({reason}): choose others with --host and --port"
         )
+
+
+def _has_keys(db: str) -> bool:
+    from sqlalchemy.exc import DatabaseError  # noqa: PLC0415 - slow to import
+
+    from openpipe_report.server.store import Store, StoreError  # noqa: PLC0415
+
+    try:
+        with Store(db, read_only=True) as store:
+            return store.keys.exist()
+    except (StoreError, DatabaseError):  # opening it to write will tell the reason
+        return False
 
 
 def _announce(url: str, db: str, *, with_key: bool) -> None:
@@ -111,7 +145,9 @@ def _announce(url: str, db: str, *, with_key: bool) -> None:
         f"  export OPENPIPE_BASE_URL={url}",
     ]
     if with_key:
-        lines.append("  export OPENPIPE_API_KEY=...   # the key given here")
+        lines.append(
+            "  export OPENPIPE_API_KEY=...   # the key given here, or one of `keys create`"
+        )
     else:
         lines.append(
             "  export OPENPIPE_API_KEY=any   # the openpipe SDK reports nothing without one"

@@ -17,9 +17,12 @@ The receiver: stores the reports of `POST /api/v1/report` in SQLite. Needs the e
     parameters.py    the query parameters
     conditions.py    reads parameters into a filter
     query_string.py  reads the query string of a request
+    access.py        Access: what a sender may do, and in which project
+    authentication.py  tells from its key who sends a request
     call.py          Call: one request, as a route gets it
     openapi/         the description of the API
     routes/          the routes, one concern a module
+    keeping.py       erases old reports in the background
     app.py           create_app(): the checks and the routes as an ASGI app
 
     connection.py    one connection, with deadlines

@@ -124,6 +124,7 @@ _BY = [
 ]
 
 FILTERS = {
+    "project": _name("A project; a key finds reports of its own one only"),
     "since": _time("Not earlier than this"),
     "until": _time("Earlier than this"),
     "model": _name("The model that was asked for, or the one that answered"),

@@ -24,6 +24,20 @@ _LOST_PLUS = re.compile(r"(.*[0-9]:[0-9]{2}\S*) ([0-9]{2}:?[0-9]{2})")
 _READER = TypeAdapter(datetime)
 
 
+def read_age(text: str) -> float:
+    """
+    Return the seconds of an age such as `30d`.
+
+    Raises:
+        ValueError: The text has another form.
+
+    """
+    age = _AGE.fullmatch(text)
+    if age is None:
+        raise ValueError("must be a number and s, m, h, d or w, such as 30d")
+    return float(int(age[1]) * _UNITS[age[2]])
+
+
 def read_time(text: str, zone: tzinfo | None = timezone.utc) -> float:
     """
     Return Unix time in milliseconds.
@@ -38,8 +52,8 @@ def read_time(text: str, zone: tzinfo | None = timezone.utc) -> float:
     """
     if _MILLISECONDS.fullmatch(text):
         return float(text)
-    if age := _AGE.fullmatch(text):
-        return time.time() * 1_000 - int(age[1]) * _UNITS[age[2]] * 1_000
+    if _AGE.fullmatch(text):
+        return time.time() * 1_000 - read_age(text) * 1_000
     if not _DATE.fullmatch(text):
         raise ValueError(f"must be {FORMS}")
     # A + that is not escaped in a URL is a space.

@@ -13,6 +13,9 @@ The store of the receiver: all SQL is in this package.
     copying         copies one store into another
     writer          the thread that writes, with inserting, updates, repricing
     search_index    the search index, with search_tokens; index_keeper fills it
+    keys            API keys: made, listed, revoked
+    erasing         erases reports, with wiping of what they leave
+    backing_up      copies a database that is in use
     tables          the tables
     revisions       runs Alembic on migrations/, with refilling
     database        Database: what the store needs of a kind of database

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from sqlalchemy import Connection, Engine
     from sqlalchemy.exc import DatabaseError
 
     from openpipe_report.server.store.errors import StoreError
     from openpipe_report.server.store.search_index import SearchIndex
+    from openpipe_report.server.store.wiping import Step, Wiped
 
 
 class Database(Protocol):
@@ -70,6 +72,20 @@ class Database(Protocol):
 
     def note_id(self, connection: Connection, report_id: int) -> None:
         """Give no id up to this one to a new report, inside a transaction."""
+        ...
+
+    def overwriting(self, connection: Connection) -> AbstractContextManager[None]:
+        """Let what the block erases be overwritten at once, where the database can do that."""
+        ...
+
+    def wipe(self, step: Step, vacuuming: bool | None, progress: Callable[[], None]) -> Wiped:  # noqa: FBT001
+        """Wipe what erased reports have left; see `Store.wipe()`."""
+        ...
+
+    def back_up(
+        self, target: Path, *, overwrite: bool, progress: Callable[[int, int], None] | None
+    ) -> None:
+        """Copy the database to a file; raises StoreError where other programs do that."""
         ...
 
     def maintain(self, connection: Connection) -> None:

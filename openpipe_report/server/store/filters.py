@@ -126,14 +126,7 @@ def make_plan(
 ) -> Plan:
     """Choose where the query of a filter starts; `in_order` if it wants the first few by id."""
     conditions = list(_conditions(index, wanted))
-    counted = [(_count(connection, one.starts), one) for one in conditions]
-    few = [pair for pair in counted if pair[0] < _COUNTED]
-    first = min(few, key=lambda pair: pair[0])[1] if few else None
-    if first is None or (not first.is_text and min(few, key=lambda pair: pair[0])[0] >= _FEW):
-        # The words of a report are not looked up report by report for more than a few.
-        first = next((one for one in conditions if one.is_text), first)
-    if first is None:
-        first = _choose_common(connection, [one for one in conditions if one.is_ordered])
+    first = _choose_start(connection, conditions)
     checks = tuple(one.check for one in conditions if one is not first or not one.is_exact)
     plan = Plan((), is_ordered=True, checks=checks)
     if first is not None:
@@ -144,6 +137,21 @@ def make_plan(
         first_id, last_id = connection.execute(bounds).one()
         plan = plan._replace(first_id=first_id or 0, last_id=last_id or 0)
     return plan
+
+
+def _choose_start(connection: Connection, conditions: Sequence[Condition]) -> Condition | None:
+    """Return the condition from whose index a query starts; None if it goes through all reports."""
+    if len(conditions) == 1 and conditions[0].is_ordered:
+        return conditions[0]
+    counted = [(_count(connection, one.starts), one) for one in conditions]
+    few = [pair for pair in counted if pair[0] < _COUNTED]
+    first = min(few, key=lambda pair: pair[0])[1] if few else None
+    if first is None or (not first.is_text and min(few, key=lambda pair: pair[0])[0] >= _FEW):
+        # The words of a report are not looked up report by report for more than a few.
+        first = next((one for one in conditions if one.is_text), first)
+    if first is None:
+        return _choose_common(connection, [one for one in conditions if one.is_ordered])
+    return first
 
 
 def _choose_common(connection: Connection, conditions: Sequence[Condition]) -> Condition | None:

@@ -12,7 +12,7 @@ import json
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import func, select, true, union
+from sqlalchemy import false, func, select, true, union
 
 from openpipe_report.server.store.dialects import without_index
 from openpipe_report.server.store.filters import Filter, Plan, make_plan
@@ -132,7 +132,7 @@ class Queries:
                 plan = plan or self._plan(connection, wanted)
                 query = _select_ids(plan, newest_first=newest_first, beyond=beyond).limit(_PAGE)
                 ids = connection.execute(query).scalars().all()
-                parts = _split(connection, ids) if payloads else [ids]
+                parts = _split(connection, ids, _PAGE_CHARACTERS) if payloads else [ids]
             for part in parts:
                 with self._engine.connect() as connection:
                     rows = _load(connection, part, payloads=payloads)
@@ -147,6 +147,29 @@ class Queries:
             plan = self._plan(connection, wanted)
             query = _select_ids(plan, newest_first=True, beyond=None).limit(1).offset(count - 1)
             return connection.execute(query).scalar() or 0
+
+    def iterate_ids(self, wanted: Filter, size: int, characters: int) -> Iterator[Sequence[int]]:
+        """
+        Yield the ids of all reports that match, the oldest first, a few at a time.
+
+        Args:
+            wanted: The conditions.
+            size: Most ids at a time.
+            characters: Most characters of their payloads, unless one report has more.
+
+        """
+        plan: Plan | None = None
+        after_id = 0
+        while True:
+            with self._engine.connect() as connection:
+                plan = plan or self._plan(connection, wanted)
+                query = _select_ids(plan, newest_first=False, beyond=after_id).limit(size)
+                ids = connection.execute(query).scalars().all()
+                parts = _split(connection, ids, characters)
+            yield from parts
+            if len(ids) < size:
+                return
+            after_id = ids[-1]
 
     def tail(
         self,
@@ -223,11 +246,13 @@ class Queries:
             return stats(connection, self._plan(connection, wanted, in_order=False), by, bucket)
 
     def _plan(self, connection: Connection, wanted: Filter, *, in_order: bool = True) -> Plan:
-        if self._project is not None:
-            if wanted.project not in {None, self._project}:
-                raise ValueError(f"these are the reports of the project {self._project} alone")
-            wanted = replace(wanted, project=self._project)
-        return make_plan(connection, self._index, wanted, in_order=in_order)
+        if self._project is None:
+            return make_plan(connection, self._index, wanted, in_order=in_order)
+        own = replace(wanted, project=self._project)
+        plan = make_plan(connection, self._index, own, in_order=in_order)
+        if wanted.project in {None, self._project}:
+            return plan
+        return plan._replace(checks=(*plan.checks, false()))
 
     def _find_id(self, connection: Connection, report_id: int | str) -> int | None:
         newest = select(func.max(reports.c.id)).where(self._checked())
@@ -290,16 +315,16 @@ def _select_arm(
     return query.where(*plan.bounds(column), *plan.checks)
 
 
-def _split(connection: Connection, ids: Sequence[int]) -> list[list[int]]:
-    """Split ids into lists whose payloads have 16 MiB at most, or that are of one report."""
+def _split(connection: Connection, ids: Sequence[int], characters: int) -> list[list[int]]:
+    """Split ids into lists whose payloads have so many characters at most, or are of one report."""
     length = func.length(raw_reports.c.report)
     query = select(raw_reports.c.report_id, length).where(raw_reports.c.report_id.in_(ids))
     lengths: dict[int, int] = dict(map(tuple, connection.execute(query)))
     parts: list[list[int]] = []
-    total = _PAGE_CHARACTERS
+    total = characters
     for one in ids:
         total += lengths.get(one, 0)
-        if total > _PAGE_CHARACTERS:
+        if total > characters:
             parts.append([])
             total = lengths.get(one, 0)
         parts[-1].append(one)

@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 
 from openpipe_report.server.store.dialects import upsert
+from openpipe_report.server.store.errors import StoreError
 from openpipe_report.server.store.search_text import derive_text
 from openpipe_report.server.store.search_tokens import (
     fold,
@@ -68,6 +69,10 @@ class SearchIndex(Protocol):
         """Add the entries of reports, by id, in ascending order."""
         ...
 
+    def remove(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
+        """Remove reports, by id and with the texts that were added."""
+        ...
+
     def source(self, searched: str) -> tuple[Any, ColumnElement[int], ColumnElement[bool]]:
         """Return the table to search, its column of report ids, and the condition."""
         ...
@@ -99,6 +104,13 @@ class FullTextIndex:
             "INSERT INTO report_search(rowid, words, pairs) VALUES (?, ?, ?)", rows
         )
 
+    def remove(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
+        rows = [("delete", report_id, *split_text(found)) for report_id, found in texts]
+        connection.exec_driver_sql(
+            "INSERT INTO report_search(report_search, rowid, words, pairs) VALUES (?, ?, ?, ?)",
+            rows,
+        )
+
     def source(self, searched: str) -> tuple[Any, ColumnElement[int], ColumnElement[bool]]:
         terms = [_to_query(term.text, term.is_unspaced) for term in split_search(searched)]
         if not terms:
@@ -128,6 +140,10 @@ class PlainTextIndex:
     def add(self, connection: Connection, entries: Sequence[tuple[int, str]]) -> None:
         rows = [{"report_id": one, "text": entry} for one, entry in entries]
         connection.execute(self._table.insert(), rows)
+
+    def remove(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
+        ids = [report_id for report_id, _ in texts]
+        connection.execute(self._table.delete().where(self._table.c.report_id.in_(ids)))
 
     def source(self, searched: str) -> tuple[Any, ColumnElement[int], ColumnElement[bool]]:
         terms = [fold(term.text) for term in split_search(searched)]
@@ -173,6 +189,7 @@ def index_next(
     newer = select(reports.c.id).where(reports.c.id > done).order_by(reports.c.id).limit(limit)
     ids = connection.execute(newer).scalars().all()
     if not ids:
+        known.clear()  # of reports that were erased
         return 0
     raw = {one for one in ids if one not in known}
     texts = {one: known[one] for one in ids if one not in raw}
@@ -182,9 +199,29 @@ def index_next(
             texts[report_id] = derive_text(json.loads(report))
     index.add(connection, [(one, index.entry(texts[one])) for one in ids if one in texts])
     connection.execute(search_state.update().where(state).values(indexed_to=ids[-1]))
-    for one in ids:
-        known.pop(one, None)
+    for one in [one for one in known if one <= ids[-1]]:
+        del known[one]
     return len(ids)
+
+
+def remove_from_index(
+    connection: Connection, index: SearchIndex, texts: Sequence[tuple[int, str]]
+) -> None:
+    """Remove reports from all search indexes of the database, in the current transaction."""
+    if not index.follows:
+        index.remove(connection, texts)
+        return
+    done = dict(map(tuple, connection.execute(select(search_state)).all()))
+    for one in (FullTextIndex(), PlainTextIndex()):
+        indexed = [pair for pair in texts if pair[0] <= done.get(one.name, 0)]
+        if not indexed:
+            continue
+        if one.name == FullTextIndex.name != index.name:
+            raise StoreError(
+                "this Python's SQLite has no FTS5, and the search index of the file needs it: "
+                "erase with the Python that the receiver runs on"
+            )
+        one.remove(connection, indexed)
 
 
 def count_missing(connection: Connection, index: SearchIndex) -> int:

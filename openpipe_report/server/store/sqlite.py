@@ -57,6 +57,9 @@ def make_engine(path: Path, *, read_only: bool) -> Engine:
     def connect() -> sqlite3.Connection:
         connection = _connect_to_read(path) if read_only else _connect(path, "rw")
         connection.execute("PRAGMA synchronous = FULL")
+        # What moves inside a page, or is deleted there, leaves no copy: otherwise rows that are
+        # erased later could not be found any more to be overwritten (see `wiping`).
+        connection.execute("PRAGMA secure_delete = FAST")
         connection.execute(f"PRAGMA cache_size = -{_READER_CACHE_KIB}")
         connection.execute(f"PRAGMA journal_size_limit = {MAX_WAL_BYTES}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
@@ -169,6 +172,16 @@ def is_temporary(error: DatabaseError) -> bool:
 def prepare_to_write(connection: Connection) -> None:
     """Give a connection that writes many rows a larger cache."""
     connection.exec_driver_sql(f"PRAGMA cache_size = -{_CACHE_KIB}")
+
+
+@contextlib.contextmanager
+def overwriting(connection: Connection) -> Generator[None, None, None]:
+    """Let whole pages that the block frees be overwritten too, which takes more writes."""
+    connection.exec_driver_sql("PRAGMA secure_delete = ON")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("PRAGMA secure_delete = FAST")
 
 
 def highest_id(connection: Connection) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openpipe_report.server.store import sqlite
+from openpipe_report.server.store.backing_up import back_up
 from openpipe_report.server.store.errors import StoreError
 from openpipe_report.server.store.migrating import check, prepare
 from openpipe_report.server.store.search_index import choose_index
+from openpipe_report.server.store.wiping import wipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.exc import DatabaseError
 
     from openpipe_report.server.store.search_index import SearchIndex
+    from openpipe_report.server.store.wiping import Step, Wiped
 
 
 class SQLiteDatabase:
@@ -74,6 +77,18 @@ class SQLiteDatabase:
 
     def note_id(self, connection: Connection, report_id: int) -> None:
         sqlite.note_id(connection, report_id)
+
+    def overwriting(self, connection: Connection) -> AbstractContextManager[None]:
+        return sqlite.overwriting(connection)
+
+    def wipe(self, step: Step, vacuuming: bool | None, progress: Callable[[], None]) -> Wiped:  # noqa: FBT001
+        return wipe(step, self.engine.connect, self._path, vacuuming, progress)
+
+    def back_up(
+        self, target: Path, *, overwrite: bool, progress: Callable[[int, int], None] | None
+    ) -> None:
+        with self.engine.connect() as connection:
+            back_up(connection, target, overwrite=overwrite, progress=progress)
 
     def maintain(self, connection: Connection) -> None:
         sqlite.empty_wal(connection, self._path)

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DatabaseError
 
 from openpipe_report.server.store.copying import Copy
 from openpipe_report.server.store.databases import make_database
+from openpipe_report.server.store.erasing import Eraser
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
 from openpipe_report.server.store.keys import Keys
 from openpipe_report.server.store.preparing import prepare_report
@@ -34,9 +35,11 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from openpipe_report.server.store.filters import Filter
     from openpipe_report.server.store.preparing import PreparedReport
     from openpipe_report.server.store.rows import StoredReport
     from openpipe_report.server.store.updates import UpdateFilter
+    from openpipe_report.server.store.wiping import Wiped
 
 
 class Store:
@@ -206,6 +209,73 @@ class Store:
         self._get_writer()
         return Copy(source._database, self._database, progress).run()
 
+    def erase(
+        self,
+        wanted: Filter,
+        *,
+        progress: Callable[[int], None] | None = None,
+        is_stopped: Callable[[], bool] | None = None,
+    ) -> int:
+        """
+        Erase the reports that match, a few at a time beside other writes; returns how many.
+
+        Their text may still be in free parts of the file until `wipe()`.
+
+        Args:
+            wanted: The conditions.
+            progress: Is told how many are erased, after each step.
+            is_stopped: Is asked before each step whether to leave the rest.
+
+        Raises:
+            StoreError: The database cannot be written for now, or the store is opened to read.
+                What was erased until then is gone.
+
+        """
+        return self._make_eraser().erase(wanted, progress, is_stopped)
+
+    def wipe(
+        self, progress: Callable[[], None] | None = None, *, vacuuming: bool | None = None
+    ) -> Wiped:
+        """
+        Wipe what erased reports have left in the file and in the search index.
+
+        Args:
+            progress: Is called after each step.
+            vacuuming: Whether to write the file anew, which makes it smaller too. It takes the size
+                of the file on the disk, and keeps other programs from writing meanwhile. By default
+                a file of up to `wiping.SMALL` is written anew.
+
+        Returns:
+            What was done.
+
+        Raises:
+            StoreError: As of `erase()`.
+
+        """
+        step = self._make_eraser().step
+        return self._database.wipe(step, vacuuming, progress or _ignore)
+
+    def back_up(
+        self,
+        target: Path,
+        *,
+        overwrite: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """
+        Copy the database to a file, as it is at this moment; other programs may write meanwhile.
+
+        Args:
+            target: The file; only its owner can read it.
+            overwrite: Whether to replace a file of that name.
+            progress: Is told how many pages are copied, and how many there are.
+
+        Raises:
+            StoreError: The file exists, or cannot be written.
+
+        """
+        self._database.back_up(target, overwrite=overwrite, progress=progress)
+
     def start(self) -> None:
         """Load the prices and complete the search index now, not with the first report."""
         self._get_writer().start()
@@ -267,7 +337,14 @@ class Store:
     ) -> None:
         self.close()
 
+    def _make_eraser(self) -> Eraser:
+        return Eraser(self._database, self.queries, self._get_writer())
+
     def _get_writer(self) -> Writer:
         if self._writer is None:
             raise StoreError(f"{self.name} is opened to read only")
         return self._writer
+
+
+def _ignore() -> None:
+    """Do nothing with the progress."""

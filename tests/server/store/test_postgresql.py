@@ -339,3 +339,21 @@ def test_without_driver():
     )
     assert "pip install 'openpipe-report[postgres]'" in done.stdout
     assert PASSWORD not in done.stdout
+
+
+@pytest.mark.parametrize("vacuuming", [None, True])
+def test_erases(postgresql, tmp_path, vacuuming):
+    """Reports are erased with their labels and words; their ids are not given again."""
+    with Store(postgresql) as store:
+        for number in range(20):
+            store.add({**chat(f"needle n{number}"), "tags": {"odd": number % 2}}).result()
+        assert store.erase(Filter(metadata=(("odd", 1),))) == 10
+        assert store.wipe(vacuuming=vacuuming) == (bool(vacuuming), True)
+        assert store.queries.count(Filter(text="needle")) == 10
+        assert store.queries.count(Filter(text="needle n3")) == 0
+        store.add({}).result()
+        assert store.queries.newest_id() == 21
+        with pytest.raises(StoreError, match="pg_dump"):
+            store.back_up(tmp_path / "copy")
+    for table, count in (("labels", 10), ("raw_reports", 11), ("report_search", 11)):
+        assert execute(postgresql, f"SELECT count(*) FROM {table}").fetchall() == [(count,)]

@@ -54,8 +54,9 @@ def test_queries(both, project, own, other):
         assert queries.count(found) == queries.stats(found)[0].calls == 1
     assert [one.group for one in queries.stats(by="metadata.of")] == [project]
     assert queries.count(Filter(metadata=(("of", PROJECTS[other - 1]),))) == 0
-    with pytest.raises(ValueError, match=f"the project {project}"):
-        queries.count(Filter(project=PROJECTS[other - 1]))
+    assert queries.count(Filter(project=project)) == 1
+    assert queries.count(Filter(project=PROJECTS[other - 1])) == 0
+    assert queries.list_reports(Filter(project=PROJECTS[other - 1])).rows == []
 
 
 def test_all_projects(both):

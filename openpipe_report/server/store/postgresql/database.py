@@ -19,11 +19,16 @@ from openpipe_report.server.store.postgresql.failures import (
 from openpipe_report.server.store.postgresql.schema import check, last_ids, prepare
 from openpipe_report.server.store.postgresql.search import VectorIndex
 from openpipe_report.server.store.postgresql.url import read_url, show_url
+from openpipe_report.server.store.tables import metadata
+from openpipe_report.server.store.wiping import Wiped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
     from sqlalchemy import Connection
+
+    from openpipe_report.server.store.wiping import Step
 
 _LAST_ID = "openpipe_report_last_id"
 """Name in `Connection.info` of the highest id, while a transaction holds the lock."""
@@ -76,6 +81,32 @@ class PostgreSQLDatabase:
 
     def note_id(self, connection: Connection, report_id: int) -> None:
         connection.info[_LAST_ID] = max(connection.info[_LAST_ID], report_id)
+
+    def overwriting(self, connection: Connection) -> contextlib.AbstractContextManager[None]:
+        del connection  # erased rows stay in the tables until `wipe()`
+        return contextlib.nullcontext()
+
+    def wipe(self, step: Step, vacuuming: bool | None, progress: Callable[[], None]) -> Wiped:  # noqa: FBT001
+        """Vacuum the tables; `vacuuming` writes them anew, which no query may read meanwhile."""
+        del step
+        how = "FULL" if vacuuming else "INDEX_CLEANUP ON"
+        with self.engine.connect() as connection:
+            for table in (*metadata.tables, VectorIndex.table_name):
+                try:
+                    connection.exec_driver_sql(f'VACUUM ({how}) "{table}"')
+                except DatabaseError as error:
+                    raise self.unusable(error) from None
+                progress()
+        return Wiped(is_vacuumed=bool(vacuuming), has_empty_wal=True)
+
+    def back_up(
+        self, target: Path, *, overwrite: bool, progress: Callable[[int, int], None] | None
+    ) -> None:
+        del target, overwrite, progress
+        raise StoreError(
+            "backup copies SQLite files: use pg_dump for PostgreSQL, or `openpipe-report copy` to "
+            "a new file"
+        )
 
     def maintain(self, connection: Connection) -> None:
         """Do nothing: the server does."""

@@ -74,8 +74,9 @@ class VectorIndex:
 
     name = "tsvector"
     follows = False
+    table_name = "report_search"
     _table = Table(
-        "report_search",
+        table_name,
         MetaData(),  # not of the tables that every database has
         Column(
             "report_id",
@@ -98,6 +99,9 @@ class VectorIndex:
     def add(self, connection: Connection, entries: Sequence[tuple[int, str]]) -> None:
         rows = [{"report_id": one, "words": entry} for one, entry in entries]
         self._insert.execute(connection, rows)
+
+    def remove(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
+        """Do nothing: a row goes with its report."""
 
     def source(self, searched: str) -> tuple[Any, ColumnElement[int], ColumnElement[bool]]:
         query = to_query(searched)
