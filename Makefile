@@ -60,10 +60,11 @@ openpipe-sdk: $(VENV)/.test  ## the tests that the openpipe SDK ships, against t
 faults: $(VENV)/.test  ## real outages, kills, exits and lost answers; writes the figures to docs/faults.md
 	$(BIN)/python faults/run.py --write docs/faults.md
 
-bench: $(VENV)/.test  ## the time added to a call, and the speed of delivery and of the receiver
+bench: $(VENV)/.test postgresql  ## the time added to a call, and the speed of delivery and of the receiver
 	$(BIN)/python benchmarks/added_to_caller.py
 	$(BIN)/python benchmarks/delivery.py
 	$(BIN)/python benchmarks/receiver.py
+	$(BIN)/python benchmarks/databases.py
 
 peers: $(VENV)/.test  ## what recording a call costs, beside other tools; writes docs/performance.md
 	$(BIN)/python benchmarks/peers.py --write docs/performance.md
