@@ -55,7 +55,19 @@ def check_commands(command: Path, folder: Path) -> None:
         if done.returncode or words not in done.stdout:
             sys.exit(f"openpipe-report {' '.join(arguments)}: {done.stdout}{done.stderr}")
 
-    for name in ("serve", "logs", "show", "stats", "export", "reprice", "resend", "doctor"):
+    names = (
+        "serve",
+        "logs",
+        "show",
+        "stats",
+        "export",
+        "keys",
+        "reprice",
+        "backup",
+        "prune",
+        "erase",
+    )
+    for name in (*names, "erase", "copy", "resend", "doctor"):
         expect(name, "--help")
         expect(f"openpipe-report {name} ", name, "--help")
     expect("openpipe-report ", "--version")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future
 
 import httpx
@@ -200,7 +201,7 @@ async def test_not_ready_without_its_file(store):
     """A receiver whose file was removed is not ready: nothing could be stored."""
     async with client_of(create_app(store)) as http:
         assert (await http.get("/readyz")).status_code == 200
-        store.path.unlink()
+        os.unlink(store.name)  # noqa: PTH108 - a coroutine
         assert (await http.get("/readyz")).status_code == 503
 
 

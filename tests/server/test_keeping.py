@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_wipes(store):
     """What was erased is overwritten too."""
 
     def is_left(text):
-        return any(text in one.read_bytes() for one in store.path.parent.iterdir())
+        return any(text in one.read_bytes() for one in Path(store.name).parent.iterdir())
 
     assert is_left(b"zqsecret5")
     with Keeper(store, 3.5 * DAY, erased_every=0.01):

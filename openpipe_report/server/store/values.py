@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from hashlib import sha256
 
 from openpipe_report.server.json_values import get_integer, get_list, get_object, get_real
 
@@ -26,6 +27,12 @@ _NOT_POSITIVE = -10_000
 def get_text(value: object, longest: int = MAX_NAME) -> str | None:
     """Return the first `longest` characters of a string, as a database can hold them."""
     return storable(value[:longest]) if isinstance(value, str) else None
+
+
+def get_key(value: str) -> str:
+    """Return an `Idempotency-Key` as a database can hold and index it: a long one as its digest."""
+    key = storable(value)
+    return key if len(key) <= MAX_NAME else f"sha256:{sha256(key.encode()).hexdigest()}"
 
 
 def get_class(value: float | None) -> int | None:

@@ -149,7 +149,7 @@ ANTHROPIC = {
 def test_derives_columns(newest, report, expected):
     """A column is null if its value cannot be derived, and the report is kept as it came."""
     row = newest(report)
-    defaults = {"failed": False}
+    defaults = {"failed": False, "project": "default"}
     assert derived(row) == {**defaults, **expected}
 
 

@@ -129,21 +129,23 @@ def test_filters(store, wanted, left):
     assert store.erase(wanted) == 0
 
 
-def test_waiting_changes(store, path):
+def test_waiting_changes(file_store, path):
     """Changes that wait for a report are erased with it, and with a label that they name."""
-    fill(store, 7)
+    fill(file_store, 7)
     by_completion = [{"field": "completionId", "equals": f"later-{number}"} for number in range(4)]
     of_secret = {"field": "metadata.user", "equals": SECRET}
-    store.update_metadata([by_completion[0], of_secret], {"score": "1"}).result()
-    store.update_metadata([by_completion[1]], {"user": SECRET, "score": "1"}).result()
-    store.update_metadata([by_completion[2]], {"user": "other", "score": "1"}).result()
+    file_store.update_metadata([by_completion[0], of_secret], {"score": "1"}).result()
+    file_store.update_metadata([by_completion[1]], {"user": SECRET, "score": "1"}).result()
+    file_store.update_metadata([by_completion[2]], {"user": "other", "score": "1"}).result()
     ids = [{"field": "completionId", "equals": f"id-{SECRET}-3"}]
-    store.update_metadata([*ids, {"field": "model", "equals": "x"}], {"score": SECRET}).result()
-    store.erase(OF_SECRET)
-    store.wipe()
+    file_store.update_metadata(
+        [*ids, {"field": "model", "equals": "x"}], {"score": SECRET}
+    ).result()
+    file_store.erase(OF_SECRET)
+    file_store.wipe()
     assert not is_left(path)
-    store.add({"respPayload": {"id": "later-2"}}).result()
-    assert store.recent(1)[0].metadata == {"user": "other", "score": "1"}
+    file_store.add({"respPayload": {"id": "later-2"}}).result()
+    assert file_store.recent(1)[0].metadata == {"user": "other", "score": "1"}
 
 
 def test_other_projects(store):
@@ -159,30 +161,30 @@ def test_other_projects(store):
     assert found == [("b", SECRET), ("a", None), ("b", SECRET)]
 
 
-def test_beside_writes(store, path):
+def test_beside_writes(file_store, path):
     """Reports that come meanwhile are all stored and found, and those that match are erased too."""
-    fill(store, 350)
+    fill(file_store, 350)
     stop = threading.Event()
     added = []
 
     def add():
         while not stop.is_set():
-            store.add(report(1, "meanwhile"), idempotency_key=str(len(added))).result()
+            file_store.add(report(1, "meanwhile"), idempotency_key=str(len(added))).result()
             added.append(1)
 
     thread = threading.Thread(target=add)
     thread.start()
     try:
-        assert store.erase(OF_SECRET) == 50
-        store.wipe()
+        assert file_store.erase(OF_SECRET) == 50
+        file_store.wipe()
     finally:
         stop.set()
         thread.join()
-    while store.queries.unindexed():
+    while file_store.queries.unindexed():
         pass
-    assert store.queries.count(Filter(text="meanwhile1")) == len(added)
-    assert store.count() == 300 + len(added)
-    assert store.wipe() == (True, True)
+    assert file_store.queries.count(Filter(text="meanwhile1")) == len(added)
+    assert file_store.count() == 300 + len(added)
+    assert file_store.wipe() == (True, True)
     assert not is_left(path)
 
 
@@ -228,14 +230,14 @@ def test_large_reports(store):
     assert told == [1, 2, 3]
 
 
-def test_reader_that_does_not_end(store, path):
+def test_reader_that_does_not_end(file_store, path):
     """While somebody reads, the `-wal` cannot be emptied, and that is told."""
-    fill(store, 7)
+    fill(file_store, 7)
     with sqlite3.connect(path) as other:
         other.execute("BEGIN")
         other.execute("SELECT count(*) FROM reports").fetchall()
-        store.erase(OF_SECRET)
-        assert not store.wipe().has_empty_wal
+        file_store.erase(OF_SECRET)
+        assert not file_store.wipe().has_empty_wal
     other.close()
-    assert store.wipe().has_empty_wal
+    assert file_store.wipe().has_empty_wal
     assert not is_left(path)
