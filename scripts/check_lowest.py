@@ -29,6 +29,11 @@ TESTS = [
     *("tests/delivery", "tests/test_exports.py"),
 ]
 
+COMMANDS = (
+    *("serve", "logs", "show", "stats", "export", "keys", "reprice", "backup", "prune", "erase"),
+    *("copy", "resend", "doctor"),
+)
+
 
 def floors(*extras: str) -> list[str]:
     """Return the requirements of the package and of these extras, pinned to the lowest versions."""
@@ -55,19 +60,7 @@ def check_commands(command: Path, folder: Path) -> None:
         if done.returncode or words not in done.stdout:
             sys.exit(f"openpipe-report {' '.join(arguments)}: {done.stdout}{done.stderr}")
 
-    names = (
-        "serve",
-        "logs",
-        "show",
-        "stats",
-        "export",
-        "keys",
-        "reprice",
-        "backup",
-        "prune",
-        "erase",
-    )
-    for name in (*names, "erase", "copy", "resend", "doctor"):
+    for name in COMMANDS:
         expect(name, "--help")
         expect(f"openpipe-report {name} ", name, "--help")
     expect("openpipe-report ", "--version")

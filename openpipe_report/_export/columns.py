@@ -34,6 +34,7 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("id", "integer"),
+    Column("project", "text"),
     Column("stored_at", "time"),
     Column("at", "time"),
     Column("idempotency_key", "text"),

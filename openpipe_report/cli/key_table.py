@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.text import Text
 
-from openpipe_report.cli.formatting import escape, make_console
+from openpipe_report.cli.console import escape, make_console
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
