@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types wheel unit browser lowest versions dropin integrations openpipe-sdk faults bench peers
+.PHONY: demo test lint types wheel unit browser postgresql lowest versions dropin integrations openpipe-sdk faults bench peers
 
 demo: $(VENV)/.demo  ## calls of a local model, reported to a local receiver and checked
 	@$(BIN)/python examples/demo.py --db $(VENV)/demo.db
@@ -22,7 +22,7 @@ types: $(VENV)/.test
 wheel: $(VENV)/.test  ## the built wheel in an empty environment
 	$(BIN)/python scripts/check_wheel.py
 
-unit: $(VENV)/.test browser
+unit: $(VENV)/.test browser postgresql
 	$(BIN)/python -m pytest -n auto
 
 browser:  ## Chromium, for the tests of what web pages can do to the receiver
@@ -32,7 +32,17 @@ browser:  ## Chromium, for the tests of what web pages can do to the receiver
 	sudo=$$([ "$$(id -u)" = 0 ] || command -v sudo); \
 	$$sudo apt-get update -q && $$sudo apt-get install -q -y --no-install-recommends chromium
 
-lowest: $(VENV)/.test browser  ## tests and commands on the lowest version of each dependency and extra
+postgresql:  ## a PostgreSQL server, which the tests start in a folder of their own
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && exit; \
+	command -v initdb >/dev/null && exit; \
+	echo "==> installing PostgreSQL"; \
+	sudo=$$([ "$$(id -u)" = 0 ] || command -v sudo); \
+	$$sudo mkdir -p /etc/postgresql-common/createcluster.d && \
+	echo 'create_main_cluster = false' | \
+	  $$sudo tee /etc/postgresql-common/createcluster.d/no-main-cluster.conf >/dev/null && \
+	$$sudo apt-get update -q && $$sudo apt-get install -q -y --no-install-recommends postgresql
+
+lowest: $(VENV)/.test browser postgresql  ## tests and commands on the lowest version of each dependency and extra
 	$(BIN)/python scripts/check_lowest.py
 
 versions: $(VENV)/.test  ## the tests on other versions of Python and openai

@@ -52,7 +52,7 @@ def check_commands(command: Path, folder: Path) -> None:
         if done.returncode or words not in done.stdout:
             sys.exit(f"openpipe-report {' '.join(arguments)}: {done.stdout}{done.stderr}")
 
-    for name in ("serve", "logs", "show", "reprice", "resend", "doctor"):
+    for name in ("serve", "logs", "show", "reprice", "copy", "resend", "doctor"):
         expect(name, "--help")
         expect(f"openpipe-report {name} ", name, "--help")
     expect("openpipe-report ", "--version")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 
-_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):[^/?#]*@")
+# Up to the last @, as a password may have unescaped characters.
+_PASSWORD = re.compile(r"(?<=://)([^/?#@:]*):.*@", re.DOTALL)
+_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&#]*", re.IGNORECASE)
 
 
 def is_receiver(location: str) -> bool:
@@ -21,4 +23,6 @@ def is_url(location: str) -> bool:
 def display_name(location: str | os.PathLike[str]) -> str:
     """Return a path as it is, and a URL without its password."""
     text = os.fspath(location)
-    return _PASSWORD.sub(r"\1:***@", text) if is_url(text) else text
+    if not is_url(text):
+        return text
+    return _PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))

@@ -9,6 +9,7 @@ import typer
 from openpipe_report._version import VERSION
 from openpipe_report.cli.backup import backup
 from openpipe_report.cli.command_group import CommandGroup
+from openpipe_report.cli.copy import copy
 from openpipe_report.cli.doctor import doctor
 from openpipe_report.cli.erase import erase, prune
 from openpipe_report.cli.keys import keys
@@ -56,6 +57,7 @@ for command in (
     backup,
     prune,
     erase,
+    copy,
     resend,
     doctor,
 ):

@@ -17,10 +17,7 @@ from openpipe_report.cli.sources import failing
 from openpipe_report.cli.stores import open_to_write
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from openpipe_report.server.store import Filter, Store
-    from openpipe_report.server.store.wiping import Wiped
 
 Vacuum = Annotated[
     bool | None,
@@ -99,7 +96,7 @@ def _count(store: Store, wanted: Filter) -> int:
     try:
         return store.queries.count(wanted)
     except DatabaseError as error:
-        fail(f"cannot read {store.path}: {error.orig}")
+        fail(f"cannot read {store.name}: {error.orig}")
 
 
 def _ask() -> None:
@@ -119,28 +116,9 @@ def _erase(store: Store, wanted: Filter, count: int, *, vacuuming: bool | None) 
                 wanted,
                 progress=lambda done: None if show is None else show(done, max(count, done)),
             )
-        wiped = store.wipe(vacuuming=vacuuming)
+        left = store.wipe(vacuuming=vacuuming)
     except StoreError as error:
         fail(f"not all is erased, run it again: {error}")
     typer.echo(f"Erased {erased:,} report(s).")
-    _note_leftovers(store.path, wiped)
-
-
-def _note_leftovers(path: Path, wiped: Wiped) -> None:
-    """Say where something of the reports may still be."""
-    from openpipe_report.server.store.wiping import find_backups  # noqa: PLC0415 - slow to import
-
-    for backup in find_backups(path):
-        typer.echo(f"An upgrade has kept the reports in {backup}: remove it.", err=True)
-    if not wiped.is_vacuumed:
-        typer.echo(
-            "Ids and labels may be left in unused bytes of the file: --vacuum removes them, while "
-            "nothing can be stored.",
-            err=True,
-        )
-    if not wiped.has_empty_wal:
-        typer.echo(
-            f"Some pages may be left in {path}-wal, which somebody reads all the time: run it "
-            "again later.",
-            err=True,
-        )
+    for note in left:
+        typer.echo(note, err=True)

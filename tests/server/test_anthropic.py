@@ -63,7 +63,7 @@ async def test_whole_report(store):
     tags = {"$endpoint": "messages", "a": 1, "b": "3", "c": True}
     assert row.report == {**times, **payloads, "tags": tags}
     store.close()  # completes the index
-    with Store(store.path, read_only=True) as closed:
+    with Store(store.name, read_only=True) as closed:
         assert closed.queries.count(Filter(text="hello claude morning")) == 1
 
 

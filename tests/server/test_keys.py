@@ -309,11 +309,11 @@ async def test_unreadable_keys(store):
     """Where the keys cannot be read nobody is let in, and the answer is temporary."""
     key = make_key(store)
     client = Client(store)
-    with sqlite3.connect(store.path) as other:
+    with sqlite3.connect(store.name) as other:
         other.execute("ALTER TABLE api_keys RENAME TO moved")
     answer = await client.send("GET", "/metrics", key)
     assert (answer.status_code, answer.json()["message"]) == (503, IsStr(regex="The API keys.*"))
-    with sqlite3.connect(store.path) as other:
+    with sqlite3.connect(store.name) as other:
         other.execute("ALTER TABLE moved RENAME TO api_keys")
     other.close()
     assert (await client.send("GET", "/metrics", key)).status_code == 200

@@ -20,7 +20,13 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def store(path):
+def store(source):
+    with Store(source) as opened:
+        yield opened
+
+
+@pytest.fixture
+def file_store(path):
     with Store(path) as opened:
         yield opened
 
@@ -70,45 +76,45 @@ def test_many_threads(store):
     assert sorted(row.status for row in store.recent()) == list(range(500))
 
 
-def test_close_commits(path):
+def test_close_commits(source):
     """Closing commits what was added before it; adding after it raises."""
-    store = Store(path)
+    store = Store(source)
     futures = [store.add({"statusCode": n}) for n in range(50)]
     store.close()
     store.close()
     assert all(future.done() for future in futures)
     with pytest.raises(StoreError, match="closed"):
         store.add({})
-    with Store(path) as again:
+    with Store(source) as again:
         assert again.count() == 50
 
 
-def test_key_is_remembered(path):
+def test_key_is_remembered(source):
     """A key is remembered in the file, not only while the process runs."""
     for _ in range(2):
-        with Store(path) as store:
+        with Store(source) as store:
             store.add({}, idempotency_key="k").result()
-    with Store(path, read_only=True) as store:
+    with Store(source, read_only=True) as store:
         assert store.count() == 1
 
 
-def test_failure_reaches_the_caller(store, path):
+def test_failure_reaches_the_caller(file_store, path):
     """A failed commit fails the report's future, and the next report is stored."""
-    store.add({}).result()
+    file_store.add({}).result()
     with sqlite3.connect(path) as other:
         other.execute("ALTER TABLE reports RENAME TO away")
     other.close()
     with pytest.raises(Exception, match="no such table") as caught:
-        store.add({"errorMessage": "secret"}).result()
+        file_store.add({"errorMessage": "secret"}).result()
     assert "secret" not in str(caught.value)
     with sqlite3.connect(path) as other:
         other.execute("ALTER TABLE away RENAME TO reports")
     other.close()
-    store.add({}).result()
-    assert store.count() == 2
+    file_store.add({}).result()
+    assert file_store.count() == 2
 
 
-def test_durable_settings(store, path):
+def test_durable_settings(file_store, path):
     """The file is in WAL mode and carries the schema's version."""
     with sqlite3.connect(path) as other:
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -125,10 +131,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_survives_kill(path):
+def test_survives_kill(source):
     """A report whose future was done is there after `kill -9`."""
-    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
-    with Store(path, read_only=True) as store:
+    subprocess.run([sys.executable, "-c", KILLED, str(source)], check=False)
+    with Store(source, read_only=True) as store:
         assert list(store.reports()) == [{"statusCode": 200}]
 
 
@@ -178,16 +184,16 @@ def test_reading_makes_no_file(path):
         Store(path / "deeper")
 
 
-def test_reading_writes_nothing(path):
+def test_reading_writes_nothing(source):
     """A store opened to read refuses to add."""
-    Store(path).close()
-    with Store(path, read_only=True) as store, pytest.raises(StoreError, match="read only"):
+    Store(source).close()
+    with Store(source, read_only=True) as store, pytest.raises(StoreError, match="read only"):
         store.add({}).result()
 
 
-def test_two_processes_of_one_file(path, store):
+def test_two_processes_of_one_file(source, store):
     """Two stores of one file take turns."""
-    with Store(path) as second:
+    with Store(source) as second:
         futures = [one.add({}) for _ in range(100) for one in (store, second)]
         for future in futures:
             future.result()

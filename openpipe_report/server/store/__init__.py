@@ -1,7 +1,7 @@
 """
 The store of the receiver: all SQL is in this package.
 
-    store           Store: adds reports, changes labels, closes the file
+    store           Store: adds reports, changes labels, closes the database
     queries         lists, single reports, traces, counts
     statistics      sums and percentiles
     filters         Filter, and where the query of one starts
@@ -10,17 +10,20 @@ The store of the receiver: all SQL is in this package.
     preparing       a report to the rows that are stored of it, by
                     columns, endpoints, labels, search_text, values
     pricing         what a call cost
+    copying         copies one store into another
     writer          the thread that writes, with inserting, updates, repricing
-    search_index    the search index, with search_tokens
+    search_index    the search index, with search_tokens; index_keeper fills it
     keys            API keys: made, listed, revoked
     erasing         erases reports, with wiping of what they leave
     backing_up      copies a database that is in use
     tables          the tables
-    migrating       creates and upgrades a file, with migrations/ and refilling
-    sqlite          what is SQLite's own: the file, its engine, transactions
-
-It is written for SQLite. Another database needs its own `sqlite` and `search_index`, and the
-`on_conflict` inserts of its dialect.
+    revisions       runs Alembic on migrations/, with refilling
+    database        Database: what the store needs of a kind of database
+    databases       the database that a path or URL names
+    dialects        what the two spell differently in one query
+    sqlite          what is SQLite's own: the file, its engine, transactions; with
+                    sqlite_database, and migrating, which creates and upgrades a file
+    postgresql/     what is PostgreSQL's own
 """
 
 from openpipe_report.server.store.errors import (

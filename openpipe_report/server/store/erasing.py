@@ -16,14 +16,14 @@ from sqlalchemy import delete, select
 from openpipe_report.server.store.labels import storable_name, to_string
 from openpipe_report.server.store.search_index import remove_from_index
 from openpipe_report.server.store.search_text import derive_text
-from openpipe_report.server.store.sqlite import overwriting
 from openpipe_report.server.store.tables import labels, pending_updates, raw_reports, reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
+    from openpipe_report.server.store.database import Database
     from openpipe_report.server.store.filters import Filter
     from openpipe_report.server.store.queries import Queries
     from openpipe_report.server.store.search_index import SearchIndex
@@ -51,18 +51,14 @@ class Eraser:
     Erases the reports of one database that match a filter. Used by one thread.
 
     Args:
-        engine: The engine of the database.
-        index: Its search index.
+        database: The database.
         queries: Finds the reports.
         writer: The thread that writes.
 
     """
 
-    def __init__(
-        self, engine: Engine, index: SearchIndex, queries: Queries, writer: Writer
-    ) -> None:
-        self._engine = engine
-        self._index = index
+    def __init__(self, database: Database, queries: Queries, writer: Writer) -> None:
+        self._database = database
         self._queries = queries
         self._writer = writer
 
@@ -100,7 +96,7 @@ class Eraser:
 
         def steps(connection: Connection) -> Generator[None, None, Any]:
             yield from ()
-            with overwriting(connection):
+            with self._database.overwriting(connection):
                 return change(connection)
 
         result = self._writer.change(steps).result()
@@ -110,7 +106,7 @@ class Eraser:
 
     def _erase_some(self, ids: Sequence[int]) -> int:
         doomed = self._load(ids)
-        erased: int = self.step(lambda connection: _erase(connection, self._index, doomed))
+        erased: int = self.step(lambda connection: _erase(connection, self._database.index, doomed))
         return erased
 
     def _load(self, ids: Sequence[int]) -> _Doomed:
@@ -118,7 +114,7 @@ class Eraser:
         columns = (reports.c.id, reports.c.project, reports.c.completion_id, raw_reports.c.report)
         joined = reports.join(raw_reports, raw_reports.c.report_id == reports.c.id)
         query = select(*columns).select_from(joined).where(reports.c.id.in_(ids))
-        with self._engine.connect() as connection:
+        with self._database.engine.connect() as connection:
             rows = connection.execute(query).all()
         texts = {row.id: derive_text(json.loads(row.report)) for row in rows}
         of_completions = [(row.project, row.completion_id) for row in rows if row.completion_id]

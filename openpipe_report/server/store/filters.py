@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, true
 
+from openpipe_report.server.store.dialects import equals, without_index
 from openpipe_report.server.store.labels import to_string
-from openpipe_report.server.store.sqlite import without_index
 from openpipe_report.server.store.tables import labels, reports
 from openpipe_report.server.store.values import get_class
 
@@ -238,7 +238,7 @@ def _model(model: str) -> Condition:
 
 
 def _label(name: str, value: str) -> Condition:
-    clause = and_(labels.c.name == name, labels.c.value == value)
+    clause = and_(labels.c.name == name, equals(labels.c.value, value))
     of_row = exists().where(labels.c.report_id == reports.c.id, clause).correlate(reports)
     return Condition((Start(labels, labels.c.report_id, clause),), of_row)
 

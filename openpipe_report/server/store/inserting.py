@@ -6,14 +6,13 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import bindparam, select
 
 from openpipe_report.server.store.bulk import BulkInsert
+from openpipe_report.server.store.dialects import upsert
 from openpipe_report.server.store.errors import IdempotencyConflictError
 from openpipe_report.server.store.labels import storable_name, to_columns
 from openpipe_report.server.store.pricing import UNKNOWN
-from openpipe_report.server.store.sqlite import next_id
 from openpipe_report.server.store.tables import DEFAULT_PROJECT, labels, raw_reports, reports
 
 if TYPE_CHECKING:
@@ -21,24 +20,20 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from openpipe_report.server.store.database import Database
     from openpipe_report.server.store.preparing import PreparedReport
     from openpipe_report.server.store.pricing import Price
 
-_INSERT_REPORTS = BulkInsert(insert(reports), reports.columns.keys())
-_INSERT_RAW = BulkInsert(insert(raw_reports), raw_reports.columns.keys())
-_INSERT_LABELS = BulkInsert(upsert(labels).on_conflict_do_nothing(), labels.columns.keys())
-_change = upsert(labels)
-_CHANGE_LABELS = _change.on_conflict_do_update(
-    index_elements=["report_id", "name"],
-    set_={name: _change.excluded[name] for name in ("value", "is_text", "updated_at")},
-)
+_INSERT_REPORTS = BulkInsert(reports)
+_INSERT_RAW = BulkInsert(raw_reports)
+_INSERT_LABELS = BulkInsert(labels)
 _KEYS_AT_ONCE = 500
 
 
 class NewReport:
     """A prepared report with its price, and what its insert has led to."""
 
-    __slots__ = ("conflict", "key", "prepared", "price", "project", "report_id")
+    __slots__ = ("conflict", "entry", "key", "prepared", "price", "project", "report_id")
 
     def __init__(
         self,
@@ -52,17 +47,28 @@ class NewReport:
         self.key = None if key is None else (project, key)
         """The project and its key, which is unique in the project."""
         self.project = project
+        self.entry: Any = None
+        """Its entry in a search index that is filled in the same transaction."""
         self.report_id: int | None = None
         """Its id; None if a report with its key was stored before."""
         self.conflict: IdempotencyConflictError | None = None
         """Set if that report has another content."""
 
 
-def insert_reports(connection: Connection, new: Sequence[NewReport]) -> list[NewReport]:
-    """Insert reports and return those that were inserted: a repeated key is left out."""
+def insert_reports(
+    database: Database, connection: Connection, new: Sequence[NewReport]
+) -> list[NewReport]:
+    """
+    Insert reports and return those that were inserted: a repeated key is left out.
+
+    Args:
+        database: The database of the connection.
+        connection: A connection inside a transaction that may write.
+        new: The reports, with their entries if the search index does not follow.
+
+    """
     known = _find_keys(connection, new)
     inserted: list[NewReport] = []
-    report_id = next_id(connection)
     for one in new:
         if one.key is not None and one.key in known:
             if known[one.key] != one.prepared.raw:
@@ -72,11 +78,13 @@ def insert_reports(connection: Connection, new: Sequence[NewReport]) -> list[New
             continue
         if one.key is not None:
             known[one.key] = one.prepared.raw
-        one.report_id = report_id
-        report_id += 1
         inserted.append(one)
     if inserted:
+        for number, one in enumerate(inserted, database.take_ids(connection, len(inserted))):
+            one.report_id = number
         _insert_rows(connection, inserted)
+        if not database.index.follows:
+            database.index.add(connection, [(one.report_id or 0, one.entry) for one in inserted])
     return inserted
 
 
@@ -90,8 +98,7 @@ def insert_rows(
 
     Args:
         connection: A connection inside a transaction.
-        rows: For each report `columns` (of the table `reports`), `raw` and `labels`. A label that
-            was changed later stays as it is.
+        rows: For each report `columns` (of the table `reports`), `raw` and `labels`.
         into_reports: The insert of `columns`; another one than the default for an older table.
 
     """
@@ -124,7 +131,10 @@ def change_labels(
         for name, value in values.items()
     ]
     if rows:
-        connection.execute(_CHANGE_LABELS, rows)
+        change = upsert(connection, labels)
+        changed = {name: change.excluded[name] for name in ("value", "is_text", "updated_at")}
+        change = change.on_conflict_do_update(index_elements=["report_id", "name"], set_=changed)
+        connection.execute(change, rows)
 
 
 def change_prices(connection: Connection, prices: Mapping[int, Price]) -> None:

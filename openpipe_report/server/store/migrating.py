@@ -11,16 +11,18 @@ import contextlib
 import logging
 import os
 import sqlite3
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DatabaseError
 
 from openpipe_report.server.store.errors import StoreError
+from openpipe_report.server.store.revisions import current_revision, stamp, upgrade
 from openpipe_report.server.store.search_index import prepare_index
 from openpipe_report.server.store.sqlite import (
     APPLICATION_ID,
     create_file,
+    highest_id,
+    note_id,
     transaction,
     unusable,
 )
@@ -28,14 +30,13 @@ from openpipe_report.server.store.tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
     from openpipe_report.server.store.search_index import SearchIndex
 
 SCHEMA_VERSION = 3
-
-_MIGRATIONS = Path(__file__).parent / "migrations"
 
 _log = logging.getLogger("openpipe_report.server")
 
@@ -115,44 +116,19 @@ def check(connection: Connection, path: Path, *, upgradable: bool = False) -> No
 
 def _create(connection: Connection) -> None:
     metadata.create_all(connection)
-    _run_alembic(connection, None)
+    stamp(connection)
     connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _upgrade(connection: Connection, progress: Callable[[int, int], None] | None) -> None:
     if _integer(connection, "PRAGMA user_version") < SCHEMA_VERSION:
-        last = "SELECT seq FROM sqlite_sequence WHERE name = 'reports'"
-        given = connection.exec_driver_sql(last).scalar()
-        _run_alembic(connection, progress)
-        _keep_ids(connection, given)
+        given = highest_id(connection)
+        if current_revision(connection) is None:
+            stamp(connection, "0001")  # the first edition did not use Alembic
+        upgrade(connection, progress)
+        note_id(connection, given)
         connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _run_alembic(connection: Connection, progress: Callable[[int, int], None] | None) -> None:
-    """Upgrade a file that has tables, or say of one that was just created that it is current."""
-    from alembic import command  # noqa: PLC0415 - slow to import
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
-
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.attributes.update(connection=connection, progress=progress)
-    if _integer(connection, "PRAGMA user_version") == 0:
-        command.stamp(config, "head")
-        return
-    if MigrationContext.configure(connection).get_current_revision() is None:
-        command.stamp(config, "0001")  # the first edition did not use Alembic
-    command.upgrade(config, "head")
-
-
-def _keep_ids(connection: Connection, given: int | None) -> None:
-    # An id that was once given to a report is not given to another one.
-    if given:
-        query = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'reports'"
-        if connection.exec_driver_sql(query, (given,)).rowcount == 0:
-            query = "INSERT INTO sqlite_sequence(name, seq) VALUES ('reports', ?)"
-            connection.exec_driver_sql(query, (given,))
 
 
 def _back_up(path: Path, version: int) -> None:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import false, func, select, true, union
 
+from openpipe_report.server.store.dialects import without_index
 from openpipe_report.server.store.filters import Filter, Plan, make_plan
 from openpipe_report.server.store.labels import from_columns
 from openpipe_report.server.store.rows import StoredReport
 from openpipe_report.server.store.search_index import count_missing
-from openpipe_report.server.store.sqlite import without_index
 from openpipe_report.server.store.statistics import Statistics, stats
 from openpipe_report.server.store.tables import labels, raw_reports, reports
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import MetaData, Table, insert
+from sqlalchemy import MetaData, Table
 
 from openpipe_report.server.store.bulk import BulkInsert
 from openpipe_report.server.store.inserting import insert_rows
@@ -32,7 +32,7 @@ def refill(connection: Connection, progress: Callable[[int, int], None] | None) 
     pricer = Pricer()
     total = connection.exec_driver_sql("SELECT count(*) FROM old_reports").scalar_one()
     table = Table("reports", MetaData(), autoload_with=connection)
-    into_reports = BulkInsert(insert(table), table.columns.keys())
+    into_reports = BulkInsert(table)
     last, done = 0, 0
     query = (
         "SELECT id, stored_at, idempotency_key, report FROM old_reports "

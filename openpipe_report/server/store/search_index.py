@@ -27,8 +27,8 @@ from sqlalchemy import (
     table,
     text,
 )
-from sqlalchemy.dialects.sqlite import insert
 
+from openpipe_report.server.store.dialects import upsert
 from openpipe_report.server.store.errors import StoreError
 from openpipe_report.server.store.search_text import derive_text
 from openpipe_report.server.store.search_tokens import (
@@ -51,16 +51,22 @@ _OPTIONS = {"hashsize": 16 * 2**20, "automerge": 8}
 
 
 class SearchIndex(Protocol):
-    """A kind of search index. `name` is its row in `search_state`."""
+    """A kind of search index. `name` is its row in `search_state`, if it follows the commits."""
 
     name: str
+    follows: bool
+    """Whether it is filled after the commit of the reports, not in their transaction."""
 
     def create(self, connection: Connection) -> None:
         """Create its table if it is missing."""
         ...
 
-    def add(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
-        """Index the texts of reports, by id, in ascending order."""
+    def entry(self, text: str) -> Any:
+        """Return what the index has of a text. Needs no database."""
+        ...
+
+    def add(self, connection: Connection, entries: Sequence[tuple[int, Any]]) -> None:
+        """Add the entries of reports, by id, in ascending order."""
         ...
 
     def remove(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
@@ -76,6 +82,7 @@ class FullTextIndex:
     """FTS5 without the texts themselves: words in one column, pairs of characters in the other."""
 
     name = "fts5"
+    follows = True
     _table = table("report_search", column("rowid", Integer), column("words"), column("pairs"))
 
     def create(self, connection: Connection) -> None:
@@ -88,8 +95,11 @@ class FullTextIndex:
                 "INSERT INTO report_search(report_search, rank) VALUES (?, ?)", option
             )
 
-    def add(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
-        rows = [(report_id, *split_text(found)) for report_id, found in texts]
+    def entry(self, text: str) -> tuple[str, str]:
+        return split_text(text)
+
+    def add(self, connection: Connection, entries: Sequence[tuple[int, tuple[str, str]]]) -> None:
+        rows = [(report_id, *entry) for report_id, entry in entries]
         connection.exec_driver_sql(
             "INSERT INTO report_search(rowid, words, pairs) VALUES (?, ?, ?)", rows
         )
@@ -113,6 +123,7 @@ class PlainTextIndex:
     """The texts without case and diacritics, searched with LIKE. Slow, and in every build."""
 
     name = "plain"
+    follows = True
     _table = Table(
         "search_texts",
         MetaData(),  # not of the tables that every file has
@@ -123,8 +134,11 @@ class PlainTextIndex:
     def create(self, connection: Connection) -> None:
         self._table.create(connection, checkfirst=True)
 
-    def add(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
-        rows = [{"report_id": one, "text": fold(normalize(found))} for one, found in texts]
+    def entry(self, text: str) -> str:
+        return fold(normalize(text))
+
+    def add(self, connection: Connection, entries: Sequence[tuple[int, str]]) -> None:
+        rows = [{"report_id": one, "text": entry} for one, entry in entries]
         connection.execute(self._table.insert(), rows)
 
     def remove(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
@@ -149,7 +163,8 @@ def prepare_index(connection: Connection, index: SearchIndex) -> None:
     """Create the index and its row in `search_state`, if they are missing."""
     index.create(connection)
     row = {"name": index.name, "indexed_to": 0}
-    connection.execute(insert(search_state).values(row).on_conflict_do_nothing())
+    if index.follows:
+        connection.execute(upsert(connection, search_state).values(row).on_conflict_do_nothing())
 
 
 def index_next(
@@ -182,7 +197,7 @@ def index_next(
         query = select(raw_reports).where(raw_reports.c.report_id.in_(raw))
         for report_id, report in connection.execute(query):
             texts[report_id] = derive_text(json.loads(report))
-    index.add(connection, [(one, texts[one]) for one in ids if one in texts])
+    index.add(connection, [(one, index.entry(texts[one])) for one in ids if one in texts])
     connection.execute(search_state.update().where(state).values(indexed_to=ids[-1]))
     for one in [one for one in known if one <= ids[-1]]:
         del known[one]
@@ -193,6 +208,9 @@ def remove_from_index(
     connection: Connection, index: SearchIndex, texts: Sequence[tuple[int, str]]
 ) -> None:
     """Remove reports from all search indexes of the database, in the current transaction."""
+    if not index.follows:
+        index.remove(connection, texts)
+        return
     done = dict(map(tuple, connection.execute(select(search_state)).all()))
     for one in (FullTextIndex(), PlainTextIndex()):
         indexed = [pair for pair in texts if pair[0] <= done.get(one.name, 0)]
@@ -208,6 +226,8 @@ def remove_from_index(
 
 def count_missing(connection: Connection, index: SearchIndex) -> int:
     """Return about how many reports are not in the index yet."""
+    if not index.follows:
+        return 0
     state = search_state.c.name == index.name
     done = connection.execute(select(search_state.c.indexed_to).where(state)).scalar() or 0
     newest = connection.execute(select(func.max(reports.c.id))).scalar() or 0

@@ -14,9 +14,8 @@ import sqlite3
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sqlalchemy import QueuePool, UnaryExpression, create_engine
+from sqlalchemy import QueuePool, create_engine
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.sql.operators import custom_op
 
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-    from sqlalchemy import ColumnElement, Connection, Engine
+    from sqlalchemy import Connection, Engine
 
 APPLICATION_ID = int.from_bytes(b"OPRp", "big")
 """`PRAGMA application_id` of the receiver's files."""
@@ -185,10 +184,19 @@ def overwriting(connection: Connection) -> Generator[None, None, None]:
         connection.exec_driver_sql("PRAGMA secure_delete = FAST")
 
 
-def next_id(connection: Connection) -> int:
-    """Return the id of the next report, one more than any before; inside a transaction."""
+def highest_id(connection: Connection) -> int:
+    """Return the highest id that was ever given to a report; 0 if none was."""
     query = "SELECT seq FROM sqlite_sequence WHERE name = 'reports'"
-    return (connection.exec_driver_sql(query).scalar() or 0) + 1
+    return connection.exec_driver_sql(query).scalar() or 0
+
+
+def note_id(connection: Connection, report_id: int) -> None:
+    """Give no id up to this one to a new report, inside a transaction."""
+    if report_id:
+        query = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'reports'"
+        if connection.exec_driver_sql(query, (report_id,)).rowcount == 0:
+            query = "INSERT INTO sqlite_sequence(name, seq) VALUES ('reports', ?)"
+            connection.exec_driver_sql(query, (report_id,))
 
 
 def empty_wal(connection: Connection, path: Path) -> None:
@@ -205,11 +213,6 @@ def empty_wal(connection: Connection, path: Path) -> None:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT * 1_000)}")
-
-
-def without_index(column: ColumnElement[object]) -> ColumnElement[object]:
-    """Return a column that SQLite compares row by row, without using an index on it."""
-    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
 def unusable(path: Path, error: DatabaseError) -> StoreError:

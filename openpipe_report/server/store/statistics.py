@@ -24,6 +24,7 @@ from sqlalchemy import (
     select,
 )
 
+from openpipe_report.server.store.dialects import is_postgresql
 from openpipe_report.server.store.tables import labels, reports
 
 if TYPE_CHECKING:
@@ -168,14 +169,15 @@ def _sum(
         keys[0].label("bucket"),
         keys[1].label("group_value"),
         func.count(),
-        func.coalesce(func.sum(cast(reports.c.failed, BigInteger)), 0),
+        func.coalesce(func.sum(case((reports.c.failed, 1), else_=0)), 0),
         *(_sum_tokens(column) for column in _TOKENS),
         func.sum(reports.c.cost),
         func.coalesce(func.sum(case((unpriced, 1), else_=0)), 0),
     )
     query = query.where(condition).group_by("bucket", "group_value")
-    query = query.order_by("bucket", "group_value").limit(MAX_GROUPS + 1)
-    return connection.execute(query).all()
+    found = connection.execute(query.limit(MAX_GROUPS + 1)).all()
+    # Sorted here: databases differ in where nulls come, and in the order of texts.
+    return sorted(found, key=lambda row: [(one is not None, one) for one in row[:2]])
 
 
 def _sum_tokens(column: ColumnElement[int]) -> ColumnElement[int]:
@@ -189,6 +191,8 @@ def _percentiles(
     condition: ColumnElement[bool],
 ) -> dict[tuple[Any, Any], tuple[float | None, ...]]:
     """Return the percentiles of the duration, then those of the first byte, by bucket and group."""
+    if is_postgresql(connection):
+        return _percentiles_of_server(connection, keys, condition)
     # Sorted here: window functions of SQLite take three times as long.
     query = select(*keys, reports.c.duration_ms, reports.c.first_byte_ms).where(condition)
     values: defaultdict[tuple[Any, Any], tuple[array[float], array[float]]]
@@ -201,6 +205,25 @@ def _percentiles(
         if first_byte is not None:
             first_bytes.append(first_byte)
     return {key: (*_rank(both[0]), *_rank(both[1])) for key, both in values.items()}
+
+
+def _percentiles_of_server(
+    connection: Connection,
+    keys: tuple[ColumnElement[Any], ColumnElement[Any]],
+    condition: ColumnElement[bool],
+) -> dict[tuple[Any, Any], tuple[float | None, ...]]:
+    query = select(
+        keys[0].label("bucket"),
+        keys[1].label("group_value"),
+        *(
+            func.percentile_disc(percent / 100).within_group(column)
+            for column in (reports.c.duration_ms, reports.c.first_byte_ms)
+            for percent in _PERCENTS
+        ),
+    )
+    query = query.where(condition).group_by("bucket", "group_value")
+    rows = map(tuple, connection.execute(query))
+    return {row[:2]: row[2:] for row in rows}
 
 
 def _rank(values: array[float]) -> list[float | None]:

@@ -1,7 +1,7 @@
 """
-Store: the stored reports of one SQLite file.
+Store: the stored reports of one database.
 
-`Store.add()` guarantees that the report is committed (WAL, `synchronous=FULL`) when its future
+`Store.add()` guarantees that the report is committed and on disk when its future
 succeeds. It then survives a crash of the process and of the machine.
 """
 
@@ -13,20 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DatabaseError
 
-from openpipe_report.server.store.backing_up import back_up
+from openpipe_report.server.store.copying import Copy
+from openpipe_report.server.store.databases import make_database
 from openpipe_report.server.store.erasing import Eraser
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
 from openpipe_report.server.store.keys import Keys
-from openpipe_report.server.store.migrating import check, prepare
 from openpipe_report.server.store.preparing import prepare_report
 from openpipe_report.server.store.pricing import Pricer
 from openpipe_report.server.store.queries import MAX_LIMIT, Queries
 from openpipe_report.server.store.repricing import reprice_in_steps
-from openpipe_report.server.store.search_index import choose_index
-from openpipe_report.server.store.sqlite import FileIdentity, create_file, make_engine, unusable
 from openpipe_report.server.store.tables import DEFAULT_PROJECT
 from openpipe_report.server.store.updates import change_matching, check_filters
-from openpipe_report.server.store.wiping import wipe
+from openpipe_report.server.store.values import get_key
 from openpipe_report.server.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -41,66 +39,60 @@ if TYPE_CHECKING:
     from openpipe_report.server.store.preparing import PreparedReport
     from openpipe_report.server.store.rows import StoredReport
     from openpipe_report.server.store.updates import UpdateFilter
-    from openpipe_report.server.store.wiping import Wiped
 
 
 class Store:
     """
-    The stored reports of one file. Safe to use from any thread; a context manager.
+    The stored reports of one database. Safe to use from any thread; a context manager.
 
     Args:
-        path: The database file. It is created if it is missing, readable by its owner only; its
-            folder must exist. A file of an older version is upgraded, with a backup beside it.
-        read_only: Open the file for reading only, and never create or upgrade it. It may lie on a
+        source: The path of an SQLite file, or the URL `postgresql+psycopg://...`. A file is created
+            if it is missing, readable by its owner only; its folder must exist. One of an older
+            version is upgraded, with a backup beside it. A PostgreSQL database must exist; its
+            tables are created or upgraded.
+        read_only: Open it for reading only, and never create or upgrade it. A file may lie on a
             medium that cannot be written.
         prices: A file of own prices (see `pricing`).
         progress: Is told how many reports of an upgrade are done, and how many there are.
-        full_text: Whether to search with FTS5; by default where this build of SQLite has it.
+        full_text: Whether SQLite searches with FTS5; by default where its build has it.
 
     Raises:
-        StoreError: The file is missing (`read_only`), cannot be opened, is not an SQLite database,
-            belongs to another program, or a newer version has written it; or it is older
-            (`read_only`), or `prices` cannot be read. The file is left unchanged.
+        StoreError: The database is missing (`read_only`), cannot be opened, belongs to another
+            program, or a newer version has written it; or it is older (`read_only`), or `prices`
+            cannot be read. It is left unchanged.
 
     """
 
     def __init__(
         self,
-        path: str | PathLike[str],
+        source: str | PathLike[str],
         *,
         read_only: bool = False,
         prices: str | PathLike[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
         full_text: bool | None = None,
     ) -> None:
-        self.path = Path(path)
-        self._check_path(read_only=read_only)
         pricer = Pricer(None if prices is None else Path(prices))
-        if not read_only:
-            self._create_file()
-        self._engine = make_engine(self.path, read_only=read_only)
-        self._writer: Writer | None = None
-        self._identity: FileIdentity | None = None
+        self._database = make_database(source, read_only=read_only, full_text=full_text)
+        self.name = self._database.name
+        """The file or URL as messages show it, without a password."""
         self._pricer = pricer
+        self._writer: Writer | None = None
         try:
-            with self._engine.connect() as connection:
-                index = choose_index(connection, full_text=full_text)
-                if read_only:
-                    check(connection, self.path)
-            if not read_only:
-                prepare(self._engine, self.path, index, progress)
-                self._identity = FileIdentity(self.path)
-                self._writer = Writer(self._engine, self.path, self._identity, index, pricer)
+            if read_only:
+                self._database.open_to_read()
+            else:
+                self._database.open_to_write(progress)
+                self._writer = Writer(self._database, pricer)
+            self.queries = Queries(self._database.engine, self._database.index)
+            """Lists, single reports, traces and counts."""
         except DatabaseError as error:
             self.close()
-            raise unusable(self.path, error) from error
+            raise self._database.unusable(error) from error
         except StoreError:
             self.close()
             raise
-        self._index = index
-        self.queries = Queries(self._engine, index)
-        """Lists, single reports, traces and counts."""
-        self.keys = Keys(self._engine, self._get_writer)
+        self.keys = Keys(self._database.engine, self._get_writer)
         """The API keys."""
 
     def add(
@@ -144,7 +136,8 @@ class Store:
         project: str = DEFAULT_PROJECT,
     ) -> Future[None]:
         """Store one report of `prepare_report()`, as `add()` does."""
-        return self._get_writer().add(prepared, idempotency_key or None, project)
+        key = get_key(idempotency_key) if idempotency_key else None
+        return self._get_writer().add(prepared, key, project)
 
     def update_metadata(
         self,
@@ -221,25 +214,24 @@ class Store:
 
     def wipe(
         self, progress: Callable[[], None] | None = None, *, vacuuming: bool | None = None
-    ) -> Wiped:
+    ) -> list[str]:
         """
-        Wipe what erased reports have left in the file and in the search index.
+        Wipe what erased reports have left in the database and in the search index.
 
         Args:
             progress: Is called after each step.
-            vacuuming: Whether to write the file anew, which makes it smaller too. It takes the size
-                of the file on the disk, and keeps other programs from writing meanwhile. By default
-                a file of up to `wiping.SMALL` is written anew.
+            vacuuming: Whether to write all anew, which makes it smaller too. It takes the size of
+                the database on the disk, and keeps other programs from writing meanwhile. By
+                default a file of up to `wiping.SMALL` is written anew.
 
         Returns:
-            What was done.
+            A sentence for each thing that may be left.
 
         Raises:
             StoreError: As of `erase()`.
 
         """
-        step = self._make_eraser().step
-        return wipe(step, self._engine.connect, self.path, vacuuming, progress or _ignore)
+        return self._database.wipe(self._make_eraser().step, vacuuming, progress or _ignore)
 
     def back_up(
         self,
@@ -257,11 +249,30 @@ class Store:
             progress: Is told how many pages are copied, and how many there are.
 
         Raises:
-            StoreError: The file exists, or cannot be written.
+            StoreError: The file exists or cannot be written, or the database is no file.
 
         """
-        with self._engine.connect() as connection:
-            back_up(connection, target, overwrite=overwrite, progress=progress)
+        self._database.back_up(target, overwrite=overwrite, progress=progress)
+
+    def copy_from(
+        self, source: Store, *, progress: Callable[[int, int], None] | None = None
+    ) -> int:
+        """
+        Copy all of another store that is missing here, in the calling thread; see `copying`.
+
+        Args:
+            source: The other store, whatever its database is.
+            progress: Is told how many reports are here, and how many there will be.
+
+        Returns:
+            How many reports were copied. A run that was interrupted is continued by the next one.
+
+        Raises:
+            StoreError: This store holds something else, cannot be written, or is opened to read.
+
+        """
+        self._get_writer()
+        return Copy(source._database, self._database, progress).run()
 
     def start(self) -> None:
         """Load the prices and complete the search index now, not with the first report."""
@@ -295,24 +306,23 @@ class Store:
 
     def check_usable(self) -> None:
         """
-        Check that the database can be read, and that its file is still the one that was opened.
+        Check that the database can be read, and is still the one that was opened.
 
         Raises:
             StoreUnavailableError: It is not.
 
         """
-        if self._identity is not None:
-            self._identity.check()
+        self._database.check()
         try:
             self.queries.list_reports(limit=1)
         except DatabaseError as error:
-            raise StoreUnavailableError(f"{self.path} cannot be read ({error.orig})") from error
+            raise StoreUnavailableError(f"{self.name} cannot be read ({error.orig})") from error
 
     def close(self) -> None:
         """Commit the reports that were added, then close the file. May be called twice."""
         if self._writer is not None:
             self._writer.close()
-        self._engine.dispose()
+        self._database.engine.dispose()
 
     def __enter__(self) -> Self:
         return self
@@ -326,32 +336,12 @@ class Store:
         self.close()
 
     def _make_eraser(self) -> Eraser:
-        return Eraser(self._engine, self._index, self.queries, self._get_writer())
+        return Eraser(self._database, self.queries, self._get_writer())
 
     def _get_writer(self) -> Writer:
         if self._writer is None:
-            raise StoreError(f"{self.path} is opened to read only")
+            raise StoreError(f"{self.name} is opened to read only")
         return self._writer
-
-    def _check_path(self, *, read_only: bool) -> None:
-        if self.path.is_dir():
-            raise StoreError(f"{self.path} is a folder: give a file with --db")
-        if read_only and not self.path.exists():
-            raise StoreError(
-                f"there is no database at {self.path}: `openpipe-report serve --db {self.path}` "
-                "creates it, or give another file with --db"
-            )
-        if not self.path.absolute().parent.is_dir():
-            raise StoreError(f"the folder of {self.path} does not exist: create it first")
-
-    def _create_file(self) -> None:
-        try:
-            create_file(self.path)
-        except OSError as error:
-            raise StoreError(
-                f"cannot create {self.path} ({error.strerror}): check its folder, rights and disk "
-                "space, or give another file with --db"
-            ) from error
 
 
 def _ignore() -> None:

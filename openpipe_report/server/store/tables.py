@@ -92,7 +92,8 @@ labels = Table(
     Column("value", Text),
     Column("is_text", Boolean, nullable=False),
     Column("updated_at", Double),
-    Index("ix_labels_name_value", "name", "value", "report_id"),
+    # PostgreSQL has another one instead: see `postgresql.schema`.
+    Index("ix_labels_name_value", "name", "value", "report_id").ddl_if(dialect="sqlite"),
     sqlite_with_rowid=False,
 )
 """

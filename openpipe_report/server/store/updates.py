@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypedDict
 
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, or_, select, true
 
+from openpipe_report.server.store.dialects import equals, without_index
 from openpipe_report.server.store.inserting import change_labels, to_json
 from openpipe_report.server.store.labels import storable_name, to_string
-from openpipe_report.server.store.sqlite import without_index
 from openpipe_report.server.store.tables import labels, pending_updates, reports
 from openpipe_report.server.store.values import get_text
 
@@ -154,7 +154,8 @@ def _condition(one: UpdateFilter) -> ColumnElement[bool]:
         )
     return reports.c.id.in_(
         select(labels.c.report_id).where(
-            labels.c.name == storable_name(name), labels.c.value == to_string(one["equals"])
+            labels.c.name == storable_name(name),
+            equals(labels.c.value, to_string(one["equals"])),
         )
     )
 

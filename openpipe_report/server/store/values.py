@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from hashlib import sha256
 from typing import Any, cast
 
 MAX_NAME = 200
@@ -45,6 +46,12 @@ def get_integer(value: object) -> int | None:
 def get_text(value: object, longest: int = MAX_NAME) -> str | None:
     """Return the first `longest` characters of a string, as a database can hold them."""
     return storable(value[:longest]) if isinstance(value, str) else None
+
+
+def get_key(value: str) -> str:
+    """Return an `Idempotency-Key` as a database can hold and index it: a long one as its digest."""
+    key = storable(value)
+    return key if len(key) <= MAX_NAME else f"sha256:{sha256(key.encode()).hexdigest()}"
 
 
 def get_class(value: float | None) -> int | None:

@@ -1,13 +1,14 @@
 """
 Writes to the database on one thread: reports, changes of what is stored, and the search index.
 
-SQLite lets one connection write at a time, and each commit waits for the disk. Callers therefore
-queue a report and get a future that succeeds when it is on disk; reports that arrive during a
-commit share the next one. The index follows within half a second.
+One connection writes at a time, and each commit waits for the disk. Callers therefore queue a
+report and get a future that succeeds when it is on disk; reports that arrive during a commit share
+the next one. The index follows between the commits, as `IndexKeeper` says.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from concurrent.futures import Future
@@ -17,30 +18,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from openpipe_report.server.seldom_log import SeldomLog
 from openpipe_report.server.store.errors import StoreError, StoreUnavailableError
+from openpipe_report.server.store.index_keeper import IndexKeeper
 from openpipe_report.server.store.inserting import NewReport, insert_reports
-from openpipe_report.server.store.search_index import count_missing, index_next
-from openpipe_report.server.store.sqlite import empty_wal, prepare_to_write, transaction
 from openpipe_report.server.store.updates import apply_pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from pathlib import Path
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
+    from openpipe_report.server.store.database import Database
     from openpipe_report.server.store.preparing import PreparedReport
     from openpipe_report.server.store.pricing import Pricer
-    from openpipe_report.server.store.search_index import SearchIndex
-    from openpipe_report.server.store.sqlite import FileIdentity
 
 MAX_BATCH = 500
 """Maximum number of reports in one commit."""
 
-_INDEX_BATCH = 128
-_INDEX_DELAY = 0.3
-_INDEX_GRACE = 5.0
-_MAX_TEXTS = 32 * 2**20
-_WAL_CHECK = 10.0
+_MAINTENANCE = 10.0
 
 _Result = TypeVar("_Result")
 
@@ -68,18 +62,8 @@ class Writer:
     loses the reports whose future is not done, and no others.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        path: Path,
-        identity: FileIdentity,
-        index: SearchIndex,
-        pricer: Pricer,
-    ) -> None:
-        self._engine = engine
-        self._path = path
-        self._identity = identity
-        self._index = index
+    def __init__(self, database: Database, pricer: Pricer) -> None:
+        self._database = database
         self._pricer = pricer
         self._queue: SimpleQueue[_Insert | _Change | None] = SimpleQueue()
         """What is to be written; None tells the thread to end, and nothing comes after it."""
@@ -90,11 +74,10 @@ class Writer:
         self._closed = False
         self._loads_prices = False
         # Below: used by the thread alone.
-        self._texts: dict[int, str] = {}
-        self._texts_size = 0
-        self._missing_since: float | None = None
-        self._wal_checked = 0.0
+        self._connection: Connection | None = None
+        self._maintained_at = 0.0
         self._log = SeldomLog()
+        self._index = IndexKeeper(database.index, self._transaction, self._log)
 
     def add(self, prepared: PreparedReport, key: str | None, project: str) -> Future[None]:
         """
@@ -169,7 +152,6 @@ class Writer:
             self._thread.start()
 
     def _run(self) -> None:
-        self._connection: Connection | None = None
         try:
             self._begin()
             self._loop()
@@ -181,24 +163,34 @@ class Writer:
         try:
             if self._loads_prices:
                 self._pricer.load()
-            if count_missing(self._connect(), self._index):
-                self._missing_since = time.monotonic()
+            self._index.begin(self._connect())
         except Exception as error:  # noqa: BLE001 - the thread must go on
             self._log.write("nothing can be stored", error)
 
     def _connect(self) -> Connection:
+        if self._connection is not None and self._connection.invalidated:
+            self._connection.close()
+            self._connection = None
         if self._connection is None:
-            self._connection = self._engine.connect()
-            prepare_to_write(self._connection)
+            connection = self._database.engine.connect()
+            self._database.prepare_to_write(connection)
+            self._connection = connection
         return self._connection
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Generator[Connection, None, None]:
+        connection = self._connect()
+        with self._database.transaction(connection):
+            yield connection
 
     def _loop(self) -> None:
         more = True
         while more:
             try:
-                first = self._queue.get(timeout=self._until_index())
+                first = self._queue.get(timeout=self._index.until_due())
             except Empty:
-                self._complete_index()
+                self._index.complete(self._queue.empty)
+                self._maintain()
                 continue
             if first is None:
                 break
@@ -210,8 +202,9 @@ class Writer:
             self._commit([one for one in batch if one.done.set_running_or_notify_cancel()])
             if change is not None:
                 self._step(change)
-            self._keep_up(len(batch))
-        self._finish_index()
+            self._index.keep_up(len(batch))
+            self._maintain()
+        self._index.finish()
 
     def _collect_batch(self, first: _Insert) -> tuple[list[_Insert], bool, _Change | None]:
         """Collect the reports of one commit; False if the writer is closed after them."""
@@ -232,15 +225,9 @@ class Writer:
         if not batch:
             return
         try:
-            new = [
-                NewReport(
-                    one.prepared, self._pricer.price(one.prepared.columns), one.key, one.project
-                )
-                for one in batch
-            ]
-            connection = self._connect()
-            with transaction(connection, self._identity):
-                inserted = insert_reports(connection, new)
+            new = [self._make_new(one) for one in batch]
+            with self._transaction() as connection:
+                inserted = insert_reports(self._database, connection, new)
                 apply_pending(connection, inserted)
         except Exception as error:  # noqa: BLE001 - the thread's loop must go on
             # A full disk or a locked file fails every report; any other error may be of one only.
@@ -257,15 +244,15 @@ class Writer:
                 one.done.set_exception(outcome.conflict)
             else:
                 one.done.set_result(None)
-        self._remember_texts(inserted)
+        self._index.remember(inserted)
 
-    def _remember_texts(self, inserted: list[NewReport]) -> None:
-        if inserted and self._missing_since is None:
-            self._missing_since = time.monotonic()
-        for one in inserted:
-            if one.report_id is not None and self._texts_size < _MAX_TEXTS:
-                self._texts[one.report_id] = one.prepared.text
-                self._texts_size += len(one.prepared.text)
+    def _make_new(self, one: _Insert) -> NewReport:
+        new = NewReport(
+            one.prepared, self._pricer.price(one.prepared.columns), one.key, one.project
+        )
+        if not self._database.index.follows:
+            new.entry = self._database.index.entry(one.prepared.text)
+        return new
 
     def _step(self, change: _Change) -> None:
         """Run the next step of a change, and queue the rest behind what has come meanwhile."""
@@ -274,7 +261,7 @@ class Writer:
         while True:
             ended, result = False, None
             try:
-                with transaction(self._connect(), self._identity):
+                with self._transaction():
                     try:
                         next(change.steps)
                     except StopIteration as end:
@@ -289,52 +276,12 @@ class Writer:
                 self._queue.put(change)
                 return
 
-    def _until_index(self) -> float | None:
-        if self._missing_since is None:
-            return None
-        return max(self._missing_since + _INDEX_DELAY - time.monotonic(), 0)
-
-    def _keep_up(self, committed: int) -> None:
-        """Index about as many reports as were committed, so that the index stays close behind."""
-        for _ in range(committed // _INDEX_BATCH + 1):
-            if self._until_index() != 0 and len(self._texts) < _INDEX_BATCH:
-                break
-            self._index_batch()
-        self._check_wal()
-
-    def _complete_index(self) -> None:
-        """Index what is missing while nothing else is to be done."""
-        while self._queue.empty() and self._missing_since is not None:
-            self._index_batch()
-        self._check_wal()
-
-    def _finish_index(self) -> None:
-        """Index what is missing at the end, within some seconds; the next start does the rest."""
-        deadline = time.monotonic() + _INDEX_GRACE
-        while self._missing_since is not None and time.monotonic() < deadline:
-            if not self._index_batch():
-                break
-
-    def _index_batch(self) -> bool:
-        """Index some of the reports that are not in the index; False if that failed."""
-        try:
-            connection = self._connect()
-            with transaction(connection, self._identity):
-                done = index_next(connection, self._index, _INDEX_BATCH, self._texts)
-        except Exception as error:  # noqa: BLE001 - the thread's loop must go on
-            self._log.write("nothing can be stored", error)
-            self._missing_since = time.monotonic() + 1
-            return False
-        self._texts_size = sum(map(len, self._texts.values())) if self._texts else 0
-        self._missing_since = time.monotonic() if done == _INDEX_BATCH else None
-        return True
-
-    def _check_wal(self) -> None:
+    def _maintain(self) -> None:
         now = time.monotonic()
-        if now - self._wal_checked >= _WAL_CHECK:
-            self._wal_checked = now
+        if now - self._maintained_at >= _MAINTENANCE:
+            self._maintained_at = now
             if self._connection is not None:
-                empty_wal(self._connection, self._path)
+                self._database.maintain(self._connection)
 
 
 def _on_connection(

@@ -1,4 +1,4 @@
-"""A store in an empty folder."""
+"""A store in a new SQLite file, and in a new PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def store(path):
+def store(source):
+    with Store(source) as opened:
+        yield opened
+
+
+@pytest.fixture
+def file_store(path):
+    """A store in an SQLite file, for what is about files."""
     with Store(path) as opened:
         yield opened
 

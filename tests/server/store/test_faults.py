@@ -61,40 +61,40 @@ def replace(path):
 
 
 @pytest.mark.parametrize("change", [remove, move, replace])
-def test_file_is_gone(path, store, caplog, change):
+def test_file_is_gone(path, file_store, caplog, change):
     """Once the path no longer names the open file, no report is acknowledged, and that is told."""
-    store.add({"statusCode": 1}).result()
+    file_store.add({"statusCode": 1}).result()
     change(path)
     with pytest.raises(StoreUnavailableError, match=r"reports\.db was removed, moved or replaced"):
-        store.add({"statusCode": 2}).result()
+        file_store.add({"statusCode": 2}).result()
     with pytest.raises(StoreUnavailableError, match="removed, moved or replaced"):
-        store.update_metadata([], {"a": "b"}).result()
+        file_store.update_metadata([], {"a": "b"}).result()
     [line] = [one for one in caplog.records if one.levelno == logging.ERROR]
     assert "nothing can be stored" in line.getMessage()
 
 
-def test_file_is_back(path, store):
+def test_file_is_back(path, file_store):
     """A file that was moved away and back is used again; what was refused is not in it."""
-    store.add({"statusCode": 1}).result()
+    file_store.add({"statusCode": 1}).result()
     move(path)
     with pytest.raises(StoreUnavailableError):
-        store.add({"statusCode": 2}).result()
+        file_store.add({"statusCode": 2}).result()
     path.with_name("away.db").rename(path)
-    store.add({"statusCode": 3}).result()
-    assert [row.status for row in store.recent()] == [1, 3]
+    file_store.add({"statusCode": 3}).result()
+    assert [row.status for row in file_store.recent()] == [1, 3]
 
 
-def test_locked(path, store, monkeypatch):
+def test_locked(path, file_store, monkeypatch):
     """While another process holds the file longer than we wait, the failure is a temporary one."""
     monkeypatch.setattr("openpipe_report.server.store.sqlite.BUSY_TIMEOUT", 0.05)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailableError, match="locked"):
-        store.add({"statusCode": 1}).result()
+        file_store.add({"statusCode": 1}).result()
     other.execute("ROLLBACK")
     other.close()
-    store.add({"statusCode": 2}).result()
-    assert [row.status for row in store.recent()] == [2]
+    file_store.add({"statusCode": 2}).result()
+    assert [row.status for row in file_store.recent()] == [2]
 
 
 FULL = """
@@ -149,7 +149,7 @@ def test_repeated_key_burns_no_id(store):
 def test_wal_is_bounded(path, monkeypatch):
     """The `-wal` is emptied when it has grown large, though somebody always reads."""
     monkeypatch.setattr("openpipe_report.server.store.sqlite.MAX_WAL_BYTES", 2**20)
-    monkeypatch.setattr("openpipe_report.server.store.writer._WAL_CHECK", 0)
+    monkeypatch.setattr("openpipe_report.server.store.writer._MAINTENANCE", 0)
     wal, largest = path.with_name("reports.db-wal"), 0
     with Store(path) as store:
         for _ in range(20):
@@ -250,17 +250,17 @@ signal.pause()
 """
 
 
-def test_kill_under_load(path):
+def test_kill_under_load(source):
     """Every report that was acknowledged before `kill -9` is stored and found by its text."""
     acknowledged = set()
     for seconds in ("0.3", "0.7"):
-        command = [sys.executable, "-c", KILLED, str(path), seconds]
+        command = [sys.executable, "-c", KILLED, str(source), seconds]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         acknowledged |= set(done.stdout.splitlines())
     assert acknowledged
-    with Store(path) as store:
+    with Store(source) as store:
         store.start()
-    with Store(path, read_only=True) as store:
+    with Store(source, read_only=True) as store:
         assert acknowledged <= {row.error for row in store.queries.iterate(Filter(text="needle"))}
 
 

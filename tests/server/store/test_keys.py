@@ -15,20 +15,20 @@ def files(folder):
     return b"".join(one.read_bytes() for one in folder.iterdir())
 
 
-def test_create(store, path):
+def test_create(file_store, path):
     """A key has a prefix and 256 random bits, and is nowhere in the files; its hash is."""
-    row, key = store.keys.create("ci", project="team-a", scope="write")
-    other, other_key = store.keys.create("ci", project="team-a", scope="write")
+    row, key = file_store.keys.create("ci", project="team-a", scope="write")
+    other, other_key = file_store.keys.create("ci", project="team-a", scope="write")
     assert key.startswith("opr_")
     assert len(key) == len("opr_") + 43
     assert key != other_key
-    assert store.keys.all() == [row, other]
+    assert file_store.keys.all() == [row, other]
     assert (row.name, row.project, row.scope) == ("ci", "team-a", "write")
     assert (row.expires_at, row.revoked_at, row.last_used_at) == (None, None, None)
     assert abs(row.created_at - time.time() * 1_000) < 60_000
     assert key.removeprefix("opr_").encode() not in files(path.parent)
     assert hash_key(key).encode() in files(path.parent)
-    assert store.keys.accepted().by_hash == {hash_key(key): row, hash_key(other_key): other}
+    assert file_store.keys.accepted().by_hash == {hash_key(key): row, hash_key(other_key): other}
 
 
 def test_states(store):

@@ -81,11 +81,11 @@ OWN = {
         pytest.param(report("gpt-4o-mini", service_tier="default"), 0.0, id="another tier"),
     ],
 )
-def test_own_prices(path, tmp_path, given, cost):
+def test_own_prices(source, tmp_path, given, cost):
     """The prices of the user's own file win."""
     prices = tmp_path / "prices.json"
     prices.write_text(json.dumps(OWN))
-    with Store(path, prices=prices) as store:
+    with Store(source, prices=prices) as store:
         store.add(given).result()
         [row] = store.recent()
     assert row.cost == pytest.approx(cost)
@@ -112,15 +112,15 @@ def test_wrong_file(path, tmp_path, content, message):
     assert not path.exists()
 
 
-def test_reprice(path, tmp_path):
+def test_reprice(source, tmp_path):
     """Repricing changes the costs that differ, and counts them."""
-    with Store(path) as store:
+    with Store(source) as store:
         for given in (report("nonesuch-1"), report("gpt-4o-mini"), {}):
             store.add(given).result()
         assert store.reprice().result() == 0
     prices = tmp_path / "prices.json"
     prices.write_text('{"models": {"nonesuch-1": {"input": 1, "output": 0}}}')
-    with Store(path, prices=prices) as store:
+    with Store(source, prices=prices) as store:
         assert store.reprice().result() == 1
         assert [row.cost for row in store.recent()] == [0.001, pytest.approx(0.00021), None]
         assert store.recent()[0].price_date is None

@@ -31,14 +31,16 @@ REPORTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def full(tmp_path_factory):
+@pytest.fixture(scope="module", params=["SQLite", "PostgreSQL"])
+def full(request, tmp_path_factory):
     """A store with 60 reports, opened to read; the id of a report is its number and one."""
-    path = tmp_path_factory.mktemp("store") / "reports.db"
-    with Store(path) as store:
+    source = tmp_path_factory.mktemp("store") / "reports.db"
+    if request.param == "PostgreSQL":
+        source = request.getfixturevalue("make_postgresql")()
+    with Store(source) as store:
         for number, report in enumerate(REPORTS):
             store.add(report, idempotency_key=f"k{number}")
-    with Store(path, read_only=True) as store:
+    with Store(source, read_only=True) as store:
         yield store
 
 
@@ -129,9 +131,9 @@ def test_rows(full):
     assert row.to_dict()["report"] == REPORTS[59]
 
 
-def test_many_pages_of_an_export(tmp_path):
+def test_many_pages_of_an_export(source):
     """An export has each report once, of all its pages, and those that come meanwhile."""
-    with Store(tmp_path / "reports.db") as store:
+    with Store(source) as store:
         for number in range(450):
             store.add({"statusCode": number})
         store.add({}).result()
@@ -176,8 +178,8 @@ def test_bad_status(status):
         Filter(status=status)
 
 
-def test_newest_id(full, tmp_path):
+def test_newest_id(full, source):
     """`newest_id` is where a tail begins; an empty store has 0."""
     assert full.queries.newest_id() == 60
-    with Store(tmp_path / "empty.db") as store:
+    with Store(source) as store:
         assert store.queries.newest_id() == 0

@@ -15,21 +15,24 @@ ARGUMENTS = '{"city": "Ly\\u00f3n", "days": 31415}'
 CALL = {"id": "call_secret", "function": {"name": "get_weather", "arguments": ARGUMENTS}}
 
 
-@pytest.fixture(params=[None, False], ids=["FTS5", "without FTS5"])
-def full_text(request):
-    return request.param
+@pytest.fixture(params=["FTS5", "without FTS5", "PostgreSQL"])
+def searched(request, path):
+    """The arguments of a store with a kind of search index."""
+    if request.param == "PostgreSQL":
+        return {"source": request.getfixturevalue("make_postgresql")()}
+    return {"source": path, "full_text": None if request.param == "FTS5" else False}
 
 
 @pytest.fixture
-def found(path, full_text):
+def found(searched):
     """Store reports, and return the ids of those that a search finds; 1 is an unlike one."""
 
     def found(text, *reports):
         unlike = {"reqPayload": {"messages": [{"role": "user", "content": "something else"}]}}
-        with Store(path, full_text=full_text) as store:  # closing it completes the index
+        with Store(**searched) as store:  # closing it completes the index
             for report in (unlike, *reports):
                 store.add(report).result()
-        with Store(path, full_text=full_text, read_only=True) as store:
+        with Store(**searched, read_only=True) as store:
             return [row.id for row in store.queries.iterate(Filter(text=text))]
 
     return found

@@ -68,13 +68,13 @@ def test_unknown_field(store):
             store.update_metadata([{"field": field, "equals": "x"}], {})
 
 
-def test_comes_before_its_report(path):
+def test_comes_before_its_report(source):
     """Feedback that comes before its report is applied when that comes, after a restart too."""
     wanted = [{"field": "completionId", "equals": "id-7"}, {"field": "model", "equals": "asked"}]
-    with Store(path) as store:
+    with Store(source) as store:
         assert store.update_metadata(wanted, {"score": "1", "old": "x"}).result() == 0
         assert store.update_metadata(wanted, {"score": "2", "n": None}).result() == 0
-    with Store(path) as store:
+    with Store(source) as store:
         store.add(report(8)).result()
         store.add(report(7)).result()
         store.add(report(7)).result()
@@ -95,23 +95,23 @@ def test_expires(path):
         assert store.recent()[0].metadata == {"n": 7}
 
 
-def test_waits_for_a_completion_only(path):
+def test_waits_for_a_completion_only(source):
     """A change that names no completion is not kept."""
-    with Store(path) as store:
+    with Store(source) as store:
         store.update_metadata([{"field": "metadata.n", "equals": 7}], {"a": "b"}).result()
         store.add(report(7)).result()
         assert store.recent()[0].metadata == {"n": 7}
 
 
-def test_in_steps(path):
+def test_in_steps(source):
     """A change of many reports is whole at the end, also if the store is closed meanwhile."""
-    with Store(path) as store:
+    with Store(source) as store:
         for number in range(4_500):
             store.add(report(number))
         changed = store.update_metadata([], {"score": "1"})
         store.add(report(4_500))
     assert changed.result() == 4_500
-    with Store(path, read_only=True) as store:
+    with Store(source, read_only=True) as store:
         assert store.queries.count(Filter(metadata=(("score", "1"),))) == 4_500
         assert store.count() == 4_501
 
