@@ -189,6 +189,20 @@ def test_beside_writes(file_store, path):
     assert not is_left(path)
 
 
+def test_wiping_a_server(postgresql):
+    """On PostgreSQL the tables are vacuumed, and what may be left is told."""
+    with Store(postgresql) as store:
+        fill(store, 14)
+        assert store.erase(OF_SECRET) == 2
+        log = IsStr(regex="The server's log of changes.*")
+        told = []
+        free = IsStr(regex=".*--vacuum removes them.*")
+        assert store.wipe(lambda: told.append(1)) == [log, free]
+        assert store.wipe(vacuuming=True) == [log]
+        assert len(told) == 5
+        assert store.count() == 12
+
+
 def test_progress_and_stop(store):
     """Progress is told after each step, and the rest is left where erasing is stopped."""
     fill(store, 120)
