@@ -54,10 +54,10 @@ for command in (
     logs,
     show,
     reprice,
-    copy,
     backup,
     prune,
     erase,
+    copy,
     resend,
     doctor,
 ):
