@@ -88,9 +88,11 @@ def check_commands(command: Path, folder: Path) -> None:
 
 def main() -> int:
     """Make the environment, run the commands and the tests; return pytest's exit status."""
-    pins = floors("cli", "server", "parquet")
+    extras = ("cli", "server", "postgres", "parquet")
+    pins = floors(*extras)
     print("==> lowest versions:", *pins, flush=True)  # noqa: T201
-    wanted = [*pins, "--group", f"{ROOT}/pyproject.toml:test", "-e", f"{ROOT}[server,parquet]"]
+    package = f"{ROOT}[{','.join(extras)}]"
+    wanted = [*pins, "--group", f"{ROOT}/pyproject.toml:test", "-e", package]
     python = prepare("lowest", ["pip>=25.1"], wanted)
     with tempfile.TemporaryDirectory() as folder:
         check_commands(python.with_name("openpipe-report"), Path(folder))

@@ -58,10 +58,10 @@ for command in (
     stats,
     export,
     reprice,
-    copy,
     backup,
     prune,
     erase,
+    copy,
     resend,
     doctor,
 ):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openpipe_report._reading import Parameters, QueryError, is_url
+from openpipe_report._reading import Parameters, QueryError
 from openpipe_report.cli.ages import read_age_option
 from openpipe_report.cli.filtering import read_conditions
 from openpipe_report.cli.options import DEFAULT_DB, USAGE, Db, fail
@@ -19,7 +18,6 @@ from openpipe_report.cli.stores import open_to_write
 
 if TYPE_CHECKING:
     from openpipe_report.server.store import Filter, Store
-    from openpipe_report.server.store.wiping import Wiped
 
 Vacuum = Annotated[
     bool | None,
@@ -118,28 +116,9 @@ def _erase(store: Store, wanted: Filter, count: int, *, vacuuming: bool | None) 
                 wanted,
                 progress=lambda done: None if show is None else show(done, max(count, done)),
             )
-        wiped = store.wipe(vacuuming=vacuuming)
+        left = store.wipe(vacuuming=vacuuming)
     except StoreError as error:
         fail(f"not all is erased, run it again: {error}")
     typer.echo(f"Erased {erased:,} report(s).")
-    _note_leftovers(store.name, wiped)
-
-
-def _note_leftovers(name: str, wiped: Wiped) -> None:
-    """Say where something of the reports may still be."""
-    from openpipe_report.server.store.wiping import find_backups  # noqa: PLC0415 - slow to import
-
-    for backup in () if is_url(name) else find_backups(Path(name)):
-        typer.echo(f"An upgrade has kept the reports in {backup}: remove it.", err=True)
-    if not wiped.is_vacuumed:
-        typer.echo(
-            "Ids and labels may be left in unused bytes of the database: --vacuum removes them, "
-            "while nothing can be stored.",
-            err=True,
-        )
-    if not wiped.has_empty_wal:
-        typer.echo(
-            f"Some pages may be left in {name}-wal, which somebody reads all the time: run it "
-            "again later.",
-            err=True,
-        )
+    for note in left:
+        typer.echo(note, err=True)

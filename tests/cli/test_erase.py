@@ -16,7 +16,6 @@ import httpx
 import pytest
 
 from openpipe_report.server.store import Store
-from openpipe_report.server.store.wiping import find_backups
 
 DB = "openpipe-reports.db"
 DAY = 86_400_000
@@ -112,13 +111,12 @@ def test_prune(run, stored):
 
 def test_notes(run, stored):
     """Copies that upgrades have left, and bytes that only a new file gets rid of, are named."""
-    backup = stored.with_name(f"{DB}.schema-2.backup")
-    backup.touch()
+    stored.with_name(f"{DB}.schema-2.backup").touch()
     stored.with_name(f"other-{DB}.schema-2.backup").touch()
     ended = run("erase", "--where", f"user={SECRET}", "--yes", "--no-vacuum")
     assert f"An upgrade has kept the reports in {DB}.schema-2.backup: remove it." in ended.stderr
     assert "--vacuum removes them" in ended.stderr
-    assert list(find_backups(stored)) == [backup]
+    assert ended.stderr.count("remove it") == 1
 
 
 def test_beside_a_receiver(serve, run, tmp_path):

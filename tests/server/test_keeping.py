@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
 
 import pytest
 
@@ -44,11 +43,11 @@ def test_keeps_what_is_young_enough(store):
     assert [row.id for row in store.recent()] == [3, 4, 5, 6, 8]
 
 
-def test_wipes(store):
+def test_wipes(store, tmp_path):
     """What was erased is overwritten too."""
 
     def is_left(text):
-        return any(text in one.read_bytes() for one in Path(store.name).parent.iterdir())
+        return any(text in one.read_bytes() for one in tmp_path.iterdir())
 
     assert is_left(b"zqsecret5")
     with Keeper(store, 3.5 * DAY, erased_every=0.01):

@@ -83,8 +83,10 @@ async def test_small_beside_large(store, tmp_path):
     app = create_app(store, limits=Limits(large_body_bytes=10))
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    large = asyncio.create_task(app.intake.store(str(pipe).encode(), None, parse_when_told))
-    await app.intake.store(b"{}", None)
+    large = asyncio.create_task(
+        app.intake.store(str(pipe).encode(), "default", None, parse_when_told)
+    )
+    await app.intake.store(b"{}", "default", None)
     assert (store.count(), large.done()) == (1, False)
     await asyncio.to_thread(pipe.write_text, '{"statusCode": 201}')
     await large
@@ -103,9 +105,9 @@ async def test_killed_process(store):
     """If the process is killed, its body is answered with 503, and the next one is stored."""
     app = create_app(store, limits=ALL_LARGE)
     with pytest.raises(Exception, match="could not be parsed") as caught:
-        await app.intake.store(b"{}", None, die)
+        await app.intake.store(b"{}", "default", None, die)
     assert caught.value.status == 503
-    await app.intake.store(b'{"statusCode": 201}', None)
+    await app.intake.store(b'{"statusCode": 201}', "default", None)
     assert [row.status for row in store.recent()] == [201]
     app.close()
 
@@ -113,11 +115,13 @@ async def test_killed_process(store):
 async def test_closed(store, tmp_path):
     """`close()` ends the body that is being parsed and those that wait: all get 503."""
     app = create_app(store, limits=ALL_LARGE)
-    await app.intake.store(b"{}", None)
+    await app.intake.store(b"{}", "default", None)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    parsed = asyncio.create_task(app.intake.store(str(pipe).encode(), None, parse_when_told))
-    waiting = [asyncio.create_task(app.intake.store(b"{}", None)) for _ in range(3)]
+    parsed = asyncio.create_task(
+        app.intake.store(str(pipe).encode(), "default", None, parse_when_told)
+    )
+    waiting = [asyncio.create_task(app.intake.store(b"{}", "default", None)) for _ in range(3)]
     await asyncio.sleep(0)
     app.close()
     app.close()
@@ -125,7 +129,7 @@ async def test_closed(store, tmp_path):
         assert error.status == 503
     assert store.count() == 1
     with pytest.raises(Exception, match="stopping"):
-        await app.intake.store(b"{}", None)
+        await app.intake.store(b"{}", "default", None)
 
 
 JSON_VALUE = st.recursive(

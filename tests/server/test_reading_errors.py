@@ -68,7 +68,11 @@ LIMIT = "must be a whole number from 1 to 1,000"
             "&".join(f"metadata.{number}=" for number in range(21)),
             "metadata: at most 20 labels",
         ),
-        ("/reports", "modle=x", IsStr(regex="modle: unknown parameter; there is since, .*limit.*")),
+        (
+            "/reports",
+            "modle=x",
+            IsStr(regex="modle: unknown parameter; there is project, since, .*limit.*"),
+        ),
         ("/reports", "by=model", IsStr(regex="by: unknown parameter; .*")),
         ("/stats", "limit=1", IsStr(regex="limit: unknown parameter; .*metadata.NAME, by, bucket")),
         ("/stats", "by=price", IsStr(regex="by: must be model, .* or metadata.NAME")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from openpipe_report.server.store.errors import StoreError
     from openpipe_report.server.store.search_index import SearchIndex
-    from openpipe_report.server.store.wiping import Step, Wiped
+
+    Step = Callable[[Callable[[Connection], Any]], Any]
+    """Runs a change in a transaction of its own, and returns its result."""
 
 
 class Database(Protocol):
@@ -74,22 +76,22 @@ class Database(Protocol):
         """Give no id up to this one to a new report, inside a transaction."""
         ...
 
-    def overwriting(self, connection: Connection) -> AbstractContextManager[None]:
-        """Let what the block erases be overwritten at once, where the database can do that."""
+    def maintain(self, connection: Connection) -> None:
+        """Do what is due every ten seconds or so, between two transactions."""
         ...
 
-    def wipe(self, step: Step, vacuuming: bool | None, progress: Callable[[], None]) -> Wiped:  # noqa: FBT001
+    def overwriting(self, connection: Connection) -> AbstractContextManager[None]:
+        """Let what the block erases be overwritten, as far as that is possible at once."""
+        ...
+
+    def wipe(self, step: Step, vacuuming: bool | None, progress: Callable[[], None]) -> list[str]:  # noqa: FBT001
         """Wipe what erased reports have left; see `Store.wipe()`."""
         ...
 
     def back_up(
         self, target: Path, *, overwrite: bool, progress: Callable[[int, int], None] | None
     ) -> None:
-        """Copy the database to a file; raises StoreError where other programs do that."""
-        ...
-
-    def maintain(self, connection: Connection) -> None:
-        """Do what is due every ten seconds or so, between two transactions."""
+        """Copy the database to a file; see `Store.back_up()`."""
         ...
 
     def check(self) -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.exc import DatabaseError
 
+    from openpipe_report.server.store.database import Step
     from openpipe_report.server.store.search_index import SearchIndex
-    from openpipe_report.server.store.wiping import Step, Wiped
 
 
 class SQLiteDatabase:
@@ -78,10 +78,13 @@ class SQLiteDatabase:
     def note_id(self, connection: Connection, report_id: int) -> None:
         sqlite.note_id(connection, report_id)
 
+    def maintain(self, connection: Connection) -> None:
+        sqlite.empty_wal(connection, self._path)
+
     def overwriting(self, connection: Connection) -> AbstractContextManager[None]:
         return sqlite.overwriting(connection)
 
-    def wipe(self, step: Step, vacuuming: bool | None, progress: Callable[[], None]) -> Wiped:  # noqa: FBT001
+    def wipe(self, step: Step, vacuuming: bool | None, progress: Callable[[], None]) -> list[str]:  # noqa: FBT001
         return wipe(step, self.engine.connect, self._path, vacuuming, progress)
 
     def back_up(
@@ -89,9 +92,6 @@ class SQLiteDatabase:
     ) -> None:
         with self.engine.connect() as connection:
             back_up(connection, target, overwrite=overwrite, progress=progress)
-
-    def maintain(self, connection: Connection) -> None:
-        sqlite.empty_wal(connection, self._path)
 
     def check(self) -> None:
         if self._identity is not None:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from openpipe_report.server.store.preparing import PreparedReport
     from openpipe_report.server.store.rows import StoredReport
     from openpipe_report.server.store.updates import UpdateFilter
-    from openpipe_report.server.store.wiping import Wiped
 
 
 class Store:
@@ -189,26 +188,6 @@ class Store:
             lambda connection: reprice_in_steps(connection, self._pricer)
         )
 
-    def copy_from(
-        self, source: Store, *, progress: Callable[[int, int], None] | None = None
-    ) -> int:
-        """
-        Copy all of another store that is missing here, in the calling thread; see `copying`.
-
-        Args:
-            source: The other store, whatever its database is.
-            progress: Is told how many reports are here, and how many there will be.
-
-        Returns:
-            How many reports were copied. A run that was interrupted is continued by the next one.
-
-        Raises:
-            StoreError: This store holds something else, cannot be written, or is opened to read.
-
-        """
-        self._get_writer()
-        return Copy(source._database, self._database, progress).run()
-
     def erase(
         self,
         wanted: Filter,
@@ -235,25 +214,24 @@ class Store:
 
     def wipe(
         self, progress: Callable[[], None] | None = None, *, vacuuming: bool | None = None
-    ) -> Wiped:
+    ) -> list[str]:
         """
-        Wipe what erased reports have left in the file and in the search index.
+        Wipe what erased reports have left in the database and in the search index.
 
         Args:
             progress: Is called after each step.
-            vacuuming: Whether to write the file anew, which makes it smaller too. It takes the size
-                of the file on the disk, and keeps other programs from writing meanwhile. By default
-                a file of up to `wiping.SMALL` is written anew.
+            vacuuming: Whether to write all anew, which makes it smaller too. It takes the size of
+                the database on the disk, and keeps other programs from writing meanwhile. By
+                default a file of up to `wiping.SMALL` is written anew.
 
         Returns:
-            What was done.
+            A sentence for each thing that may be left.
 
         Raises:
             StoreError: As of `erase()`.
 
         """
-        step = self._make_eraser().step
-        return self._database.wipe(step, vacuuming, progress or _ignore)
+        return self._database.wipe(self._make_eraser().step, vacuuming, progress or _ignore)
 
     def back_up(
         self,
@@ -271,10 +249,30 @@ class Store:
             progress: Is told how many pages are copied, and how many there are.
 
         Raises:
-            StoreError: The file exists, or cannot be written.
+            StoreError: The file exists or cannot be written, or the database is no file.
 
         """
         self._database.back_up(target, overwrite=overwrite, progress=progress)
+
+    def copy_from(
+        self, source: Store, *, progress: Callable[[int, int], None] | None = None
+    ) -> int:
+        """
+        Copy all of another store that is missing here, in the calling thread; see `copying`.
+
+        Args:
+            source: The other store, whatever its database is.
+            progress: Is told how many reports are here, and how many there will be.
+
+        Returns:
+            How many reports were copied. A run that was interrupted is continued by the next one.
+
+        Raises:
+            StoreError: This store holds something else, cannot be written, or is opened to read.
+
+        """
+        self._get_writer()
+        return Copy(source._database, self._database, progress).run()
 
     def start(self) -> None:
         """Load the prices and complete the search index now, not with the first report."""
@@ -347,4 +345,4 @@ class Store:
 
 
 def _ignore() -> None:
-    """Do nothing with the progress."""
+    pass

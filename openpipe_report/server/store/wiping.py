@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DatabaseError
 
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    Step = Callable[[Callable[[Connection], Any]], Any]
-    """Runs a change in a transaction of its own, and returns its result."""
+    from openpipe_report.server.store.database import Step
 
 SMALL = 128 * 2**20
 """Size in bytes up to which a file is written anew."""
@@ -42,22 +41,13 @@ _WAL_TIMEOUT_MS = 100
 _WAL_PAUSE = 0.1
 
 
-class Wiped(NamedTuple):
-    """What was done of it."""
-
-    is_vacuumed: bool
-    """Whether the file was written anew."""
-    has_empty_wal: bool
-    """Whether the `-wal` could be emptied: not while somebody reads or writes all the time."""
-
-
 def wipe(
     step: Step,
     connect: Callable[[], Connection],
     path: Path,
     vacuuming: bool | None,  # noqa: FBT001 - as `Store.wipe()` has it
     progress: Callable[[], None],
-) -> Wiped:
+) -> list[str]:
     """Wipe what erased reports have left; see `Store.wipe()`."""
     _merge_index(step, progress)
     if vacuuming is None:
@@ -66,10 +56,23 @@ def wipe(
         _vacuum(connect)
     else:
         _wipe_free_pages(step, progress)
-    return Wiped(vacuuming, _empty_wal(connect, progress))
+    left = [
+        f"An upgrade has kept the reports in {backup}: remove it." for backup in _find_backups(path)
+    ]
+    if not vacuuming:
+        left.append(
+            "Ids and labels may be left in unused bytes of the file: --vacuum removes them, while "
+            "nothing can be stored."
+        )
+    if not _empty_wal(connect, progress):
+        left.append(
+            f"Some pages may be left in {path}-wal, which somebody uses all the time: run it again "
+            "later."
+        )
+    return left
 
 
-def find_backups(path: Path) -> Iterator[Path]:
+def _find_backups(path: Path) -> Iterator[Path]:
     """Yield the copies that upgrades have left beside the file."""
     return iter(sorted(path.parent.glob(f"{_literal(path.name)}.schema-*.backup")))
 

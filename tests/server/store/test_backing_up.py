@@ -92,3 +92,10 @@ def test_copy_of_read_only_store(file_store, path, tmp_path):
         reader.back_up(tmp_path / "copy.db")
     with Store(tmp_path / "copy.db", read_only=True) as opened:
         assert opened.count() == 1
+
+
+def test_copy_of_server(postgresql, tmp_path):
+    """A PostgreSQL database is copied by its own tool."""
+    with Store(postgresql) as opened, pytest.raises(StoreError, match="pg_dump"):
+        opened.back_up(tmp_path / "copy.db")
+    assert list(tmp_path.iterdir()) == []

@@ -19,17 +19,17 @@ from openpipe_report.server.store.postgresql.failures import (
 from openpipe_report.server.store.postgresql.schema import check, last_ids, prepare
 from openpipe_report.server.store.postgresql.search import VectorIndex
 from openpipe_report.server.store.postgresql.url import read_url, show_url
-from openpipe_report.server.store.tables import metadata
-from openpipe_report.server.store.wiping import Wiped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sqlalchemy import Connection
 
-    from openpipe_report.server.store.wiping import Step
+    from openpipe_report.server.store.database import Step
 
+_ERASED_FROM = ("report_search", "labels", "raw_reports", "reports", "pending_updates")
 _LAST_ID = "openpipe_report_last_id"
 """Name in `Connection.info` of the highest id, while a transaction holds the lock."""
 
@@ -82,34 +82,40 @@ class PostgreSQLDatabase:
     def note_id(self, connection: Connection, report_id: int) -> None:
         connection.info[_LAST_ID] = max(connection.info[_LAST_ID], report_id)
 
-    def overwriting(self, connection: Connection) -> contextlib.AbstractContextManager[None]:
-        del connection  # erased rows stay in the tables until `wipe()`
+    def maintain(self, connection: Connection) -> None:
+        """Do nothing: the server does."""
+
+    def overwriting(self, connection: Connection) -> AbstractContextManager[None]:
+        """Do nothing: only VACUUM removes what was erased."""
+        del connection
         return contextlib.nullcontext()
 
-    def wipe(self, step: Step, vacuuming: bool | None, progress: Callable[[], None]) -> Wiped:  # noqa: FBT001
-        """Vacuum the tables; `vacuuming` writes them anew, which no query may read meanwhile."""
+    def wipe(self, step: Step, vacuuming: bool | None, progress: Callable[[], None]) -> list[str]:  # noqa: FBT001
         del step
-        how = "FULL" if vacuuming else "INDEX_CLEANUP ON"
-        with self.engine.connect() as connection:
-            for table in (*metadata.tables, VectorIndex.table_name):
-                try:
-                    connection.exec_driver_sql(f'VACUUM ({how}) "{table}"')
-                except DatabaseError as error:
-                    raise self.unusable(error) from None
-                progress()
-        return Wiped(is_vacuumed=bool(vacuuming), has_empty_wal=True)
+        how = "VACUUM (FULL)" if vacuuming else "VACUUM"
+        try:
+            with self.engine.connect() as connection:
+                for table in _ERASED_FROM:
+                    connection.exec_driver_sql(f"{how} {table}")
+                    progress()
+        except (DatabaseError, psycopg.Error) as error:
+            cause = driver_error(error)
+            if cause is None:
+                raise
+            raise as_store_error(cause) from None
+        left = ["The server's log of changes and its copies have what was erased until they end."]
+        if not vacuuming:
+            left.append(
+                "Bytes may be left in free parts of the tables: --vacuum removes them, and nothing "
+                "can be stored meanwhile."
+            )
+        return left
 
     def back_up(
         self, target: Path, *, overwrite: bool, progress: Callable[[int, int], None] | None
     ) -> None:
         del target, overwrite, progress
-        raise StoreError(
-            "backup copies SQLite files: use pg_dump for PostgreSQL, or `openpipe-report copy` to "
-            "a new file"
-        )
-
-    def maintain(self, connection: Connection) -> None:
-        """Do nothing: the server does."""
+        raise StoreError(f"{self.name} is no file: copy it with `pg_dump --format=custom`")
 
     def check(self) -> None:
         """Do nothing: a connection belongs to its database."""

@@ -74,9 +74,8 @@ class VectorIndex:
 
     name = "tsvector"
     follows = False
-    table_name = "report_search"
     _table = Table(
-        table_name,
+        "report_search",
         MetaData(),  # not of the tables that every database has
         Column(
             "report_id",
@@ -101,7 +100,8 @@ class VectorIndex:
         self._insert.execute(connection, rows)
 
     def remove(self, connection: Connection, texts: Sequence[tuple[int, str]]) -> None:
-        """Do nothing: a row goes with its report."""
+        ids = [report_id for report_id, _ in texts]
+        connection.execute(self._table.delete().where(self._table.c.report_id.in_(ids)))
 
     def source(self, searched: str) -> tuple[Any, ColumnElement[int], ColumnElement[bool]]:
         query = to_query(searched)
