@@ -40,6 +40,9 @@ MAX_CONNECTIONS = 32
 INTERVAL = 1.0
 """Seconds between two looks for new reports."""
 
+MAX_SECONDS = 300.0
+"""Seconds after which a connection ends; the browser opens the next one, whose key is checked."""
+
 _KEEP_ALIVE = 15.0
 _PARAMETERS = {"after": PAGE["after"]}
 
@@ -96,8 +99,8 @@ class _Live:
     ) -> AsyncIterator[str]:
         looked_to, sent = -1, set[int]()
         yield "retry: 2000\n\n"
-        said_at = time.monotonic()
-        while not self._site.is_stopping:
+        began = said_at = time.monotonic()
+        while not self._site.is_stopping and time.monotonic() - began < MAX_SECONDS:
             try:
                 newest = await self._get_newest(request)
                 if newest != looked_to:
