@@ -91,9 +91,9 @@ async def test_equal(compared):
 async def test_kinds(compared):
     """Spans, errors and tools are compared too."""
     span = {
-        "reqPayload": {"args": [1]},
+        "reqPayload": {"name": "search", "args": [1]},
         "respPayload": {"found": 3},
-        "tags": {"$endpoint": "span", "$name": "search"},
+        "tags": {"$endpoint": "span"},
     }
     failed = {**call("x"), "respPayload": None, "statusCode": 500, "errorMessage": "no luck"}
     text = await compared(span, failed)
