@@ -90,6 +90,8 @@ class SQLiteDatabase:
     def back_up(
         self, target: Path, *, overwrite: bool, progress: Callable[[int, int], None] | None
     ) -> None:
+        if target.exists() and target.samefile(self._path):
+            raise StoreError(f"{target} is the database itself: name another file")
         with self.engine.connect() as connection:
             back_up(connection, target, overwrite=overwrite, progress=progress)
 
