@@ -58,7 +58,12 @@ class SQLiteDatabase:
         with self.engine.connect() as connection:
             check(connection, self._path)
 
-    def open_to_write(self, progress: Callable[[int, int], None] | None) -> None:
+    def open_to_write(
+        self, progress: Callable[[int, int], None] | None, *, create: bool = True
+    ) -> None:
+        if not create:
+            with self.engine.connect() as connection:
+                check(connection, self._path, upgradable=True)
         prepare(self.engine, self._path, self.index, progress)
         self._identity = sqlite.FileIdentity(self._path)
 
