@@ -76,7 +76,9 @@ def _explain(body: bytes, secret: str) -> str:
     told = [answer.get("code"), answer.get("message")]
     if isinstance(issues, list):
         told += [issue.get("message") for issue in issues if isinstance(issue, dict)]
-    text = ": ".join(part for part in told if isinstance(part, str) and part)
+    # Our receiver repeats its message as the only issue.
+    parts = dict.fromkeys(part for part in told if isinstance(part, str) and part)
+    text = ": ".join(parts)
     if secret:
         text = text.replace(secret, "[key]")
     line = "".join(c if c.isprintable() else " " for c in text)

@@ -32,6 +32,7 @@ def read_reports(
     error: bool | None = None,
     text: str | None = None,
     trace: str | None = None,
+    project: str | None = None,
     min_cost: float | None = None,
     min_ms: float | None = None,
     limit: int | None = None,
@@ -54,6 +55,7 @@ def read_reports(
     error: bool | None = None,
     text: str | None = None,
     trace: str | None = None,
+    project: str | None = None,
     min_cost: float | None = None,
     min_ms: float | None = None,
     limit: int | None = None,
@@ -75,6 +77,7 @@ def read_reports(
     error: bool | None = None,
     text: str | None = None,
     trace: str | None = None,
+    project: str | None = None,
     min_cost: float | None = None,
     min_ms: float | None = None,
     limit: int | None = None,
@@ -100,6 +103,7 @@ def read_reports(
         error: Whether the call failed.
         text: Words in prompt, answer, tool arguments or error, in any order.
         trace: A trace id.
+        project: The project that they belong to; all of a database by default.
         min_cost: At least so many US dollars.
         min_ms: At least so many milliseconds.
         limit: Only the newest so many.
@@ -126,6 +130,7 @@ def read_reports(
         "error": _to_text(error),
         "text": text,
         "trace": trace,
+        "project": project,
         "min_cost": _to_text(min_cost),
         "min_ms": _to_text(min_ms),
         **{f"metadata.{name}": _to_text(value) for name, value in (where or {}).items()},

@@ -22,8 +22,8 @@ def stats(
             metavar="COLUMN",
             show_default=False,
             help="One line for each model, request_model, response_model, endpoint, status, "
-            "failed, finish_reason, streamed, span_name, trace_id, service_tier, error or "
-            "metadata.NAME.",
+            "failed, finish_reason, streamed, span_name, trace_id, service_tier, error, project "
+            "or metadata.NAME.",
         ),
     ] = None,
     bucket: Annotated[

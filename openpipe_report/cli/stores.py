@@ -19,7 +19,7 @@ def open_to_write(db: str, prices: Path | None = None, *, create: bool = False) 
     Args:
         db: Its file, or the URL of its database.
         prices: A file of own prices.
-        create: Whether to create a file that is missing.
+        create: Whether to create a file, or tables, that are missing.
 
     """
     from openpipe_report.cli.progress import progress_bar  # noqa: PLC0415 - slow to import
@@ -29,6 +29,6 @@ def open_to_write(db: str, prices: Path | None = None, *, create: bool = False) 
         fail(f"there is no database at {db}: give another file with --db")
     try:
         with progress_bar("Upgrading the database") as progress:
-            return Store(db, prices=prices, progress=progress)
+            return Store(db, prices=prices, progress=progress, create=create)
     except StoreError as error:
         fail(str(error))

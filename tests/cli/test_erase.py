@@ -87,7 +87,9 @@ def test_question(stored, answer, left, environ):
         (["erase", "--model", "x", "--db", "missing.db"], 1, "there is no database"),
         (["prune"], 2, "--older-than"),
         (["prune", "--older-than", "old"], 2, "must be a number and s, m, h, d or w"),
-        (["backup", DB], 1, "exists: name another file, or give --force"),
+        (["backup", "other.db"], 1, "exists: name another file, or give --force"),
+        (["backup", DB, "--force"], 1, f"{DB} is the database itself: name another file"),
+        (["backup", "link.db", "--force"], 1, "link.db is the database itself"),
         (["backup", "missing/x.db"], 1, "cannot write missing/x.db"),
         (["backup", "copy.db", "--db", "missing.db"], 1, "there is no database"),
     ],
@@ -95,6 +97,8 @@ def test_question(stored, answer, left, environ):
 def test_wrong_arguments(run, stored, arguments, status, message, monkeypatch):
     """What is wrong is told, and nothing is erased."""
     monkeypatch.setattr("sys.stdin", io.StringIO())
+    stored.with_name("link.db").symlink_to(DB)
+    stored.with_name("other.db").touch()
     ended = run(*arguments)
     assert ended.returncode == status
     assert message in " ".join(ended.stderr.split())

@@ -80,6 +80,7 @@ def test_other_status(status):
     [
         (400, b'{"message":"no","code":"BAD_REQUEST"}', "HTTP 400 BAD_REQUEST: no"),
         (400, b'{"message":"no","code":"B","issues":[{"message":"x"},3]}', "HTTP 400 B: no: x"),
+        (401, b'{"message":"no","code":"U","issues":[{"message":"no"}]}', "HTTP 401 U: no"),
         (400, b'{"detail":"other"}', "HTTP 400"),
         (502, b"<html>", "HTTP 502"),
         (400, b"[" * 100_000, "HTTP 400"),
@@ -93,8 +94,8 @@ def test_other_status(status):
         (302, b"", "HTTP 302, a redirect, which is not followed; is base_url right?"),
     ],
     ids=[
-        "message", "issues", "foreign", "html", "deep", "one-line", "key", "error", "error-message",
-        "garbage", "empty", "other-status", "redirect",
+        "message", "issues", "repeated", "foreign", "html", "deep", "one-line", "key", "error",
+        "error-message", "garbage", "empty", "other-status", "redirect",
     ],
 )  # fmt: skip
 def test_reason(status, body, told):

@@ -49,6 +49,8 @@ def numbers(rows):
         pytest.param({"text": "word3", "trace": "t0"}, [3, 8], id="text"),
         pytest.param({"model": "gpt-4o-2024", "limit": 1}, [1_205], id="model"),
         pytest.param({"since": "1h"}, [], id="age"),
+        pytest.param({"project": "default", "limit": 1}, [1_205], id="project"),
+        pytest.param({"project": "other"}, [], id="other project"),
     ],
 )
 def test_conditions(location, conditions, expected):

@@ -97,6 +97,17 @@ def test_wrong_copy(tmp_path, monkeypatch, source, target, message, status):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["erase", "--model", "m", "--yes"], ["prune", "--older-than", "1d"], ["reprice"]],
+    ids=["erase", "prune", "reprice"],
+)
+def test_nothing_there(empty_postgresql, command):
+    """A database without reports is told, and no tables are made in it: its name may be wrong."""
+    for _ in range(2):
+        assert "has no reports" in run(*command, "--db", empty_postgresql, status=1)
+
+
 def test_server_is_away():
     """A server that cannot be reached is one line of error."""
     away = f"postgresql+psycopg://u:{PASSWORD}@127.0.0.1:1/d"

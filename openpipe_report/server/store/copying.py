@@ -88,16 +88,16 @@ class Copy:
             between = query.where(reports.c.id > last, reports.c.id <= there[-1].id)
             here = reading.execute(between).all()
             if [_identity(row) for row in here] != [_identity(row) for row in there]:
-                raise self._other("reports")
+                raise self._other("reports", " or has erased them since the last copy")
             last = there[-1].id
         hashes = select(api_keys.c.key_hash)
         if not set(writing.execute(hashes).scalars()) <= set(reading.execute(hashes).scalars()):
             raise self._other("API keys")
 
-    def _other(self, what: str) -> StoreError:
+    def _other(self, what: str, or_else: str = "") -> StoreError:
         return StoreError(
-            f"{self._target.name} holds {what} that {self._source.name} does not, and was left "
-            "unchanged: copy to an empty database"
+            f"{self._target.name} holds {what} that {self._source.name} does not hold{or_else}; "
+            "it was left unchanged: copy to an empty database"
         )
 
     def _copy_reports(self, reading: Connection, writing: Connection) -> int:

@@ -41,8 +41,16 @@ class Database(Protocol):
         """Check that the tables are ours and of this schema; write nothing."""
         ...
 
-    def open_to_write(self, progress: Callable[[int, int], None] | None) -> None:
-        """Create the tables or upgrade them; `progress` is told of reports done, and how many."""
+    def open_to_write(
+        self, progress: Callable[[int, int], None] | None, *, create: bool = True
+    ) -> None:
+        """
+        Create the tables or upgrade them; `progress` is told of reports done, and how many.
+
+        Raises:
+            StoreError: The tables are another program's, or there are none and `create` is false.
+
+        """
         ...
 
     def prepare_to_write(self, connection: Connection) -> None:

@@ -367,7 +367,11 @@ def _load(connection: Connection, ids: Sequence[int], *, payloads: bool) -> list
         raw = {one: json.loads(report) for one, report in connection.execute(of_ids)}
     of_ids = select(*_SHOWN).where(reports.c.id.in_(ids)).order_by(reports.c.id)
     return [
-        StoredReport(**row, metadata=found[row["id"]], report=raw.get(row["id"]))
+        StoredReport(
+            **row,
+            metadata=dict(sorted(found[row["id"]].items())),
+            report=raw.get(row["id"]),
+        )
         for row in (_by_name(one) for one in connection.execute(of_ids).mappings())
     ]
 

@@ -58,7 +58,12 @@ class SQLiteDatabase:
         with self.engine.connect() as connection:
             check(connection, self._path)
 
-    def open_to_write(self, progress: Callable[[int, int], None] | None) -> None:
+    def open_to_write(
+        self, progress: Callable[[int, int], None] | None, *, create: bool = True
+    ) -> None:
+        if not create:
+            with self.engine.connect() as connection:
+                check(connection, self._path, upgradable=True)
         prepare(self.engine, self._path, self.index, progress)
         self._identity = sqlite.FileIdentity(self._path)
 
@@ -90,6 +95,8 @@ class SQLiteDatabase:
     def back_up(
         self, target: Path, *, overwrite: bool, progress: Callable[[int, int], None] | None
     ) -> None:
+        if target.exists() and target.samefile(self._path):
+            raise StoreError(f"{target} is the database itself: name another file")
         with self.engine.connect() as connection:
             back_up(connection, target, overwrite=overwrite, progress=progress)
 

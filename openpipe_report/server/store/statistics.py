@@ -38,7 +38,7 @@ BUCKETS = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 """Lengths of the time buckets in milliseconds; they begin at multiples of it, in UTC."""
 GROUPS = (
     *("model", "request_model", "response_model", "endpoint", "status", "failed", "finish_reason"),
-    *("streamed", "span_name", "trace_id", "service_tier", "error"),
+    *("streamed", "span_name", "trace_id", "service_tier", "error", "project"),
 )
 """Columns to group by; `metadata.NAME` groups by a label."""
 

@@ -55,15 +55,16 @@ class Store:
         prices: A file of own prices (see `pricing`).
         progress: Is told how many reports of an upgrade are done, and how many there are.
         full_text: Whether SQLite searches with FTS5; by default where its build has it.
+        create: Whether to create tables in a database that has none.
 
     Raises:
-        StoreError: The database is missing (`read_only`), cannot be opened, belongs to another
-            program, or a newer version has written it; or it is older (`read_only`), or `prices`
-            cannot be read. It is left unchanged.
+        StoreError: The database is missing (`read_only`), has no tables (not `create`), cannot be
+            opened, belongs to another program, or a newer version has written it; or it is older
+            (`read_only`), or `prices` cannot be read. It is left unchanged.
 
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords
         self,
         source: str | PathLike[str],
         *,
@@ -71,6 +72,7 @@ class Store:
         prices: str | PathLike[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
         full_text: bool | None = None,
+        create: bool = True,
     ) -> None:
         pricer = Pricer(None if prices is None else Path(prices))
         self._database = make_database(source, read_only=read_only, full_text=full_text)
@@ -82,7 +84,7 @@ class Store:
             if read_only:
                 self._database.open_to_read()
             else:
-                self._database.open_to_write(progress)
+                self._database.open_to_write(progress, create=create)
                 self._writer = Writer(self._database, pricer)
             self.queries = Queries(self._database.engine, self._database.index)
             """Lists, single reports, traces and counts."""

@@ -118,6 +118,15 @@ def test_does_not_mix(filled):
     assert content(filled[1]) == before
 
 
+def test_erased_meanwhile(filled):
+    """What was erased after a run stays erased: the next one says what to do."""
+    copy(filled)
+    with Store(filled[0]) as store:
+        store.erase(Filter(project="p0"))
+    with pytest.raises(StoreError, match=r"or has erased them .*copy to an empty database"):
+        copy(filled)
+
+
 def test_does_not_mix_keys(filled):
     """API keys of the target are not lost."""
     with Store(filled[1]) as store:

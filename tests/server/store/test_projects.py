@@ -66,6 +66,13 @@ def test_all_projects(both):
     assert both.queries.count(Filter(project="c")) == 0
 
 
+def test_statistics(both):
+    """Projects are counted one by one; of a project that is asked for there is one group."""
+    counted = both.queries.stats(by="project")
+    assert {one.group: one.calls for one in counted} == {"a": 1, "b": 1}
+    assert [one.group for one in both.queries.of_project("a").stats(by="project")] == ["a"]
+
+
 def test_keys(store):
     """An idempotency key is unique in its project, also in one batch."""
     added = [

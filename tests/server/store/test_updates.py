@@ -63,6 +63,12 @@ def test_changes(filled):
     assert filled.queries.stats(Filter(metadata=(("n", 1),)))[0].calls == 0
 
 
+def test_order_of_labels(filled):
+    """Labels are in the order of their names, also those that were set later."""
+    filled.update_metadata([], {"b": "1", "zz": "2"}).result()
+    assert [list(row.metadata) for row in filled.recent()] == [["b", "flag", "n", "user", "zz"]] * 4
+
+
 def test_long_value(filled):
     """A long value, such as a corrected answer, is kept whole, for many reports too."""
     corrected = "a corrected answer, " * 10_000

@@ -55,11 +55,15 @@ class PostgreSQLDatabase:
         with self.engine.connect() as connection:
             check(connection, self.name)
 
-    def open_to_write(self, progress: Callable[[int, int], None] | None) -> None:
+    def open_to_write(
+        self, progress: Callable[[int, int], None] | None, *, create: bool = True
+    ) -> None:
         with (
             self.engine.connect() as connection,
             self._transaction(connection, _execute("BEGIN"), _execute("COMMIT")),
         ):
+            if not create:
+                check(connection, self.name, upgradable=True)
             prepare(connection, self.name, self.index, progress)
 
     def prepare_to_write(self, connection: Connection) -> None:
