@@ -6,6 +6,7 @@
 
 All connections share one question a second for the newest report, and each asks for rows only where
 there is a new one. What is sent is bounded: of more new reports than one page has, the newest.
+The key is checked before each look, so a connection ends with its key, and with its session.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from openpipe_report.server.page.list_rows import make_rows
 from openpipe_report.server.page.report_list import ROWS
 from openpipe_report.server.page.templating import render_text
 from openpipe_report.server.parameters import PAGE
+from openpipe_report.server.visitors.visitor import get_visitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,9 +43,10 @@ INTERVAL = 1.0
 """Seconds between two looks for new reports."""
 
 MAX_SECONDS = 300.0
-"""Seconds after which a connection ends; the browser opens the next one, whose key is checked."""
+"""Seconds after which a connection ends; the browser opens the next one."""
 
 _KEEP_ALIVE = 15.0
+_UNAUTHORIZED = 401
 _PARAMETERS = {"after": PAGE["after"]}
 
 
@@ -102,6 +105,7 @@ class _Live:
         began = said_at = time.monotonic()
         while not self._site.is_stopping and time.monotonic() - began < MAX_SECONDS:
             try:
+                await self._check(request)
                 newest = await self._get_newest(request)
                 if newest != looked_to:
                     look = partial(_find_news, in_force=in_force, after=after, sent=sent)
@@ -111,12 +115,22 @@ class _Live:
                     if news.event:
                         yield news.event
                         said_at = time.monotonic()
-            except ApiError:
-                pass  # it was logged, and the database may be back at the next look
+            except ApiError as error:
+                if error.status == _UNAUTHORIZED:
+                    return
+                # Another one was logged, and the database may be back at the next look.
             if time.monotonic() - said_at > _KEEP_ALIVE:
                 yield ": nothing new\n\n"
                 said_at = time.monotonic()
             await self._site.pause(INTERVAL)
+
+    async def _check(self, request: Request) -> None:
+        """Raise ApiError if the key is not accepted any more, or its session has ended."""
+        given = request.headers.get("authorization", "").encode("latin-1")
+        session_id = get_visitor().session_id
+        if session_id and not given:
+            given = b"Bearer " + (self._site.services.sessions.find_key(session_id) or b"")
+        await self._site.services.authenticator.identify(given)
 
     async def _get_newest(self, request: Request) -> int:
         project, now = get_access(request.scope).project, time.monotonic()

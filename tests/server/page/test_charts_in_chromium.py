@@ -75,6 +75,18 @@ def test_looks(browser, site, filled, scheme, size):
             assert not axe_findings(page)
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_long_label_name(browser, site, store, width):
+    """The choice of labels stays within the page, however long a label's name is."""
+    add(store, FIRST, **{"long" * 60: "v" * 500})
+    viewport = {"width": width, "height": 800}
+    with watched_page(browser, origin=site, base_url=site, viewport=viewport) as page:
+        for path in ("/charts", "/charts/cost"):
+            page.goto(path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert not axe_findings(page)
+
+
 def test_bars_have_the_palette(page, filled):
     """The style sheet of a chart takes effect under its policy, and in an image."""
     page.goto("/charts")

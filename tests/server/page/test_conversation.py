@@ -180,6 +180,13 @@ def test_messages(message, parts):
     assert talk_of(report({"messages": [message]}, None)).asked[0].parts == parts
 
 
+def test_choices_without_index():
+    """A choice that says no number has its place in the answer as one."""
+    choices = [None, {"text": "b", "index": [1]}, {"text": "c", "index": 7}]
+    turns = talk_of(report(asked("?"), {"choices": choices})).answered
+    assert [turn.name for turn in turns] == ["choice 0", "choice 1", "choice 7"]
+
+
 def test_choices():
     """Each of several choices is a turn with its number."""
     answer = chat()

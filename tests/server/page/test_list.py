@@ -44,6 +44,15 @@ def test_rows(full, page):
     expect(failed).to_contain_text("Error code: 429 - slow down, please")
 
 
+def test_error_with_an_answer(page, store):
+    """A row of a failed call has its error, not the JSON of the answer that says it."""
+    said = {"error": {"message": "Rate limit reached", "type": "requests"}}
+    add(store, report(asked("Again?"), said, status=429, error="Rate limit reached"))
+    page.goto("/")
+    expect(rows(page).locator(".line.error")).to_have_text("Rate limit reached")
+    expect(rows(page).locator(".line.answer")).to_have_count(0)
+
+
 def test_local_time(browser, full, site):
     """Times are in the reader's zone; without script they say that they are in UTC."""
     with watched_page(browser, base_url=site, timezone_id="Asia/Tokyo", locale="en-GB") as page:

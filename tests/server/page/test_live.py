@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from contextlib import ExitStack
@@ -27,6 +28,10 @@ def events_of(lines):
             found = value
         elif name == "data":
             yield int(found), json.loads(value)
+
+
+def token_in(answer):
+    return re.search(r'name="token" value="(\w+)"', answer.text)[1]
 
 
 def listen(stack, site, **options):
@@ -86,6 +91,24 @@ def test_too_many_connections(site):
             if answer.status_code == 200:
                 break
         assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("end", ["revoke", "log out"])
+def test_access_ends(store, site, end):
+    """A connection ends when its key is revoked, and when its visitor logs out."""
+    store.keys.create("other", project="default", scope="admin")
+    key, secret = store.keys.create("reader", project="default", scope="read")
+    with httpx.Client(base_url=site, timeout=TIMEOUT, follow_redirects=True) as client:
+        token = token_in(client.get("/login"))
+        inside = client.post("/login", data={"token": token, "key": secret})
+        with client.stream("GET", "/live") as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == "retry: 2000"
+            if end == "revoke":
+                store.keys.revoke([key.id])
+            else:
+                client.post("/logout", data={"token": token_in(inside)})
+            assert not any(line == ": nothing new" for line in lines)
 
 
 def test_head(site):

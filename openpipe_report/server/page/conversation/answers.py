@@ -25,7 +25,10 @@ def read_answer(payload: object, endpoint: str | None) -> list[Turn]:
         return [Turn("output", _of_any(payload))]
     choices = get_list(answer.get("choices"))
     if choices:
-        return [_read_choice(one, len(choices)) for one in choices]
+        return [
+            _read_choice(one, place if len(choices) > 1 else None)
+            for place, one in enumerate(choices)
+        ]
     if isinstance(answer.get("output"), list):
         return read_items(answer["output"])
     if answer.get("type") == "message" and "content" in answer:
@@ -38,7 +41,8 @@ def _of_any(payload: object) -> Parts:
     return [Text(payload)] if isinstance(payload, str) else [Json(payload)]
 
 
-def _read_choice(choice: object, count: int) -> Turn:
+def _read_choice(choice: object, place: int | None) -> Turn:
+    """Return the turn of a choice; its place is given where there are several."""
     entries = get_object(choice)
     message = entries.get("message")
     if isinstance(message, dict):
@@ -47,8 +51,9 @@ def _read_choice(choice: object, count: int) -> Turn:
         turn = Turn("assistant", [Text(entries["text"])])
     else:
         turn = Turn("assistant", [Json(choice)])
-    if count > 1:
-        turn.name = f"choice {entries.get('index')}"
+    if place is not None:
+        number = entries.get("index")
+        turn.name = f"choice {number if isinstance(number, int) else place}"
     return _with_note(turn, entries)
 
 
