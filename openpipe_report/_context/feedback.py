@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from openpipe_report._context.scope import current_scope
-from openpipe_report._delivery.destination import environment_config
+from openpipe_report._delivery.destination import environment_config, warn_disabled
 from openpipe_report._delivery.policies import policies_differ
 from openpipe_report._delivery.registry import live_reporters
 from openpipe_report._delivery.reporter import Reporter, capture_stack
@@ -121,6 +121,7 @@ def _choose_reporter() -> Reporter | None:
     live = [each for each in live_reporters() if each.settings.enabled]
     found = config.reporter or next(iter(live), None)
     if found is None:
+        warn_disabled()
         log_once(
             "feedback without reporter", f"feedback is not sent: there is no reporter{_REMEDY}"
         )

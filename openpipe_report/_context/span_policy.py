@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from openpipe_report._delivery import registry
-from openpipe_report._delivery.destination import environment_config
+from openpipe_report._delivery.destination import environment_config, warn_disabled
 from openpipe_report._delivery.reporter import captured
 from openpipe_report._log import log_once
 
@@ -42,6 +42,8 @@ def choose_reporter(given: Reporter | None, called: CalledReporters) -> Reporter
         return reporters[0]
     if reporters:
         reporters[0].accounting.count_drop("no reporter")
+    else:
+        warn_disabled()
     log_once(
         "span without reporter",
         "a span has no reporter to go to (%d are live); give it one with reporter=",

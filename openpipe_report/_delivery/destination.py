@@ -75,17 +75,27 @@ def load_reporting_config(
     inherited = _inherited.get()
     if inherited is not None and openpipe is None:
         return inherited
+    config = _load(openpipe)
+    if config.configured_reporter is None and config.settings.enabled:
+        warn_disabled()
+    return config
+
+
+def _load(openpipe: SettingsArguments | None) -> ReportingConfig:
     settings = load_settings(os.environ, openpipe)
     if settings.active:
         return ReportingConfig(settings, shared_reporter(settings))
-    if settings.enabled:
-        log_once(
-            "disabled",
-            "reporting is disabled: set OPENPIPE_API_KEY or OPENPIPE_BASE_URL "
-            "(or OPENPIPE_REPORT_ENABLED=false to silence this)",
-        )
     opted_out = openpipe is not None and openpipe.get("enabled") is not None
     return ReportingConfig(settings, None, is_opted_out=opted_out and not settings.enabled)
+
+
+def warn_disabled() -> None:
+    """Say, once per process, that there is no destination."""
+    log_once(
+        "disabled",
+        "reporting is disabled: set OPENPIPE_API_KEY or OPENPIPE_BASE_URL "
+        "(or OPENPIPE_REPORT_ENABLED=false to silence this)",
+    )
 
 
 _DECISIVE = (
@@ -106,13 +116,17 @@ class _Default:
 
 
 def environment_config() -> ReportingConfig:
-    """Return how a client without any argument reports; loaded anew where that has changed."""
+    """
+    Return how a client without any argument reports; loaded anew where that has changed.
+
+    It says nothing where there is no destination: a reporter that the program made may do.
+    """
     variables = tuple(map(os.environ.get, _DECISIVE))
     config = _Default.config
     reporter = None if config is None else config.configured_reporter
     is_over = reporter is not None and reporter.closed
     if config is None or variables != _Default.variables or is_over:
-        config = _Default.config = load_reporting_config(None, None)
+        config = _Default.config = _load(None)
         _Default.variables = variables
     return config
 

@@ -158,3 +158,13 @@ def test_report_of_a_span_is_a_boolean(report):
     """`span(report=...)` takes True or False."""
     with pytest.raises(TypeError, match="True or False"):
         span("work", report=report)
+
+
+def test_only_a_reporter_of_the_program(backends, caplog):
+    """Where the environment names no server, the only reporter is used, and nothing is said."""
+    reporter = Reporter(base_url=backends[0].base_url)
+    with span("work", request={"n": 1}):
+        pass
+    assert reporter.flush(HANG_GUARD)
+    assert inputs_of(backends[0]) == [{"n": 1}]
+    assert "disabled" not in caplog.text
