@@ -2,7 +2,7 @@
 The store of the receiver: all SQL is in this package.
 
     store           Store: adds reports, changes labels, closes the database
-    queries         lists, single reports, traces, counts
+    queries         lists, single reports, traces, counts; by selecting and loading
     statistics      sums and percentiles
     filters         Filter, and where the query of one starts
     rows            StoredReport: one report as lists show it

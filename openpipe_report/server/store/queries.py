@@ -8,26 +8,25 @@ transaction open between two pages: a long export does not let the `-wal` grow.
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import false, func, select, true, union
+from sqlalchemy import false, func, select, true
 
 from openpipe_report.server.store.dialects import without_index
 from openpipe_report.server.store.filters import Filter, Plan, make_plan
-from openpipe_report.server.store.labels import from_columns
-from openpipe_report.server.store.rows import StoredReport
+from openpipe_report.server.store.loading import load_reports, split_by_size
 from openpipe_report.server.store.search_index import count_missing
+from openpipe_report.server.store.selecting import select_ids
 from openpipe_report.server.store.statistics import Statistics, stats
-from openpipe_report.server.store.tables import labels, raw_reports, reports
+from openpipe_report.server.store.tables import raw_reports, reports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Engine
 
-    from openpipe_report.server.store.filters import Start
+    from openpipe_report.server.store.rows import StoredReport
     from openpipe_report.server.store.search_index import SearchIndex
 
 MAX_LIMIT = 1_000
@@ -37,7 +36,6 @@ _PAGE = 200
 _PAGE_CHARACTERS = 16 * 2**20
 _MAX_ID = 2**63 - 1
 _EVERYTHING = Filter()
-_SHOWN = [reports.c[one.name] for one in fields(StoredReport) if one.name in reports.c]
 
 
 class Page(NamedTuple):
@@ -106,9 +104,9 @@ class Queries:
         beyond = None if after is None else _read_cursor(after)
         with self._engine.connect() as connection:
             plan = self._plan(connection, wanted)
-            query = _select_ids(plan, newest_first=not oldest_first, beyond=beyond)
+            query = select_ids(plan, newest_first=not oldest_first, beyond=beyond)
             ids = connection.execute(query.limit(limit + 1)).scalars().all()
-            rows = _load(connection, ids[:limit], payloads=payloads)
+            rows = load_reports(connection, ids[:limit], payloads=payloads)
         more = len(ids) > limit
         return Page(rows if oldest_first else rows[::-1], str(ids[limit - 1]) if more else None)
 
@@ -135,12 +133,12 @@ class Queries:
         while True:
             with self._engine.connect() as connection:
                 plan = plan or self._plan(connection, wanted)
-                query = _select_ids(plan, newest_first=newest_first, beyond=beyond).limit(_PAGE)
+                query = select_ids(plan, newest_first=newest_first, beyond=beyond).limit(_PAGE)
                 ids = connection.execute(query).scalars().all()
-                parts = _split(connection, ids, _PAGE_CHARACTERS) if payloads else [ids]
+                parts = split_by_size(connection, ids, _PAGE_CHARACTERS) if payloads else [ids]
             for part in parts:
                 with self._engine.connect() as connection:
-                    rows = _load(connection, part, payloads=payloads)
+                    rows = load_reports(connection, part, payloads=payloads)
                 yield from reversed(rows) if newest_first else rows
             if len(ids) < _PAGE:
                 return
@@ -150,7 +148,7 @@ class Queries:
         """Return the id of the oldest of the `count` newest reports that match; 0 with fewer."""
         with self._engine.connect() as connection:
             plan = self._plan(connection, wanted)
-            query = _select_ids(plan, newest_first=True, beyond=None).limit(1).offset(count - 1)
+            query = select_ids(plan, newest_first=True, beyond=None).limit(1).offset(count - 1)
             return connection.execute(query).scalar() or 0
 
     def iterate_ids(self, wanted: Filter, size: int, characters: int) -> Iterator[Sequence[int]]:
@@ -168,9 +166,9 @@ class Queries:
         while True:
             with self._engine.connect() as connection:
                 plan = plan or self._plan(connection, wanted)
-                query = _select_ids(plan, newest_first=False, beyond=after_id).limit(size)
+                query = select_ids(plan, newest_first=False, beyond=after_id).limit(size)
                 ids = connection.execute(query).scalars().all()
-                parts = _split(connection, ids, characters)
+                parts = split_by_size(connection, ids, characters)
             yield from parts
             if len(ids) < size:
                 return
@@ -187,8 +185,10 @@ class Queries:
         """Return the first reports that match and came after the one with this id, oldest first."""
         with self._engine.connect() as connection:
             plan = self._plan(connection, wanted)
-            query = _select_ids(plan, newest_first=False, beyond=max(after_id, 0)).limit(limit)
-            return _load(connection, connection.execute(query).scalars().all(), payloads=payloads)
+            query = select_ids(plan, newest_first=False, beyond=max(after_id, 0)).limit(limit)
+            return load_reports(
+                connection, connection.execute(query).scalars().all(), payloads=payloads
+            )
 
     def newest_id(self) -> int:
         """Return the id of the newest report; 0 if there is none."""
@@ -200,7 +200,7 @@ class Queries:
         """Return a report by its id, or the newest with this completion id."""
         with self._engine.connect() as connection:
             found = self._find_id(connection, report_id)
-            rows = [] if found is None else _load(connection, [found], payloads=payloads)
+            rows = [] if found is None else load_reports(connection, [found], payloads=payloads)
         return rows[0] if rows else None
 
     def get_json(self, report_id: int) -> str | None:
@@ -226,7 +226,7 @@ class Queries:
         with self._engine.connect() as connection:
             query = query.order_by(reports.c.id).limit(MAX_LIMIT)
             ids = connection.execute(query).scalars().all()
-            rows = _load(connection, ids, payloads=payloads)
+            rows = load_reports(connection, ids, payloads=payloads)
         return sorted(rows, key=lambda row: (row.at, row.id))
 
     def count(self, wanted: Filter = _EVERYTHING) -> int:
@@ -300,81 +300,3 @@ def _read_cursor(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdecimal()) or int(cursor) > _MAX_ID:
         raise ValueError("`after` must be the `next` of a page before")
     return int(cursor)
-
-
-def _select_ids(plan: Plan, *, newest_first: bool, beyond: int | None) -> Any:
-    """Select the ids of the reports of a plan, in order, beyond an id."""
-    arms: list[Any] = [_select_arm(plan, start, newest_first, beyond) for start in plan.starts]
-    if not arms:
-        arms = [_select_arm(plan, None, newest_first, beyond)]
-    query: Any = arms[0]
-    if len(arms) > 1:
-        query = union(*arms)
-    column = query.selected_columns[0]
-    if not plan.is_ordered:
-        # Otherwise SQLite prefers to go through all reports in order, and to sort none.
-        column = without_index(column)
-    return query.order_by(column.desc() if newest_first else column)
-
-
-def _select_arm(
-    plan: Plan,
-    start: Start | None,
-    newest_first: bool,  # noqa: FBT001 - private
-    beyond: int | None,
-) -> Any:
-    if start is None:
-        column: ColumnElement[int] = reports.c.id
-        query: Any = select(column)
-    else:
-        column = start.report_id
-        source = start.table
-        if source is not reports and plan.checks:
-            source = source.join(reports, reports.c.id == column)
-        query = select(column.label("id")).select_from(source).where(start.clause)
-    if beyond is not None:
-        query = query.where(column < beyond if newest_first else column > beyond)
-    return query.where(*plan.bounds(column), *plan.checks)
-
-
-def _split(connection: Connection, ids: Sequence[int], characters: int) -> list[list[int]]:
-    """Split ids into lists whose payloads have so many characters at most, or are of one report."""
-    length = func.length(raw_reports.c.report)
-    query = select(raw_reports.c.report_id, length).where(raw_reports.c.report_id.in_(ids))
-    lengths: dict[int, int] = dict(map(tuple, connection.execute(query)))
-    parts: list[list[int]] = []
-    total = characters
-    for one in ids:
-        total += lengths.get(one, 0)
-        if total > characters:
-            parts.append([])
-            total = lengths.get(one, 0)
-        parts[-1].append(one)
-    return parts
-
-
-def _load(connection: Connection, ids: Sequence[int], *, payloads: bool) -> list[StoredReport]:
-    """Return reports by ids, in ascending order."""
-    if not ids:
-        return []
-    found: dict[int, dict[str, Any]] = {one: {} for one in ids}
-    query = select(labels).where(labels.c.report_id.in_(ids), labels.c.value.is_not(None))
-    for report_id, name, value, is_text, _updated in connection.execute(query):
-        found[report_id][name] = from_columns(value, is_text=is_text)
-    raw: dict[int, dict[str, Any]] = {}
-    if payloads:
-        of_ids = select(raw_reports).where(raw_reports.c.report_id.in_(ids))
-        raw = {one: json.loads(report) for one, report in connection.execute(of_ids)}
-    of_ids = select(*_SHOWN).where(reports.c.id.in_(ids)).order_by(reports.c.id)
-    return [
-        StoredReport(
-            **row,
-            metadata=dict(sorted(found[row["id"]].items())),
-            report=raw.get(row["id"]),
-        )
-        for row in (_by_name(one) for one in connection.execute(of_ids).mappings())
-    ]
-
-
-def _by_name(row: Mapping[Any, Any]) -> dict[str, Any]:
-    return dict(row)
