@@ -39,9 +39,11 @@ def _show(request: Request) -> Query | Response:
     pairs = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     chosen = [value for name, value in pairs if name == "id"]
     if chosen:
-        if len(chosen) != _BOTH:
+        if len(chosen) > _BOTH:
             raise ApiError(400, f"Choose two reports to compare: {len(chosen)} are chosen")
-        return RedirectResponse(url_with(PATH, a=chosen[0], b=chosen[1]), 303, OF_PAGES)
+        # With one of them a form asks for the other.
+        given = dict(zip("ab", chosen, strict=False))
+        return RedirectResponse(url_with(PATH, **given), 303, OF_PAGES)
     unknown = {name for name, _ in pairs} - {"a", "b"}
     if unknown:
         raise ApiError(400, "The query has the two reports, as a and b, and nothing else")
