@@ -53,7 +53,7 @@ class Export:
             about 100 bytes of memory for each input.
         split: The share of the prompts that are for training, between 0 and 1: `0.9`. A prompt is
             in the same part in each export, whatever else is in it.
-        response_format: Keep the member `response_format` in lines of `openai-chat`.
+        response_format: Whether lines of `openai-chat` keep the member `response_format`.
 
     Raises:
         ValueError: There is no such format, or `split` is not between 0 and 1.
@@ -66,7 +66,7 @@ class Export:
         *,
         dedup: bool = False,
         split: float | None = None,
-        response_format: bool = False,
+        response_format: bool = True,
     ) -> None:
         if format_name not in FORMATS:
             raise ValueError(f"a format is one of {', '.join(FORMATS)}, not {format_name}")

@@ -2,8 +2,8 @@
 The format `openai-chat`: OpenAI's files for supervised fine-tuning.
 
 `{"messages": [...], "tools": [...], "parallel_tool_calls": bool}`, or `functions` in the place of
-`tools`. Each line has passed `chat_validator`. `response_format` is not in OpenAI's schema, and is
-left out unless it is asked for.
+`tools`. Each line has passed `chat_validator`. `response_format` is kept, unless it is to be left
+out: OpenAI's published schema does not have it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class OpenAIChat:
     """Examples for supervised fine-tuning."""
 
-    def __init__(self, *, response_format: bool = False) -> None:
+    def __init__(self, *, response_format: bool = True) -> None:
         self._response_format = response_format
 
     def convert(self, row: Row) -> list[Item]:

@@ -123,7 +123,7 @@ def _read_content(content: object) -> str | list[Json]:
 
 def _read_part(part: Json) -> Json:
     kind = part.get("type")
-    if kind in {"input_text", "output_text", "text"}:
+    if kind in ("input_text", "output_text", "text"):
         return {"type": "text", "text": need_text(part.get("text"))}
     if kind == "refusal":
         return {"type": "refusal", "refusal": need_text(part.get("refusal"))}

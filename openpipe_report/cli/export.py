@@ -56,11 +56,11 @@ def export(
     response_format: Annotated[
         bool,
         typer.Option(
-            "--keep-response-format",
-            help="Keep response_format in openai-chat, for trainers that take it; OpenAI's format "
-            "has no place for it.",
+            "--response-format/--no-response-format",
+            help="Whether openai-chat keeps response_format. OpenAI's published schema does not "
+            "have it: leave it out where a file is refused for it.",
         ),
-    ] = False,
+    ] = True,
     place: Place,
     where: Parameters,
 ) -> None:

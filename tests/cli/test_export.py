@@ -146,7 +146,7 @@ def test_tables(export, folder):
 
 def test_response_format_is_an_option(export):
     """`response_format` is no part of OpenAI's format."""
-    for options in ((), ("--keep-response-format",)):
+    for options in ((), ("--no-response-format",)):
         assert "response_format" not in export("-f", "openai-chat", *options).stdout
 
 

@@ -91,8 +91,11 @@ SCHEMA = {"name": "city", "strict": True, "schema": {"type": "object"}}
         ),
         pytest.param(
             chat(response_format={"type": "json_schema", "json_schema": SCHEMA}),
-            {"messages": [*HI, HELLO]},
-            id="response_format is not in OpenAI's schema",
+            {
+                "messages": [*HI, HELLO],
+                "response_format": {"type": "json_schema", "json_schema": SCHEMA},
+            },
+            id="response_format",
         ),
         pytest.param(response(), {"messages": [*HI, HELLO]}, id="response"),
         pytest.param(
@@ -253,6 +256,11 @@ AUDIO = {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
         ),
         pytest.param(response(tools=[{"type": "web_search"}]), Reason.UNSUPPORTED, id="web search"),
         pytest.param(
+            response([{"role": "user", "content": [{"type": ["text"]}]}]),
+            Reason.UNSUPPORTED,
+            id="type of a part that is no text",
+        ),
+        pytest.param(
             response(output=[{"type": "web_search_call"}, said("x")]),
             Reason.UNSUPPORTED,
             id="searched",
@@ -289,7 +297,7 @@ def test_left_out(export, given, reason):
 
 
 def test_response_format(export):
-    """A response format is kept on request, that of the Responses API in the form of chats."""
+    """A response format is kept, that of the Responses API in the form of chats, or left out."""
     whole = {"type": "json_schema", "json_schema": SCHEMA}
     rows = [
         chat(response_format=whole),
@@ -298,7 +306,9 @@ def test_response_format(export):
         chat(response_format={"type": "text"}),
         response(text={"format": {"type": "text"}}),
     ]
-    lines, _ = export("openai-chat", rows, response_format=True)
+    lines, _ = export("openai-chat", rows, response_format=False)
+    assert not any("response_format" in line for line in lines)
+    lines, _ = export("openai-chat", rows)
     assert [line.get("response_format") for line in lines] == [
         whole,
         whole,
