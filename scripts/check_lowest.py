@@ -71,7 +71,7 @@ def check_commands(command: Path, folder: Path) -> None:
             expect("The server accepted the test report", "doctor", "--send", "--base-url", url)
             expect("doctor", "logs")
             expect('"endpoint": "doctor"', "logs", "--json")
-            expect('"$endpoint": "doctor"', "show", "1")
+            expect('"$endpoint": "doctor"', "show", "1", "--json")
         finally:
             receiver.send_signal(signal.SIGTERM)
             printed, _ = receiver.communicate(timeout=30)
