@@ -78,10 +78,10 @@ def check_commands(command: Path, folder: Path) -> None:
     if receiver.returncode:
         sys.exit(f"openpipe-report serve: exited with {receiver.returncode}: {printed}")
     missing = subprocess.run(  # noqa: S603
-        [command, "show"], cwd=folder, capture_output=True, text=True, check=False
+        [command, "export"], cwd=folder, capture_output=True, text=True, check=False
     )
-    if "Missing argument" not in missing.stderr:
-        sys.exit(f"openpipe-report show: does not report its missing argument: {missing.stderr}")
+    if "Missing option" not in missing.stderr:
+        sys.exit(f"openpipe-report export: does not report its missing option: {missing.stderr}")
 
 
 def main() -> int:
