@@ -130,7 +130,10 @@ def _code(
     stopwatch: Stopwatch = environment["stopwatch"]
     body = _to_code(token.content, language, stopwatch) if language else escape(token.content)
     name = Markup(' data-language="{}"').format(language) if language else ""
-    return Markup('<pre class="code" tabindex="0"{}><code>{}</code></pre>\n').format(name, body)
+    # A plain string: an older renderer adds it to its own text, which a Markup would escape.
+    return str(
+        Markup('<pre class="code" tabindex="0"{}><code>{}</code></pre>\n').format(name, body)
+    )
 
 
 def _image(
@@ -143,11 +146,12 @@ def _image(
     token = tokens[index]
     source, name = str(token.attrs.get("src", "")), token.content or "image"
     if not source.lower().startswith(("http://", "https://")):
-        return Markup('<span class="media-name">{}</span>').format(name)
-    return Markup(
+        return str(Markup('<span class="media-name">{}</span>').format(name))
+    link = Markup(
         '<a class="media-name" href="{}" rel="noopener noreferrer nofollow" target="_blank">'
         "image: {}</a>"
-    ).format(source, name)
+    )
+    return str(link.format(source, name))
 
 
 def _link(
