@@ -46,7 +46,7 @@ postgresql:  ## a PostgreSQL server, which the tests start in a folder of their 
 	  $$sudo tee /etc/postgresql-common/createcluster.d/no-main-cluster.conf >/dev/null && \
 	$$sudo apt-get update -q && $$sudo apt-get install -q -y --no-install-recommends postgresql
 
-lowest: $(VENV)/.test browser postgresql  ## tests and commands on the lowest version of each dependency and extra
+lowest: $(VENV)/.test postgresql  ## tests and commands on the lowest version of each dependency and extra
 	$(BIN)/python scripts/check_lowest.py
 
 versions: $(VENV)/.test  ## the tests on other versions of Python and openai

@@ -35,7 +35,9 @@ KNOW_NO_OPENAI = [
     f"--ignore=tests/{name}"
     for name in (
         *("cli", "delivery", "export", "reading", "report", "server", "spool"),
-        "test_environment.py",
+        *("context/test_generator_blocks.py", "context/test_work_of_generators.py"),
+        *("test_environment.py", "test_exit.py", "test_fork.py", "test_prefork.py"),
+        "test_signal_handlers.py",
     )
 ]
 """Tests of what never sees openai: one version of it is enough for them on each Python."""

@@ -14,6 +14,13 @@ from support.postgresql import QUICK, running_server
 from openpipe_report.server.store import Store
 
 
+def pytest_collection_modifyitems(items):
+    """Mark the tests in Chromium, which take most of the time: `-m "not chromium"`."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("chromium")
+
+
 @pytest.fixture(scope="module")
 def browser():
     """Chromium, for which all names below .example are this machine."""

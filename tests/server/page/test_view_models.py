@@ -179,6 +179,15 @@ def test_any_marks(text, searched):
     assert "".join(one.text for one in find_snippet(text, searched)) in text
 
 
+def test_markdown_around_code():
+    """Text before code and images stays as it is rendered."""
+    text = "**a**\n\n```py\nx = 1\n```\n\n*b* ![c](https://e.example/c.png) ![d](file:d)"
+    found = to_markdown(text, Stopwatch())
+    assert "<strong>a</strong>" in found
+    assert "<em>b</em>" in found
+    assert "&lt;" not in found
+
+
 @pytest.mark.parametrize(
     "text, absent, present",
     [
