@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,6 +12,10 @@ from support.scripted_openai import ScriptedOpenAI
 from openpipe_report import _log
 from openpipe_report._delivery import policies, registry
 from openpipe_report.testing import captured_reports
+
+# A job in the background of a shell ignores SIGINT, and so would each process of the tests.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CLEARED = ("OPENPIPE_", "OPENAI_", "AZURE_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
