@@ -11,22 +11,19 @@ from sqlalchemy.exc import DBAPIError
 from openpipe_report._reading.conditions import encodable, encodable_pairs
 from openpipe_report._reading.errors import QueryError, SourceError, SourceUnavailableError
 from openpipe_report._reading.locations import display_name
-from openpipe_report._reading.source import EVERYTHING
+from openpipe_report._reading.source import EVERYTHING, ReportSource
 from openpipe_report.server.conditions import ParameterError, read_conditions
 from openpipe_report.server.parameters import GROUPING
 from openpipe_report.server.store import Store, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from openpipe_report._reading.source import Parameters, Row
     from openpipe_report.server.store import Filter, StoredReport
 
 
-class LocalSource:
+class LocalSource(ReportSource):
     """
     A `ReportSource` over a database. It is opened to read, and never created or upgraded.
 
@@ -123,17 +120,6 @@ class LocalSource:
     def close(self) -> None:
         """Close the database. May be called twice."""
         self._store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _rows(self, found: Iterator[StoredReport]) -> Iterator[Row]:
         with self._errors():

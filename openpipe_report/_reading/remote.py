@@ -12,14 +12,11 @@ import httpx
 from openpipe_report._reading.answers import read_count, read_object, read_rows
 from openpipe_report._reading.conditions import encodable, encodable_pairs
 from openpipe_report._reading.errors import QueryError, SourceError, SourceUnavailableError
-from openpipe_report._reading.source import EVERYTHING
+from openpipe_report._reading.source import EVERYTHING, ReportSource
 from openpipe_report._version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from openpipe_report._reading.source import Parameters, Row
 
@@ -37,7 +34,7 @@ _REMEDIES = (
 )
 
 
-class RemoteSource:
+class RemoteSource(ReportSource):
     """
     A `ReportSource` over HTTP. Certificates are verified, redirects are not followed.
 
@@ -134,17 +131,6 @@ class RemoteSource:
     def close(self) -> None:
         """Close the connections. May be called twice."""
         self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _iterate(self, parameters: Parameters) -> Iterator[Row]:
         following: str | None = None

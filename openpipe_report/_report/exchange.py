@@ -167,8 +167,10 @@ class Exchange:
             key: value if value is None or type(value) in _SCALARS else copy_json(value)[0]
             for key, value in self.metadata.items()
         }
-        fits = "metadata" not in payload and not is_too_deep(merged, MAX_DEPTH - _LEVELS_ABOVE)
-        if is_as_sent and self.request and (fits or not merged):
+        fits = not merged or (
+            "metadata" not in payload and not is_too_deep(merged, MAX_DEPTH - _LEVELS_ABOVE)
+        )
+        if is_as_sent and self.request and fits:
             sent["reqPayload"] = SentJson(self.request, merged)
         if isinstance(own, dict):
             merged = {**merged, **own}

@@ -162,12 +162,13 @@ def _merge_field(key: str, values: list[Any]) -> Any:
     if is_text(key) and isinstance(values[0], str):
         return _join(values)
     value = _constant(values)
-    if isinstance(value, dict) or (value and isinstance(value, str) and not _is_label(key)):
+    if isinstance(value, dict) or (value and isinstance(value, str) and not _is_repeated(key)):
         raise _NotARunError  # equal ones may be pieces: silence in audio, spaces in arguments
     return value
 
 
-def _is_label(key: str) -> bool:
+def _is_repeated(key: str) -> bool:
+    """Return whether a value of this name is the same in each chunk, and no piece of a text."""
     return is_identifier(key) or is_state(key)
 
 

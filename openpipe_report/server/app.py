@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 ANY_HOST = None
 """Value of `allowed_hosts` with which no Host is refused."""
 
+_API = f"{BASE_PATH}/"
 _OPEN_PATHS = {*health.OPEN_PATHS, LOGIN_PATH, LOGOUT_PATH}
 _UNAUTHORIZED = 401
 _FAILED = ApiError(500, "The receiver failed; its log has the reason")
@@ -201,7 +202,14 @@ class Receiver:
         if self._hosts is not None:
             check_host(call.headers.get(b"host"), self._hosts)
         check_site(call.method, call.headers)
-        session_id = "" if call.path.startswith(f"{BASE_PATH}/") else read_cookie(call.headers)
+        if call.path.startswith(_API):  # a session is of no use there
+            given = call.headers.get(b"authorization", b"")
+            set_access(call.scope, await self._authenticator.identify(given))
+            return None
+        return await self._check_visitor(call)
+
+    async def _check_visitor(self, call: Call) -> Response | None:
+        session_id = read_cookie(call.headers)
         key = self._sessions.find_key(session_id)
         visitor = Visitor("" if key is None else session_id)
         set_visitor(visitor)

@@ -5,7 +5,7 @@ The store of the receiver: all SQL is in this package.
     queries         lists, single reports, traces, counts; by selecting and loading
     statistics      sums and percentiles
     filters         Filter, and where the query of one starts
-    rows            StoredReport: one report as lists show it
+    rows            StoredReport: one report as lists show it; Page
     errors          what can go wrong
     preparing       a report to the rows that are stored of it, by
                     columns, endpoints, labels, search_text, values
@@ -33,8 +33,7 @@ from openpipe_report.server.store.errors import (
 )
 from openpipe_report.server.store.filters import Filter
 from openpipe_report.server.store.preparing import PreparedReport, prepare_report
-from openpipe_report.server.store.queries import Page
-from openpipe_report.server.store.rows import StoredReport
+from openpipe_report.server.store.rows import Page, StoredReport
 from openpipe_report.server.store.store import Store
 from openpipe_report.server.store.updates import UpdateFilter
 

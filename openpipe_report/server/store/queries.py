@@ -9,13 +9,14 @@ transaction open between two pages: a long export does not let the `-wal` grow.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import false, func, select, true
 
 from openpipe_report.server.store.dialects import without_index
 from openpipe_report.server.store.filters import Filter, Plan, make_plan
 from openpipe_report.server.store.loading import load_reports, split_by_size
+from openpipe_report.server.store.rows import Page
 from openpipe_report.server.store.search_index import count_missing
 from openpipe_report.server.store.selecting import select_ids
 from openpipe_report.server.store.statistics import Statistics, stats
@@ -36,20 +37,6 @@ _PAGE = 200
 _PAGE_CHARACTERS = 16 * 2**20
 _MAX_ID = 2**63 - 1
 _EVERYTHING = Filter()
-
-
-class Page(NamedTuple):
-    """Some reports of a list, the newest first."""
-
-    rows: list[StoredReport]
-    next_cursor: str | None
-    """`after` of the next page; None if this is the last."""
-
-    def cut(self, count: int) -> Page:
-        """Return the first `count` reports, at least one, as a page of its own."""
-        if count >= len(self.rows):
-            return self
-        return Page(self.rows[:count], str(self.rows[count - 1].id))
 
 
 class Queries:

@@ -1,9 +1,9 @@
-"""StoredReport: one report as lists show it."""
+"""StoredReport: one report as lists show it; Page: some of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +84,17 @@ class StoredReport:
 
 
 _NAMES = tuple(one.name for one in fields(StoredReport) if one.name != "report")
+
+
+class Page(NamedTuple):
+    """Some reports of a list, the newest first."""
+
+    rows: list[StoredReport]
+    next_cursor: str | None
+    """`after` of the next page; None if this is the last."""
+
+    def cut(self, count: int) -> Page:
+        """Return the first `count` reports, at least one, as a page of its own."""
+        if count >= len(self.rows):
+            return self
+        return Page(self.rows[:count], str(self.rows[count - 1].id))
