@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from openpipe_report._export import chat_calls, completion_calls, responses_calls
 from openpipe_report._export.prompt import Example, Prompt
 from openpipe_report._export.reasons import LeftOutError, Reason
-from openpipe_report._export.values import Json, get_object, get_text, need_object
+from openpipe_report._export.values import Json, get_text, need_object
 from openpipe_report._report.feedback_labels import CORRECTED
+from openpipe_report._report.json_values import get_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,13 +6,8 @@ from openpipe_report._export.messages import clean_function, clean_message, clea
 from openpipe_report._export.messages import clean_messages as read_messages
 from openpipe_report._export.prompt import Prompt
 from openpipe_report._export.reasons import LeftOutError, Reason
-from openpipe_report._export.values import (
-    Json,
-    get_list,
-    get_object,
-    need_list,
-    need_object,
-)
+from openpipe_report._export.values import Json, need_list, need_object
+from openpipe_report._report.json_values import get_list, get_object
 
 _CUT = {"length", "max_tokens", "model_length"}
 _FILTERED = {"content_filter", "safety", "recitation", "refusal"}

@@ -7,13 +7,12 @@ feedback have columns of their own.
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from openpipe_report._export.values import get_object
 from openpipe_report._export.writing import encode_text
 from openpipe_report._report.feedback_labels import COMMENT, CORRECTED, FEEDBACK
+from openpipe_report._report.json_values import get_object, get_real
 
 if TYPE_CHECKING:
     from openpipe_report._export.calls import Row
@@ -87,16 +86,6 @@ def _read_integer(value: object) -> int | None:
     return value if abs(value) <= _MAX_INTEGER else None
 
 
-def _read_real(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _read_boolean(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
@@ -109,7 +98,7 @@ def _read_text(value: object) -> str | None:
 
 
 def _read_time(value: object) -> datetime | None:
-    milliseconds = _read_real(value)
+    milliseconds = get_real(value)
     if milliseconds is None or not 0 <= milliseconds <= _MAX_TIME:
         return None
     return _EPOCH + timedelta(milliseconds=int(milliseconds))
@@ -117,7 +106,7 @@ def _read_time(value: object) -> datetime | None:
 
 _READERS = {
     "integer": _read_integer,
-    "real": _read_real,
+    "real": get_real,
     "boolean": _read_boolean,
     "text": _read_text,
     "time": _read_time,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from openpipe_report._export.calls import read_prompt
 from openpipe_report._export.hashing import hash_json
 from openpipe_report._export.reasons import LeftOutError
-from openpipe_report._export.values import get_object
+from openpipe_report._report.json_values import get_object
 
 if TYPE_CHECKING:
     from openpipe_report._export.calls import Row

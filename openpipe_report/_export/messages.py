@@ -10,14 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from openpipe_report._export.reasons import LeftOutError, Reason
-from openpipe_report._export.values import (
-    Json,
-    get_object,
-    need_list,
-    need_object,
-    need_text,
-    pick,
-)
+from openpipe_report._export.values import Json, need_list, need_object, need_text, pick
+from openpipe_report._report.json_values import get_object
 
 _ROLES = {
     "assistant": "assistant",

@@ -18,9 +18,10 @@ from openpipe_report._export.calls import read_answer, read_correction, read_pro
 from openpipe_report._export.chat_validator import find_preference_fault
 from openpipe_report._export.formats import Item
 from openpipe_report._export.reasons import LeftOutError, Reason
-from openpipe_report._export.values import get_object, get_text
+from openpipe_report._export.values import get_text
 from openpipe_report._export.writing import LineWriter, encode_line
 from openpipe_report._report.feedback_labels import DOWN, FEEDBACK, UP
+from openpipe_report._report.json_values import get_object
 
 if TYPE_CHECKING:
     from openpipe_report._export.calls import Row

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from openpipe_report._export.formats import Item
 from openpipe_report._export.inputs import RowInput
 from openpipe_report._export.reasons import LeftOutError, Reason
-from openpipe_report._export.values import get_object
 from openpipe_report._export.writing import LineWriter
+from openpipe_report._report.json_values import get_object
 
 if TYPE_CHECKING:
     from openpipe_report._export.calls import Row

@@ -13,16 +13,8 @@ from typing import Any
 from openpipe_report._export.messages import clean_message, make_call, make_tool
 from openpipe_report._export.prompt import Prompt
 from openpipe_report._export.reasons import LeftOutError, Reason
-from openpipe_report._export.values import (
-    Json,
-    get_list,
-    get_object,
-    get_text,
-    need_list,
-    need_object,
-    need_text,
-    pick,
-)
+from openpipe_report._export.values import Json, get_text, need_list, need_object, need_text, pick
+from openpipe_report._report.json_values import get_list, get_object
 
 _ELSEWHERE = ("previous_response_id", "conversation", "prompt")
 """Members of a request that refer to what is kept at OpenAI."""

@@ -9,16 +9,6 @@ from openpipe_report._export.reasons import LeftOutError, Reason
 Json = dict[str, Any]
 
 
-def get_object(value: object) -> Json:
-    """Return an object as it is, and an empty one for any other value."""
-    return cast("Json", value) if isinstance(value, dict) else {}
-
-
-def get_list(value: object) -> list[Any]:
-    """Return an array as it is, and an empty one for any other value."""
-    return value if isinstance(value, list) else []
-
-
 def get_text(value: object) -> str | None:
     """Return a string as it is, and None for any other value."""
     return value if isinstance(value, str) else None

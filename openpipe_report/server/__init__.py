@@ -13,7 +13,6 @@ The receiver: stores the reports of `POST /api/v1/report` in SQLite. Needs the e
     large_bodies.py  parses large bodies in another process
     commits.py       lets coroutines wait for commits
     intake.py        the way of a body into the store
-    json_values.py   reads values out of any JSON
     times.py         reads a time, or an age
     parameters.py    the query parameters
     conditions.py    reads parameters into a filter

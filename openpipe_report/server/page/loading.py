@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from openpipe_report._report.json_values import get_object
 from openpipe_report.server.nodes import has_more_nodes
 from openpipe_report.server.page.conversation.words import parse_beginning
-from openpipe_report.server.store.values import get_object
 
 if TYPE_CHECKING:
     from openpipe_report.server.store import StoredReport

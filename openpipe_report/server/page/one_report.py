@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from starlette.responses import Response
 
+from openpipe_report._report.json_values import get_object
 from openpipe_report.server.errors import ApiError
 from openpipe_report.server.page.conversation.turns import read_conversation
 from openpipe_report.server.page.cutting import Budget, choose_turns
@@ -18,7 +19,7 @@ from openpipe_report.server.page.templating import render
 from openpipe_report.server.page.trace_tree import make_tree
 from openpipe_report.server.parameters import choice
 from openpipe_report.server.query_string import read_parameters
-from openpipe_report.server.store.values import get_object, get_text
+from openpipe_report.server.store.values import get_text
 
 if TYPE_CHECKING:
     from starlette.requests import Request

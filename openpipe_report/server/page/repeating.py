@@ -14,7 +14,7 @@ import shlex
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from openpipe_report.server.store.values import get_object
+from openpipe_report._report.json_values import get_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from openpipe_report._report.json_values import get_object
 from openpipe_report.server.errors import ApiError
 from openpipe_report.server.routes import BASE_PATH
 from openpipe_report.server.store.labels import to_string
-from openpipe_report.server.store.values import get_object
 
 if TYPE_CHECKING:
     from openpipe_report.server.call import Call

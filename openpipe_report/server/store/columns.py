@@ -10,15 +10,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from openpipe_report._report.json_values import get_integer, get_list, get_object, get_real
 from openpipe_report.server.store.endpoints import find_endpoint
-from openpipe_report.server.store.values import (
-    get_class,
-    get_integer,
-    get_list,
-    get_object,
-    get_real,
-    get_text,
-)
+from openpipe_report.server.store.values import get_class, get_text
 
 MAX_ERROR = 1_000
 """Characters of an error message that the column `error` keeps; the report has the rest."""

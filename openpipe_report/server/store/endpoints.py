@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from openpipe_report.server.store.values import get_list, get_object, get_text
+from openpipe_report._report.json_values import get_list, get_object
+from openpipe_report.server.store.values import get_text
 
 _BY_OBJECT = {
     "chat.completion": "chat/completions",

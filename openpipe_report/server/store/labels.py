@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from openpipe_report.server.store.values import MAX_NAME, get_object, storable
+from openpipe_report._report.json_values import get_object
+from openpipe_report.server.store.values import MAX_NAME, storable
 
 MAX_LABELS = 500
 """Most labels of one report; the report has the others."""

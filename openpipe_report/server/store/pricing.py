@@ -27,8 +27,9 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from openpipe_report._report.json_values import get_object, get_real
 from openpipe_report.server.store.errors import StoreError
-from openpipe_report.server.store.values import get_class, get_object, get_real, get_text
+from openpipe_report.server.store.values import get_class, get_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from openpipe_report.server.store.values import get_object
+from openpipe_report._report.json_values import get_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

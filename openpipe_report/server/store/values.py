@@ -1,22 +1,9 @@
-"""Values as a database can hold them, out of any JSON. Nothing raises."""
+"""Text and orders of magnitude as a database can hold them. Nothing raises."""
 
 from __future__ import annotations
 
 import math
 from hashlib import sha256
-
-from openpipe_report.server.json_values import get_integer, get_list, get_object, get_real
-
-__all__ = [
-    "MAX_NAME",
-    "get_class",
-    "get_integer",
-    "get_list",
-    "get_object",
-    "get_real",
-    "get_text",
-    "storable",
-]
 
 MAX_NAME = 200
 """Characters that a column of names and ids keeps."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from openpipe_report.server.json_values import get_list, get_object, get_real
+from openpipe_report._report.json_values import get_list, get_object, get_real
 from openpipe_report.server.page.conversation.contents import image_of_base64, read_image
 from openpipe_report.server.page.conversation.messages import read_items, read_message
 from openpipe_report.server.page.conversation.parts import Json, Scores, Text, Turn, Vector

@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from openpipe_report.server.json_values import get_list, get_object
+from openpipe_report._report.json_values import get_list, get_object
 from openpipe_report.server.page.conversation.parts import (
     Json,
     Media,

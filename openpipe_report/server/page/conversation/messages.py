@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from openpipe_report.server.json_values import get_list, get_object
+from openpipe_report._report.json_values import get_list, get_object
 from openpipe_report.server.page.conversation.contents import (
     read_arguments,
     read_block,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import from_json
 
-from openpipe_report.server.json_values import get_object
+from openpipe_report._report.json_values import get_object
 from openpipe_report.server.page.conversation.parts import Json, Refusal, Text, ToolCall
 from openpipe_report.server.page.conversation.turns import read_conversation
 
