@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -117,6 +118,20 @@ def test_limit():
     body = encode(source, max_report_bytes=2048)
     assert len(body) <= 2048
     assert json.loads(body)["respPayload"] == json.loads(ANSWER)
+
+
+def test_one_copy_at_a_time():
+    """What was decoded of a large payload is gone before the report is joined."""
+    size = 2_000_000
+    source = Source(json.dumps({"input": "x" * size}).encode())
+    tracemalloc.start()
+    try:
+        body = encode(source)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(body) > size
+    assert peak < 1.5 * size
 
 
 def test_large_over_the_limit():
