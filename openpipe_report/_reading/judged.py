@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from openpipe_report._reading.source import EVERYTHING
-from openpipe_report._report.feedback_labels import CORRECTED, FEEDBACK
+from openpipe_report._report.feedback_labels import is_judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def iterate_judged(source: ReportSource, where: Parameters = EVERYTHING) -> Iterator[Row]:
     """Yield the reports with feedback that match, with their payloads, the oldest first."""
     for row in source.oldest_first(where):
-        if row["metadata"].keys() & {FEEDBACK, CORRECTED}:
+        if is_judged(row["metadata"]):
             # Not get(): an id may be the completion id of another report.
             found = source.tail(row["id"] - 1, limit=1, payloads=True)
             yield from (whole for whole in found if whole["id"] == row["id"])

@@ -210,12 +210,12 @@ class Receiver:
 
     async def _check_visitor(self, call: Call) -> Response | None:
         session_id = read_cookie(call.headers)
-        key = self._sessions.find_key(session_id)
-        visitor = Visitor("" if key is None else session_id)
+        visitor = Visitor("" if self._sessions.find_key(session_id) is None else session_id)
         set_visitor(visitor)
         if _is_open(call.path):
             return None
-        given = call.headers.get(b"authorization") or (b"" if key is None else b"Bearer " + key)
+        header = call.headers.get(b"authorization", b"")
+        given = self._sessions.authorization(session_id, header)
         try:
             access = await self._authenticator.identify(given)
         except ApiError as error:

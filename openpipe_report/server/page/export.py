@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from openpipe_report._export import FORMATS, Export
-from openpipe_report._report.feedback_labels import CORRECTED, FEEDBACK
+from openpipe_report._report.feedback_labels import is_judged
 from openpipe_report.server.errors import ApiError
 from openpipe_report.server.page.filter_form import read_filter_in_force, tidy
 from openpipe_report.server.page.headers import OF_PAGES, OF_RAW_TEXT
@@ -136,7 +136,7 @@ def _rows(queries: Queries, wanted: Filter, export: Export) -> Iterator[dict[str
             yield row.to_dict()
         return
     for row in queries.iterate(wanted):
-        if FEEDBACK in row.metadata or CORRECTED in row.metadata:
+        if is_judged(row.metadata):
             found = queries.get_report(row.id)
             if found is not None:
                 yield found.to_dict()

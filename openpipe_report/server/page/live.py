@@ -126,11 +126,10 @@ class _Live:
 
     async def _check(self, request: Request) -> None:
         """Raise ApiError if the key is not accepted any more, or its session has ended."""
-        given = request.headers.get("authorization", "").encode("latin-1")
-        session_id = get_visitor().session_id
-        if session_id and not given:
-            given = b"Bearer " + (self._site.services.sessions.find_key(session_id) or b"")
-        await self._site.services.authenticator.identify(given)
+        services = self._site.services
+        header = request.headers.get("authorization", "").encode("latin-1")
+        given = services.sessions.authorization(get_visitor().session_id, header)
+        await services.authenticator.identify(given)
 
     async def _get_newest(self, request: Request) -> int:
         project, now = get_access(request.scope).project, time.monotonic()

@@ -72,9 +72,9 @@ def to_login(path: str, query: bytes) -> Response:
 
 async def _is_open(site: Site) -> bool:
     """Whether no key is asked for, or the visitor is logged in."""
-    key = site.services.sessions.find_key(get_visitor().session_id) or b""
+    given = site.services.sessions.authorization(get_visitor().session_id)
     try:
-        await site.services.authenticator.identify(b"Bearer " + key)
+        await site.services.authenticator.identify(given)
     except ApiError as error:
         if error.status != _UNAUTHORIZED:
             raise

@@ -57,6 +57,13 @@ class Sessions:
             ends_at, key = self._keys.get(session_id, (0.0, b""))
             return key if key and self._clock() < ends_at else None
 
+    def authorization(self, session_id: str, given: bytes = b"") -> bytes:
+        """Return the header `Authorization` of a request, or else that of its session's key."""
+        if given:
+            return given
+        key = self.find_key(session_id)
+        return b"" if key is None else b"Bearer " + key
+
     def close(self, session_id: str) -> None:
         """End a session."""
         with self._lock:
