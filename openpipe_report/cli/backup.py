@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from openpipe_report._reading import display_name
 from openpipe_report.cli.options import DEFAULT_DB, Db, fail
 
 
@@ -32,5 +33,5 @@ def backup(
     except StoreError as error:
         fail(str(error))
     except DatabaseError as error:
-        fail(f"cannot read {db}: {error.orig}")
-    typer.echo(f"Copied {db} to {target}.")
+        fail(f"cannot read {display_name(db)}: {error.orig}")
+    typer.echo(f"Copied {display_name(db)} to {target}.")

@@ -81,8 +81,8 @@ def serve(
     if key.startswith(KEY_PREFIX):
         if not has_keys:
             fail(
-                f"OPENPIPE_API_KEY has a key of `keys create`, and {db} has no keys: unset it, or "
-                "give the --db that the key was made in"
+                f"OPENPIPE_API_KEY has a key of `keys create`, and {display_name(db)} has no keys: "
+                "unset it, or give the --db that the key was made in"
             )
         key = ""  # it keeps its own project and scope
     kept = None if keep is None else read_age_option("--keep", keep)

@@ -115,3 +115,15 @@ def test_server_is_away():
         printed = run(command, "--db", away, status=1)
         assert "u:***@127.0.0.1:1/d" in printed
         assert printed.count("\n") == 1
+
+
+def test_key_of_another_database(postgresql):
+    """A key that the database has not is named with the database, whose password is not shown."""
+    printed = run("serve", "--db", postgresql, "--port", "0", status=1, OPENPIPE_API_KEY="opr_x")
+    assert "tests:***@" in printed
+    assert "has no keys" in printed
+
+
+def test_backup(postgresql, tmp_path):
+    """`backup` names the program that copies such a database."""
+    assert "pg_dump" in run("backup", tmp_path / "copy.db", "--db", postgresql, status=1)
