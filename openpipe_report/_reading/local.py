@@ -45,14 +45,14 @@ class LocalSource(ReportSource):
         self, where: Parameters = EVERYTHING, *, payloads: bool = False
     ) -> Iterator[Row]:
         """Yield all reports that match, the newest first."""
-        wanted = _read_filter(where)
+        wanted = read_filter(where)
         return self._rows(self._queries.iterate(wanted, payloads=payloads, newest_first=True))
 
     def oldest_first(
         self, where: Parameters = EVERYTHING, *, payloads: bool = False, after_id: int = 0
     ) -> Iterator[Row]:
         """Yield all reports that match and came after the one with this id, the oldest first."""
-        wanted = _read_filter(where)
+        wanted = read_filter(where)
         return self._rows(self._queries.iterate(wanted, payloads=payloads, after_id=after_id))
 
     def newest(
@@ -61,7 +61,7 @@ class LocalSource(ReportSource):
         """Yield the `count` newest reports that match, the oldest of them first."""
         if count < 1:
             return iter(())
-        wanted = _read_filter(where)
+        wanted = read_filter(where)
         with self._errors():
             first = self._queries.first_of_newest(count, wanted)
         rows = self.oldest_first(where, payloads=payloads, after_id=max(first - 1, 0))
@@ -76,7 +76,7 @@ class LocalSource(ReportSource):
         payloads: bool = False,
     ) -> list[Row]:
         """Return the first reports that match and came after the one with this id."""
-        wanted = _read_filter(where)
+        wanted = read_filter(where)
         with self._errors():
             found = self._queries.tail(after_id, wanted, limit=limit, payloads=payloads)
         return [row.to_dict() for row in found]
@@ -113,7 +113,7 @@ class LocalSource(ReportSource):
 
     def count(self, where: Parameters = EVERYTHING) -> int:
         """Return how many reports match."""
-        wanted = _read_filter(where)
+        wanted = read_filter(where)
         with self._errors():
             return self._queries.count(wanted)
 
@@ -138,7 +138,8 @@ class LocalSource(ReportSource):
             raise SourceUnavailableError(f"cannot read {self.name}: {error.orig}") from error
 
 
-def _read_filter(where: Parameters) -> Filter:
+def read_filter(where: Parameters) -> Filter:
+    """Return the filter of the store that has these conditions; raises QueryError."""
     return _read(where, {}, {})[0]
 
 

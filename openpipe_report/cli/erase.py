@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openpipe_report._reading import Parameters, QueryError
+from openpipe_report._reading import Parameters  # noqa: TC001 - typer reads the annotations
 from openpipe_report.cli.ages import read_age_option
 from openpipe_report.cli.filtering import read_conditions
 from openpipe_report.cli.options import DEFAULT_DB, USAGE, Db, fail
@@ -79,15 +79,10 @@ def prune(
 
 
 def _read_filter(where: Parameters) -> Filter:
-    from openpipe_report._reading.conditions import encodable_pairs  # noqa: PLC0415
-    from openpipe_report.server.conditions import ParameterError  # noqa: PLC0415 - slow to import
-    from openpipe_report.server.conditions import read_conditions as read_filter  # noqa: PLC0415
+    from openpipe_report._reading.local import read_filter  # noqa: PLC0415 - slow to import
 
     with failing():
-        try:
-            return read_filter(encodable_pairs(where), {})[0]
-        except ParameterError as error:
-            raise QueryError(str(error)) from None
+        return read_filter(where)
 
 
 def _count(store: Store, wanted: Filter) -> int:
