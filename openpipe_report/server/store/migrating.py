@@ -7,20 +7,17 @@ edition refuses a newer file, and `application_id` marks the files as the receiv
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import sqlite3
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DatabaseError
 
+from openpipe_report.server.store.backing_up import back_up
 from openpipe_report.server.store.errors import StoreError
 from openpipe_report.server.store.revisions import current_revision, stamp, upgrade
 from openpipe_report.server.store.search_index import prepare_index
 from openpipe_report.server.store.sqlite import (
     APPLICATION_ID,
-    create_file,
     highest_id,
     note_id,
     transaction,
@@ -70,7 +67,9 @@ def prepare(
                 check(connection, path, upgradable=True)
                 version = _integer(connection, "PRAGMA user_version")
                 if version < SCHEMA_VERSION:
-                    _back_up(path, version)
+                    backup = path.with_name(f"{path.name}.schema-{version}.backup")
+                    _log.warning("upgrading %s; a backup is at %s", path, backup)
+                    back_up(connection, backup, overwrite=True)
                     path.chmod(0o600)
             with transaction(connection):
                 if _is_empty(connection):
@@ -129,22 +128,6 @@ def _upgrade(connection: Connection, progress: Callable[[int, int], None] | None
         upgrade(connection, progress)
         note_id(connection, given)
         connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _back_up(path: Path, version: int) -> None:
-    backup = path.with_name(f"{path.name}.schema-{version}.backup")
-    partial = backup.with_name(f"{backup.name}.part")
-    partial.unlink(missing_ok=True)
-    create_file(partial)
-    _log.warning("upgrading %s; a backup is at %s", path, backup)
-    with (
-        contextlib.closing(sqlite3.connect(path)) as source,
-        contextlib.closing(sqlite3.connect(partial)) as target,
-    ):
-        source.backup(target, pages=10_000)
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    partial.replace(backup)
 
 
 def _is_empty(connection: Connection) -> bool:
